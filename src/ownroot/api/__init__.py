@@ -1,0 +1,1 @@
+"""The backend's REST API for owners and their programs."""

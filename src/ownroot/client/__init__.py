@@ -1,0 +1,1 @@
+"""Client for the backend API and the gateway."""

@@ -1,0 +1,1 @@
+"""The program on the device: register, check in, renew, keep its identity fresh."""

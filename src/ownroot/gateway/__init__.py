@@ -1,0 +1,1 @@
+"""The device gateway: mutual TLS, device identity, device endpoints."""

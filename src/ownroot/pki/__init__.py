@@ -1,0 +1,1 @@
+"""Certificates as values: no files, sockets, database, settings or clock."""

@@ -1,0 +1,404 @@
+"""What services need from outside: a transactional store, nothing more.
+
+Rules every implementation keeps:
+
+* `Database.write` runs its work inside one transaction that may carry other callers' work too (group commit). Each
+  work has a savepoint of its own: an exception undoes that work alone. The future is done only after COMMIT returned;
+  when the commit itself fails every member gets `UnavailableError`.
+* Unique constraints decide races. A repository turns their violation into `ConflictError` with the code named there.
+* Times are aware UTC in whole seconds.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol, TypeVar
+
+from ownroot.audit.events import AuditEvent
+from ownroot.pki.names import DeviceUuid, FactoryName
+from ownroot.trust.possession import PendingKey
+from ownroot.trust.state import FactoryPki
+
+T = TypeVar("T")
+
+
+class Role(StrEnum):
+    """What a user is in a factory."""
+
+    OWNER = "owner"
+    ADMIN = "admin"
+    MEMBER = "member"
+    AUDITOR = "auditor"
+
+
+class Scope(StrEnum):
+    """What an API token may be used for, in the spelling of the wire (protocol: api.md §2)."""
+
+    DEVICES_READ = "devices:read"
+    DEVICES_READ_UPDATE = "devices:read-update"
+    DEVICES_CREATE = "devices:create"
+    DEVICES_DELETE = "devices:delete"
+    USERS_READ = "users:read"
+    CERTS_READ = "certs:read"
+    CERTS_MANAGE = "certs:manage"
+
+
+@dataclass(frozen=True, slots=True)
+class Factory:
+    """A tenant. `gateway_name` is lower-case and never changes."""
+
+    id: int
+    name: FactoryName
+    gateway_name: str
+    is_default: bool
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person or machine account; `polis_id` is 24 hex digits."""
+
+    polis_id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A user's role in one factory."""
+
+    user: User
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """An API token without its secret; `expires_at` None means it has no end."""
+
+    id: int
+    factory_id: int
+    polis_id: str
+    scopes: frozenset[Scope]
+    created_at: datetime
+    expires_at: datetime | None
+
+
+class SealedKeyPurpose(StrEnum):
+    """Which sub-key of the key-encryption key seals a private key; a gateway can open the TLS ones only."""
+
+    CA = "ca"
+    GATEWAY_TLS = "gateway-tls"
+
+
+@dataclass(frozen=True, slots=True)
+class SealedKey:
+    """A private key of the backend, sealed at rest (`keystore.sealing`)."""
+
+    spki_sha256: bytes
+    purpose: SealedKeyPurpose
+    sealed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device known to a factory. The public key is pinned: `spki_der` is what must be presented."""
+
+    factory_id: int
+    uuid: DeviceUuid
+    name: str
+    owner: str
+    spki_der: bytes
+    spki_sha256: bytes
+    production: bool
+    issuer_sha256: bytes  # SHA-256 of the device CA certificate that signed the last accepted certificate
+    issuer_serial: int
+    created_at: datetime
+    next_spki_sha256: bytes | None = None
+    group: str | None = None
+    last_seen: datetime | None = None
+    tags: str | None = None
+    target_name: str | None = None
+    ostree_hash: str | None = None
+    docker_apps: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeniedDevice:
+    """A deleted device: its uuid stays refused until it is registered again through the API."""
+
+    factory_id: int
+    uuid: DeviceUuid
+    name: str
+    owner: str
+    spki_sha256: bytes
+    denied_at: datetime
+    denied_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckIn:
+    """One coalesced visit of a device. None = the header was absent: keep what is stored."""
+
+    factory_id: int
+    uuid: DeviceUuid
+    seen_at: datetime
+    tags: str | None = None
+    target_name: str | None = None
+    ostree_hash: str | None = None
+    docker_apps: str | None = None
+
+
+class DeviceSort(StrEnum):
+    """Orders of a device listing."""
+
+    OWNER_NAME = "owner,name"
+    NAME = "name"
+    NAME_DESC = "-name"
+    LAST_SEEN = "last_seen"
+    LAST_SEEN_DESC = "-last_seen"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFilter:
+    """Conditions of a device listing; None = any. `name_pattern` is shell-style (`*`, `?`)."""
+
+    name_pattern: str | None = None
+    uuid: str | None = None
+    group: str | None = None
+    owner: str | None = None
+    tag: str | None = None
+    target_name: str | None = None
+    production: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IssuanceIntent:
+    """What is committed before a key is used (promise P1)."""
+
+    factory_id: int
+    issuer_sha256: bytes
+    serial: int
+    profile: str
+    subject_key: str  # the device uuid, or the gateway name of a TLS certificate
+    spki_sha256: bytes
+    request_sha256: bytes
+    actor: str
+    recorded_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Issuance:
+    """An entry of the issuance log; `certificate_der` is None until it was signed and recorded."""
+
+    id: int
+    intent: IssuanceIntent
+    certificate_der: bytes | None
+    voided: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One kind of refusal at the gateway, merged over repeats."""
+
+    factory_id: int
+    code: str
+    detail: str
+    subject: str  # the device uuid claimed, or "" where none could be read
+    certificate_sha256: bytes | None
+    peer: str
+    count: int
+    first_at: datetime
+    last_at: datetime
+
+
+class ChangeKind(StrEnum):
+    """What moved, for processes that hold a snapshot."""
+
+    TRUST = "trust"  # the factory's PKI, its TLS certificate or a CA's standing
+    DEVICE = "device"  # one device's standing or pinned key
+    FACTORY = "factory"  # a factory was made
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One row of the change feed. Generations are given in commit order and never repeat."""
+
+    generation: int
+    kind: ChangeKind
+    factory_id: int
+    uuid: DeviceUuid | None
+
+
+class Factories(Protocol):
+    def add(self, name: FactoryName, *, gateway_name: str, is_default: bool, now: datetime) -> Factory:
+        """Raises ConflictError `factory-exists` or `gateway-name-taken` (also against any `ostree.` name)."""
+        ...
+
+    def find(self, name: str) -> Factory | None: ...
+    def list(self) -> Sequence[Factory]: ...
+
+
+class Accounts(Protocol):
+    def add_user(self, user: User) -> None: ...
+    def find_user(self, polis_id: str) -> User | None: ...
+    def find_user_by_name(self, name: str) -> User | None: ...
+    def set_role(self, factory_id: int, polis_id: str, role: Role) -> None: ...
+    def members(self, factory_id: int) -> Sequence[Member]: ...
+    def find_member(self, factory_id: int, polis_id: str) -> Member | None: ...
+    def memberships(self, polis_id: str) -> Sequence[tuple[Factory, Role]]: ...
+    def add_token(
+        self,
+        factory_id: int,
+        polis_id: str,
+        *,
+        token_sha256: bytes,
+        scopes: frozenset[Scope],
+        expires_at: datetime | None,
+        now: datetime,
+    ) -> Token: ...
+    def find_token(self, token_sha256: bytes) -> Token | None: ...
+
+
+class PkiStates(Protocol):
+    """Trust state of factories. `factory_id` None is the operator's shared PKI."""
+
+    def load(self, factory_id: int | None) -> FactoryPki:
+        """The state a factory has of its own; without a root it has not been taken over."""
+        ...
+
+    def save(self, factory_id: int | None, pki: FactoryPki, *, by: str, now: datetime) -> None:
+        """Replace the state; the caller decided it under this same transaction."""
+        ...
+
+    def change_meta(self, factory_id: int) -> tuple[str, str, str, str]:
+        """created-by, created-at, updated-by, updated-at; empty strings before the first change."""
+        ...
+
+    def shared_tls(self, factory_id: int) -> bytes | None:
+        """DER of the shared PKI's TLS certificate for this factory's gateway name."""
+        ...
+
+    def set_shared_tls(self, factory_id: int, certificate_der: bytes) -> None: ...
+
+
+class BackendKeys(Protocol):
+    """Sealed private keys of the backend: active ones and pending ones."""
+
+    def add_pending(self, factory_id: int, pending: PendingKey, key: SealedKey) -> None:
+        """Keeps the newest few per kind and drops the rest and the expired ones."""
+        ...
+
+    def pending(self, factory_id: int, *, now: datetime) -> Sequence[PendingKey]: ...
+    def activate(self, factory_id: int, spki_sha256: bytes) -> None:
+        """Turn a pending key into an active one."""
+        ...
+
+    def add_active(self, factory_id: int | None, key: SealedKey) -> None: ...
+    def find(self, spki_sha256: bytes) -> SealedKey | None: ...
+    def destroy(self, spki_sha256: bytes) -> None: ...
+
+
+class Devices(Protocol):
+    def add(self, device: Device) -> None:
+        """Raises ConflictError `device-uuid-taken`, `device-uuid-case-twin`, `device-name-taken`, `device-key-taken`."""
+        ...
+
+    def find(self, factory_id: int, uuid: str) -> Device | None: ...
+    def find_by_name(self, factory_id: int, name: str) -> Device | None: ...
+    def has_case_twin(self, factory_id: int, uuid: str) -> bool:
+        """Is another uuid known that differs only in letter case?"""
+        ...
+
+    def replace_key(self, device: Device) -> None:
+        """Store key, issuer and production flag of `device`; everything else of the row stays."""
+        ...
+
+    def delete(self, factory_id: int, uuid: str) -> None: ...
+    def deny(self, denied: DeniedDevice) -> None: ...
+    def find_denied(self, factory_id: int, uuid: str) -> DeniedDevice | None: ...
+    def lift_denial(self, factory_id: int, uuid: str) -> None: ...
+    def list_denied(self, factory_id: int, *, limit: int, page: int) -> tuple[Sequence[DeniedDevice], int]: ...
+    def page(
+        self, factory_id: int, where: DeviceFilter, *, sort: Sequence[DeviceSort], limit: int, page: int
+    ) -> tuple[Sequence[Device], int]:
+        """One page (1-based) and the total number of matches."""
+        ...
+
+    def count(self, factory_id: int) -> int: ...
+    def record_check_ins(self, visits: Iterable[CheckIn]) -> None: ...
+
+
+class IssuanceLog(Protocol):
+    def record_intent(self, intent: IssuanceIntent) -> int:
+        """Returns the entry's id. Raises ConflictError `serial-repeated`."""
+        ...
+
+    def record_certificate(self, issuance_id: int, certificate_der: bytes) -> None: ...
+    def void(self, issuance_id: int) -> None: ...
+    def open_intents(self) -> Sequence[Issuance]:
+        """Entries with neither certificate nor void mark: what a crash left behind."""
+        ...
+
+    def latest(self, factory_id: int, subject_key: str, spki_sha256: bytes) -> Issuance | None: ...
+
+
+class Refusals(Protocol):
+    def record(self, refusals: Iterable[Refusal]) -> None:
+        """Merge by (factory, code, subject, certificate) and keep at most a bounded number per factory."""
+        ...
+
+    def list(self, factory_id: int, *, uuid: str | None = None, limit: int = 100) -> Sequence[Refusal]: ...
+
+
+class AuditLog(Protocol):
+    def append(self, event: AuditEvent) -> None:
+        """Chain one event; it becomes durable with the transaction that carries it."""
+        ...
+
+    def list(self, factory_id: int | None, *, limit: int = 100) -> Sequence[AuditEvent]: ...
+
+
+class ChangeFeed(Protocol):
+    def announce(self, kind: ChangeKind, factory_id: int, uuid: DeviceUuid | None = None) -> int: ...
+    def generation(self) -> int: ...
+    def since(self, generation: int) -> Sequence[Change]: ...
+
+
+class UnitOfWork(Protocol):
+    """One transaction's view of everything."""
+
+    @property
+    def factories(self) -> Factories: ...
+    @property
+    def accounts(self) -> Accounts: ...
+    @property
+    def pki(self) -> PkiStates: ...
+    @property
+    def keys(self) -> BackendKeys: ...
+    @property
+    def devices(self) -> Devices: ...
+    @property
+    def issuances(self) -> IssuanceLog: ...
+    @property
+    def refusals(self) -> Refusals: ...
+    @property
+    def audit(self) -> AuditLog: ...
+    @property
+    def changes(self) -> ChangeFeed: ...
+
+
+class Database(Protocol):
+    def read(self, work: Callable[[UnitOfWork], T]) -> T:
+        """Run in one read transaction on the calling thread. Raises UnavailableError `database-unavailable`."""
+        ...
+
+    def write(self, work: Callable[[UnitOfWork], T]) -> "Future[T]":
+        """Queue for the next group commit; see the module's rules."""
+        ...
+
+    def has_foreign_changes(self) -> bool:
+        """Cheap probe: may another process have committed since the last call? May say yes wrongly, never no."""
+        ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,1 @@
+"""Who may change a factory's PKI and what proves it; pure."""

@@ -1,0 +1,1 @@
+"""Request, response and file shapes shared by both ends; parse and print only."""
