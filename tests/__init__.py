@@ -1,0 +1,1 @@
+"""Tests of Ownroot; `./run test` runs them."""
