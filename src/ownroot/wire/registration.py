@@ -8,11 +8,12 @@ Source: registration.md §4, §6.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import msgspec
 
 from ownroot.errors import InvalidInputError
-from ownroot.wire.documents import read_document, read_object, write_document
+from ownroot.wire.documents import convert_object, read_object, write_document
 from ownroot.wire.sota_toml import Overrides, parse_config_dir, parse_hardware_id, parse_overrides
 
 DEFAULT_CONFIG_DIR = "/var/sota"
@@ -40,6 +41,19 @@ class RegistrationRequest:
     group: str | None = None
 
 
+class RegistrationForm(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", omit_defaults=True):
+    """The request as it stands on the wire: strings only, with the overrides' own TOML quotes in them."""
+
+    csr: str
+    hardware_id: str
+    uuid: str | None = None
+    name: str | None = None
+    sota_config_dir: str | None = None
+    use_ostree_server: Literal["true", "false"] | None = None
+    overrides: dict[str, dict[str, str | None]] | None = None
+    group: str | None = None
+
+
 class RegistrationReply(
     msgspec.Struct,
     frozen=True,
@@ -60,6 +74,9 @@ class RegistrationReply(
     sota_toml: str
     client_pem: str
     client_chained: str = ""
+
+
+_REPLY_MEMBERS = frozenset(field.encode_name for field in msgspec.structs.fields(RegistrationReply))
 
 
 def parse_registration_request(body: bytes) -> RegistrationRequest:
@@ -86,26 +103,33 @@ def parse_registration_request(body: bytes) -> RegistrationRequest:
 
 def registration_request_body(request: RegistrationRequest) -> bytes:
     """Write a POST body as existing servers expect it: strings only, absent members left out."""
-    members = {
-        "csr": request.csr,
-        "hardware-id": request.hardware_id,
-        "uuid": request.uuid,
-        "name": request.name,
-        "sota-config-dir": request.config_dir,
-        "use-ostree-server": "true" if request.use_ostree_server else "false",
-        "overrides": {section: dict(keys) for section, keys in request.overrides},
-        "group": request.group,
-    }
-    return write_document({member: value for member, value in members.items() if value is not None})
+    return write_document(
+        RegistrationForm(
+            csr=request.csr,
+            hardware_id=request.hardware_id,
+            uuid=request.uuid,
+            name=request.name,
+            sota_config_dir=request.config_dir,
+            use_ostree_server="true" if request.use_ostree_server else "false",
+            overrides={section: dict(keys) for section, keys in request.overrides},
+            group=request.group,
+        )
+    )
 
 
 def parse_registration_reply(body: bytes) -> RegistrationReply:
-    """Read a 201 reply; members with other names are not looked at.
+    """Read a 201 reply: nothing but the known files, since each member is a file somebody may write.
+
+    `client.chained` may be absent; some servers do not send it.
 
     Raises:
-        InvalidInputError: `bad-json`, `json-not-object`, `bad-field`.
+        InvalidInputError: `bad-json`, `json-not-object`, `bad-field`, `unexpected-file`.
     """
-    return read_document(body, RegistrationReply)
+    document = read_object(body)
+    if strangers := sorted(document.keys() - _REPLY_MEMBERS):
+        names = ", ".join(repr(name[:64]) for name in strangers[:5])
+        raise InvalidInputError("unexpected-file", f"The server sent files that no registration has: {names}.")
+    return convert_object(document, RegistrationReply)
 
 
 def _require_members(document: dict[str, object]) -> None:

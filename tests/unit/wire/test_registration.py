@@ -122,7 +122,19 @@ def test_reply_has_exactly_the_four_files_in_order() -> None:
     reply = RegistrationReply(root_crt="R", sota_toml="S", client_pem="C", client_chained="CC")
     assert json.loads(write_document(reply)) == REPLY
     assert list(json.loads(write_document(reply))) == list(REPLY)
-    assert parse_registration_reply(json.dumps({**REPLY, "../x": "y"}).encode()) == reply
+    assert parse_registration_reply(json.dumps(REPLY).encode()) == reply
+
+
+@pytest.mark.parametrize("name", ["../x", "pkey.pem", "other"])
+def test_reply_with_another_file_is_refused(name: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        parse_registration_reply(json.dumps({**REPLY, name: "y"}).encode())
+    assert caught.value.code == "unexpected-file"
+
+
+def test_reply_without_the_chained_file_is_fine() -> None:
+    body = json.dumps({name: text for name, text in REPLY.items() if name != "client.chained"}).encode()
+    assert parse_registration_reply(body).client_chained == ""
 
 
 @pytest.mark.parametrize("member", ["root.crt", "sota.toml", "client.pem"])

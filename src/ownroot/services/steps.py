@@ -1,0 +1,35 @@
+"""Services that commit more than once, written as generators.
+
+A step yields a piece of work for one transaction and is resumed with its result once that is committed, or has the
+work's error thrown in. So "record, then sign, then answer" reads top to bottom in one function, and the same function
+runs under a blocking driver here and an asynchronous one at the network edge.
+"""
+
+from collections.abc import Callable, Generator
+from typing import Any, TypeAlias, TypeVar
+
+from ownroot.services.ports import Database, UnitOfWork
+
+Result = TypeVar("Result")
+
+Work: TypeAlias = Callable[[UnitOfWork], Any]
+Steps: TypeAlias = Generator[Work, Any, Result]
+
+
+def run_blocking(steps: Steps[Result], database: Database) -> Result:
+    """Drive a service to its end on the calling thread.
+
+    Raises:
+        OwnrootError: whatever the service lets out; errors of a work are thrown into the service first.
+    """
+    try:
+        work = next(steps)
+        while True:
+            try:
+                result = database.write(work).result()
+            except Exception as error:  # noqa: BLE001  (handed to the service, which decides)
+                work = steps.throw(error)
+            else:
+                work = steps.send(result)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
