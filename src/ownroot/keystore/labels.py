@@ -1,0 +1,19 @@
+"""Key labels: what may name a key in every kind of key store."""
+
+import re
+
+from ownroot.errors import KeyStoreError
+
+_LABEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}\Z")
+
+
+def require_label(label: str) -> None:
+    """Refuse a label that is not also a safe file name.
+
+    Raises:
+        KeyStoreError: `key-label`.
+    """
+    if not _LABEL.match(label):
+        raise KeyStoreError(
+            "key-label", f"The key name {label!r} must be 1 to 64 letters, digits, '-', '_' or '.', not led by a dot."
+        )

@@ -1,0 +1,46 @@
+"""Where a token may stand in a request (protocol: api.md §1.2, registration.md §3)."""
+
+import base64
+import binascii
+
+from starlette.datastructures import Headers
+
+from ownroot.errors import UnauthenticatedError
+
+TOKEN_HEADER = "osf-token"  # noqa: S105 - a header's name, not a secret
+_MAX_TOKEN_CHARS = 4096
+
+
+def read_credential(headers: Headers) -> str | None:
+    """Return the token a request carries, or None. `OSF-TOKEN` wins over `Authorization`.
+
+    Raises:
+        UnauthenticatedError: `bad-authorization`: a header is there, but no token can be read from it.
+    """
+    token = headers.get(TOKEN_HEADER)
+    if token is not None:
+        return _checked(token.strip())
+    authorization = headers.get("authorization")
+    return None if authorization is None else _checked(_read_bearer(authorization))
+
+
+def _read_bearer(authorization: str) -> str:
+    scheme, _, value = authorization.strip().partition(" ")
+    if scheme.lower() != "bearer" or not value.strip():
+        raise UnauthenticatedError("bad-authorization", "The Authorization header must be: Bearer <token>.")
+    return _decoded(value.strip())
+
+
+def _decoded(value: str) -> str:
+    """Existing clients send base64 of the token, scripts the token itself; only one of the two readings is text."""
+    try:
+        text = base64.b64decode(value, validate=True).decode("ascii")
+    except (binascii.Error, UnicodeDecodeError, ValueError):
+        return value
+    return text if text.isprintable() else value
+
+
+def _checked(token: str) -> str:
+    if not token or len(token) > _MAX_TOKEN_CHARS or not token.isascii() or not token.isprintable():
+        raise UnauthenticatedError("bad-authorization", "The token in the request header is not readable.")
+    return token

@@ -1,0 +1,27 @@
+"""What the edge counts about requests, for the operator's monitoring."""
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+
+CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
+
+
+class RequestMetrics:
+    """Requests by endpoint and status, and how long they took. Paths are templates, so strangers add no series."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+        self._requests = Counter(
+            "ownroot_api_requests", "Requests answered.", ("method", "path", "status"), registry=registry
+        )
+        self._seconds = Histogram(
+            "ownroot_api_request_seconds", "Time from request to answer.", ("method", "path"), registry=registry
+        )
+
+    def observe(self, method: str, path: str, status: int, seconds: float) -> None:
+        """Count one answered request."""
+        self._requests.labels(method, path, str(status)).inc()
+        self._seconds.labels(method, path).observe(seconds)
+
+    def render(self) -> bytes:
+        """Return everything in the registry in the text format of Prometheus."""
+        return generate_latest(self._registry)
