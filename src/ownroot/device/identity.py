@@ -1,0 +1,68 @@
+"""Reading a device's identity back from its directory.
+
+Several programs share these files, so only what `sota.toml` names is used: the server, the trust anchor, the
+certificate and the key. Every value must be a TOML string (protocol: gateway.md §1).
+"""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from ownroot.device.files import SETTINGS_FILE
+from ownroot.errors import InvalidInputError, NotFoundError
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceIdentity:
+    """Where the device's gateway is and which files prove who the device is. Files are named, not yet read."""
+
+    server: str
+    root_file: Path
+    certificate_file: Path
+    key_file: Path
+    tags: str | None
+
+
+def load_identity(directory: Path) -> DeviceIdentity:
+    """Read `sota.toml` of a registered device.
+
+    Raises:
+        NotFoundError: `device-not-registered`, there is no `sota.toml`.
+        InvalidInputError: `device-settings`, it is no TOML, or a value is missing or no string;
+            `device-key-source`, its key is not in a file.
+    """
+    path = directory / SETTINGS_FILE
+    try:
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise NotFoundError(
+            "device-not-registered",
+            f"There is no {path}: this device is not registered. Run `ownroot-device register` first.",
+        ) from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InvalidInputError("device-settings", f"{path} cannot be read: {error}.") from error
+    source = _optional_string(settings, "tls", "pkey_source")
+    if source not in (None, "file"):
+        raise InvalidInputError(
+            "device-key-source", f"{path} says tls.pkey_source = {source!r}; this program reads keys from files."
+        )
+    return DeviceIdentity(
+        server=_string(path, settings, "tls", "server").rstrip("/"),
+        root_file=Path(_string(path, settings, "import", "tls_cacert_path")),
+        certificate_file=Path(_string(path, settings, "import", "tls_clientcert_path")),
+        key_file=Path(_string(path, settings, "import", "tls_pkey_path")),
+        tags=_optional_string(settings, "pacman", "tags"),
+    )
+
+
+def _string(path: Path, settings: dict[str, object], section: str, key: str) -> str:
+    value = _optional_string(settings, section, key)
+    if not value:
+        raise InvalidInputError("device-settings", f"{path} has no string `{key}` in section [{section}].")
+    return value
+
+
+def _optional_string(settings: dict[str, object], section: str, key: str) -> str | None:
+    table = settings.get(section)
+    value = table.get(key) if isinstance(table, dict) else None
+    return value if isinstance(value, str) else None

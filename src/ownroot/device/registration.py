@@ -1,0 +1,153 @@
+"""Registering a device: make a key, ask for a certificate, check the answer, write the files.
+
+The server is believed only as far as its answer fits what we asked for: our key, our uuid, our factory, signed by a CA
+that the returned root has signed. A run that was cut anywhere is repeated with the same key and ends in the same files.
+
+Source: registration.md §4-6 and §12 row 15.
+"""
+
+import hashlib
+import platform
+import uuid as uuids
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+
+from ownroot.device.files import (
+    CERTIFICATE_FILE,
+    CHAIN_FILE,
+    ROOT_FILE,
+    SETTINGS_FILE,
+    is_registered,
+    prepare_directory,
+    write_private,
+)
+from ownroot.device.keys import find_or_create_key
+from ownroot.errors import ConflictError, InvalidInputError
+from ownroot.pki.chains import is_signed_by
+from ownroot.pki.encoding import csr_pem, parse_certificate, parse_certificates, spki_der
+from ownroot.pki.names import device_subject, read_subject
+from ownroot.pki.requests import make_csr
+from ownroot.pki.signer import PrivateKey
+from ownroot.wire.registration import (
+    RegistrationReply,
+    RegistrationRequest,
+    parse_registration_reply,
+    registration_request_body,
+)
+
+SendRegistration = Callable[[bytes], bytes]
+"""POST the body to the registration endpoint; return the body of a 201 answer or raise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistrationWish:
+    """What the person at the device decides. `uuid` None: one made from the key, so that a resumed run repeats it."""
+
+    factory: str
+    directory: Path
+    uuid: str | None = None
+    name: str | None = None
+    hardware_id: str
+    tags: str = "main"
+    group: str | None = None
+    production: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A finished registration: who the device is now and whether its key was there before (a resumed run)."""
+
+    uuid: str
+    resumed: bool
+    certificate: x509.Certificate
+
+
+def default_hardware_id() -> str:
+    """Name this machine's kind as existing device programs do: `amd64-linux`, `arm64-linux`."""
+    machine = platform.machine().lower()
+    return {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine or "unknown") + "-linux"
+
+
+def register(wish: RegistrationWish, send: SendRegistration, *, replace: bool = False) -> Registered:
+    """Register this device and write its files.
+
+    Args:
+        wish: who the device wants to be; its directory is made if missing.
+        send: the way to the server; it carries credentials, we do not.
+        replace: register again although the directory holds a registration. The key is kept.
+    Raises:
+        ConflictError: `already-registered`.
+        InvalidInputError: `registration-reply`, the answer does not fit the request; nothing was written but the key.
+        OwnrootError: whatever `send` raises.
+    """
+    prepare_directory(wish.directory)
+    if is_registered(wish.directory) and not replace:
+        raise ConflictError(
+            "already-registered",
+            f"{wish.directory} already holds a registration. Use --force to register this device again.",
+        )
+    key, resumed = find_or_create_key(wish.directory)
+    uuid = wish.uuid or uuid_of_key(key)
+    reply = parse_registration_reply(send(registration_request_body(_request(wish, key, uuid))))
+    certificate = verify_reply(reply, key=key, uuid=uuid, factory=wish.factory)
+    _write_reply(wish.directory, reply)
+    return Registered(uuid, resumed, certificate)
+
+
+def uuid_of_key(key: PrivateKey) -> str:
+    """Make a version 4 shaped UUID from the public key: as random as the key, and the same after a power cut."""
+    return str(uuids.UUID(bytes=hashlib.sha256(spki_der(key.public_key())).digest()[:16], version=4))
+
+
+def verify_reply(reply: RegistrationReply, *, key: PrivateKey, uuid: str, factory: str) -> x509.Certificate:
+    """Check that the files belong together and to us; return the device certificate.
+
+    Not checked: that the returned root is the owner's. That rests on the connection to the registration endpoint.
+
+    Raises:
+        InvalidInputError: `registration-reply`, or what reading a certificate raises.
+    """
+    certificate = parse_certificate(reply.client_pem)
+    subject = read_subject(certificate.subject)
+    if spki_der(certificate.public_key()) != spki_der(key.public_key()):
+        raise _bad_reply("the certificate is for another key than ours")
+    if subject.common_names != (uuid,) or subject.organizational_units != (factory,):
+        raise _bad_reply(f"the certificate does not name device {uuid} of factory {factory}")
+    chain = parse_certificates(reply.client_chained) if reply.client_chained else ()
+    if chain and chain[0] != certificate:
+        raise _bad_reply("client.chained does not begin with the certificate of client.pem")
+    root = parse_certificate(reply.root_crt)
+    if len(chain) > 1 and not (is_signed_by(certificate, chain[1]) and is_signed_by(chain[1], root)):
+        raise _bad_reply("the certificate does not lead to root.crt over the CA in client.chained")
+    return certificate
+
+
+def _request(wish: RegistrationWish, key: PrivateKey, uuid: str) -> RegistrationRequest:
+    subject = device_subject(wish.factory, uuid, production=wish.production)
+    return RegistrationRequest(
+        csr=csr_pem(make_csr(key, subject)),
+        hardware_id=wish.hardware_id,
+        uuid=uuid,
+        name=wish.name,
+        config_dir=str(wish.directory.absolute()),
+        overrides=(("pacman", (("tags", f'"{wish.tags}"'),)),),
+        group=wish.group,
+    )
+
+
+def _write_reply(directory: Path, reply: RegistrationReply) -> None:
+    write_private(directory / ROOT_FILE, reply.root_crt)
+    write_private(directory / SETTINGS_FILE, reply.sota_toml)
+    if reply.client_chained:
+        write_private(directory / CHAIN_FILE, reply.client_chained)
+    write_private(directory / CERTIFICATE_FILE, reply.client_pem)
+
+
+def _bad_reply(fault: str) -> InvalidInputError:
+    return InvalidInputError(
+        "registration-reply",
+        f"The server's answer is not usable: {fault}. Nothing was written; ask who runs the server.",
+    )
