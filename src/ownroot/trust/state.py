@@ -94,6 +94,10 @@ class FactoryPki:
         """Is this very certificate (same bytes) one of the device CAs?"""
         return any(ca.certificate == certificate for ca in self.device_cas)
 
+    def uses_serial(self, serial: int) -> bool:
+        """Does a certificate in service carry this serial? Commands name device CAs by it, so it must stay unique."""
+        return any(certificate.serial_number == serial for certificate in self.certificates())
+
     def certificates(self) -> Iterator[x509.Certificate]:
         """Every certificate in service, the root first."""
         yield from (c for c in (self.root, self.gateway_tls, self.est_tls) if c is not None)

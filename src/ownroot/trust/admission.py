@@ -1,0 +1,118 @@
+"""What may an identified device do, given what the store knows of it? A pure table, asked on every request.
+
+The pinned key is the device; a certificate only carries it. A uuid stays refused once it was deleted, and a CA that was
+disabled admits nobody new while those it admitted before go on (protocol: gateway.md §3.1 step 5, §3.3).
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from ownroot.pki.names import DeviceUuid
+from ownroot.trust.device_identity import Identified
+from ownroot.trust.state import Standing
+
+
+@dataclass(frozen=True, slots=True)
+class KnownDevice:
+    """What the store holds for a uuid.
+
+    Attributes:
+        spki_sha256: the pinned key.
+        next_spki_sha256: the key the device announced for its renewal.
+        is_unclaimed: it was last accepted under the shared PKI, and the factory was taken over since. Whoever held
+            that identity was vouched for by the operator, not by the owner, so it counts for nothing now.
+    """
+
+    spki_sha256: bytes
+    next_spki_sha256: bytes | None = None
+    is_unclaimed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GoOn:
+    """A known device with its pinned key."""
+
+
+@dataclass(frozen=True, slots=True)
+class FirstContact:
+    """A device to create, or with `replaces_key` an unclaimed one whose pinned key gives way to this one."""
+
+    replaces_key: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Promote:
+    """A known device with its announced next key: that one is pinned from now on, the old one is denied."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Not welcome; `detail` is written for the device's own log."""
+
+    code: str
+    detail: str
+
+
+Admission: TypeAlias = GoOn | FirstContact | Promote | Refuse
+
+
+def admit(
+    identified: Identified,
+    known: KnownDevice | None,
+    *,
+    denied: bool,
+    case_twin: bool,
+    ca_standing: Standing | None,
+) -> Admission:
+    """Decide what an identified device may do; a pure table.
+
+    Args:
+        known: the device stored under this very uuid, if any.
+        denied: the uuid is on the deny list (it was deleted).
+        case_twin: another known uuid differs from this one in letter case alone.
+        ca_standing: of `identified.issuer`, read again wherever the answer is acted upon: a disable may have been
+            committed since the snapshot was taken. None = no longer trusted.
+    Source: protocol gateway.md §3.1 step 5 and §3.3.
+    """
+    uuid = identified.uuid
+    if ca_standing is None:
+        return Refuse(
+            "device-ca-not-trusted",
+            f"The CA that signed the certificate of device {uuid} is no longer trusted. Register the device again.",
+        )
+    if denied:
+        return Refuse(
+            "device-denied", f"Device {uuid} was deleted from this factory. Register it again to bring it back."
+        )
+    if known is None:
+        return _admit_unknown(uuid, case_twin=case_twin, ca_standing=ca_standing)
+    if identified.spki_sha256 == known.spki_sha256:
+        return GoOn()
+    if known.is_unclaimed:
+        return _first_contact(uuid, ca_standing, replaces_key=True)
+    if identified.spki_sha256 == known.next_spki_sha256:
+        return Promote()
+    return Refuse(
+        "device-key-mismatch",
+        f"Device {uuid} is known with another key. Either its identity was copied, or it was set up anew: "
+        "then delete it from the factory and register it again.",
+    )
+
+
+def _admit_unknown(uuid: DeviceUuid, *, case_twin: bool, ca_standing: Standing) -> Admission:
+    if case_twin:
+        return Refuse(
+            "device-uuid-case-twin",
+            f"A device whose uuid differs from {uuid} in letter case alone is known already. Use another uuid.",
+        )
+    return _first_contact(uuid, ca_standing, replaces_key=False)
+
+
+def _first_contact(uuid: DeviceUuid, ca_standing: Standing, *, replaces_key: bool) -> Admission:
+    if ca_standing is Standing.DISABLED:
+        return Refuse(
+            "device-ca-disabled",
+            f"Device {uuid} is new here, and the CA that signed its certificate admits no new devices. "
+            "Register it under another CA, or have the owner enable this one.",
+        )
+    return FirstContact(replaces_key=replaces_key)
