@@ -5,8 +5,14 @@ Rules every implementation keeps:
 * `Database.write` runs its work inside one transaction that may carry other callers' work too (group commit). Each
   work has a savepoint of its own: an exception undoes that work alone. The future is done only after COMMIT returned;
   when the commit itself fails every member gets `UnavailableError`.
+* Writing transactions follow one another, across processes too: what a work has read inside its own transaction cannot
+  have changed when it commits.
 * Unique constraints decide races. A repository turns their violation into `ConflictError` with the code named there.
 * Times are aware UTC in whole seconds.
+* A work may use its unit of work until it returns, on the thread that called it, and keeps nothing of it.
+* Only errors of ours leave: a fault of the store is `UnavailableError` (`database-unavailable`, `database-full`,
+  `database-closed`), text or numbers it cannot hold are `InvalidInputError` `value-not-storable`, a reference to
+  something that is not there is `ConflictError` `reference-missing`. What a work raises itself passes through.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -14,9 +20,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from ownroot.audit.events import AuditEvent
+from ownroot.audit.merkle import Frontier
 from ownroot.pki.names import DeviceUuid, FactoryName
 from ownroot.trust.possession import PendingKey
 from ownroot.trust.state import FactoryPki
@@ -174,9 +181,9 @@ class DeviceFilter:
 
 @dataclass(frozen=True, slots=True)
 class IssuanceIntent:
-    """What is committed before a key is used (promise P1)."""
+    """What is committed before a key is used (promise P1). `factory_id` None = a certificate of the shared PKI."""
 
-    factory_id: int
+    factory_id: int | None
     issuer_sha256: bytes
     serial: int
     profile: str
@@ -204,7 +211,7 @@ class Refusal:
     factory_id: int
     code: str
     detail: str
-    subject: str  # the device uuid claimed, or "" where none could be read
+    subject: str  # the device uuid claimed, or "" where none could be read; whatever a stranger put there
     certificate_sha256: bytes | None
     peer: str
     count: int
@@ -226,13 +233,24 @@ class Change:
 
     generation: int
     kind: ChangeKind
-    factory_id: int
+    factory_id: int | None  # None = the shared PKI, so every factory that lives on it
     uuid: DeviceUuid | None
+
+
+class Facts(Protocol):
+    """Settings fixed once for the life of a data directory, such as the gateway base name."""
+
+    def get(self, name: str) -> str | None: ...
+    def put_once(self, name: str, value: str) -> str:
+        """Store unless the name is taken; returns what is stored now."""
+        ...
 
 
 class Factories(Protocol):
     def add(self, name: FactoryName, *, gateway_name: str, is_default: bool, now: datetime) -> Factory:
-        """Raises ConflictError `factory-exists` or `gateway-name-taken` (also against any `ostree.` name)."""
+        """Raises ConflictError `factory-exists`, `gateway-name-taken` (also against any `ostree.` name) or
+        `default-factory-exists`.
+        """
         ...
 
     def find(self, name: str) -> Factory | None: ...
@@ -240,14 +258,17 @@ class Factories(Protocol):
 
 
 class Accounts(Protocol):
-    def add_user(self, user: User) -> None: ...
+    def add_user(self, user: User) -> None:
+        """Raises ConflictError `user-exists` or `user-name-taken`."""
+        ...
+
     def find_user(self, polis_id: str) -> User | None: ...
     def find_user_by_name(self, name: str) -> User | None: ...
     def set_role(self, factory_id: int, polis_id: str, role: Role) -> None: ...
     def members(self, factory_id: int) -> Sequence[Member]: ...
     def find_member(self, factory_id: int, polis_id: str) -> Member | None: ...
     def memberships(self, polis_id: str) -> Sequence[tuple[Factory, Role]]: ...
-    def add_token(
+    def add_token(  # noqa: PLR0913  (a token's columns)
         self,
         factory_id: int,
         polis_id: str,
@@ -256,7 +277,10 @@ class Accounts(Protocol):
         scopes: frozenset[Scope],
         expires_at: datetime | None,
         now: datetime,
-    ) -> Token: ...
+    ) -> Token:
+        """Raises ConflictError `token-exists`."""
+        ...
+
     def find_token(self, token_sha256: bytes) -> Token | None: ...
 
 
@@ -264,7 +288,10 @@ class PkiStates(Protocol):
     """Trust state of factories. `factory_id` None is the operator's shared PKI."""
 
     def load(self, factory_id: int | None) -> FactoryPki:
-        """The state a factory has of its own; without a root it has not been taken over."""
+        """The state a factory has of its own; without a root it has not been taken over.
+
+        The shared PKI is called what it was saved as; before that its state is empty, its name too.
+        """
         ...
 
     def save(self, factory_id: int | None, pki: FactoryPki, *, by: str, now: datetime) -> None:
@@ -272,7 +299,7 @@ class PkiStates(Protocol):
         ...
 
     def change_meta(self, factory_id: int) -> tuple[str, str, str, str]:
-        """created-by, created-at, updated-by, updated-at; empty strings before the first change."""
+        """created-by, created-at, updated-by, updated-at (RFC 3339); empty strings before the first change."""
         ...
 
     def shared_tls(self, factory_id: int) -> bytes | None:
@@ -291,17 +318,25 @@ class BackendKeys(Protocol):
 
     def pending(self, factory_id: int, *, now: datetime) -> Sequence[PendingKey]: ...
     def activate(self, factory_id: int, spki_sha256: bytes) -> None:
-        """Turn a pending key into an active one."""
+        """Turn a pending key into an active one; no change for one that is active.
+
+        Raises NotFoundError `key-unknown`.
+        """
         ...
 
     def add_active(self, factory_id: int | None, key: SealedKey) -> None: ...
     def find(self, spki_sha256: bytes) -> SealedKey | None: ...
-    def destroy(self, spki_sha256: bytes) -> None: ...
+    def destroy(self, spki_sha256: bytes) -> None:
+        """Forget a key; no error if there is none."""
+        ...
 
 
 class Devices(Protocol):
     def add(self, device: Device) -> None:
-        """Raises ConflictError `device-uuid-taken`, `device-uuid-case-twin`, `device-name-taken`, `device-key-taken`."""
+        """Raises ConflictError `device-uuid-taken`, `device-uuid-case-twin`, `device-name-taken`, `device-key-taken`.
+
+        Looked for in this order, so a repeated registration hears of its uuid first.
+        """
         ...
 
     def find(self, factory_id: int, uuid: str) -> Device | None: ...
@@ -311,11 +346,20 @@ class Devices(Protocol):
         ...
 
     def replace_key(self, device: Device) -> None:
-        """Store key, issuer and production flag of `device`; everything else of the row stays."""
+        """Store key, next key, issuer and production flag of `device`; everything else of the row stays.
+
+        Raises NotFoundError `device-unknown`, ConflictError `device-key-taken`.
+        """
         ...
 
-    def delete(self, factory_id: int, uuid: str) -> None: ...
-    def deny(self, denied: DeniedDevice) -> None: ...
+    def delete(self, factory_id: int, uuid: str) -> None:
+        """Forget a device; no error if there is none. To keep it out, `deny` it in the same work."""
+        ...
+
+    def deny(self, denied: DeniedDevice) -> None:
+        """Put a uuid on the deny list, or renew its entry."""
+        ...
+
     def find_denied(self, factory_id: int, uuid: str) -> DeniedDevice | None: ...
     def lift_denial(self, factory_id: int, uuid: str) -> None: ...
     def list_denied(self, factory_id: int, *, limit: int, page: int) -> tuple[Sequence[DeniedDevice], int]: ...
@@ -325,8 +369,13 @@ class Devices(Protocol):
         """One page (1-based) and the total number of matches."""
         ...
 
-    def count(self, factory_id: int) -> int: ...
-    def record_check_ins(self, visits: Iterable[CheckIn]) -> None: ...
+    def count(self, factory_id: int) -> int:
+        """Number of devices, without counting them."""
+        ...
+
+    def record_check_ins(self, visits: Iterable[CheckIn]) -> None:
+        """Store visits; an older one than is stored, or one of a device that is gone, changes nothing."""
+        ...
 
 
 class IssuanceLog(Protocol):
@@ -334,18 +383,29 @@ class IssuanceLog(Protocol):
         """Returns the entry's id. Raises ConflictError `serial-repeated`."""
         ...
 
-    def record_certificate(self, issuance_id: int, certificate_der: bytes) -> None: ...
-    def void(self, issuance_id: int) -> None: ...
+    def record_certificate(self, issuance_id: int, certificate_der: bytes) -> None:
+        """Raises ConflictError `issuance-voided` or `issuance-recorded`, NotFoundError `issuance-unknown`."""
+        ...
+
+    def void(self, issuance_id: int) -> None:
+        """Mark an open entry as one that will never be a certificate; any other stays as it is."""
+        ...
+
     def open_intents(self) -> Sequence[Issuance]:
         """Entries with neither certificate nor void mark: what a crash left behind."""
         ...
 
-    def latest(self, factory_id: int, subject_key: str, spki_sha256: bytes) -> Issuance | None: ...
+    def history(self, factory_id: int | None, subject_key: str, spki_sha256: bytes) -> Sequence[Issuance]:
+        """Entries for this subject and key that are not voided, newest first, at most 20."""
+        ...
 
 
 class Refusals(Protocol):
     def record(self, refusals: Iterable[Refusal]) -> None:
-        """Merge by (factory, code, subject, certificate) and keep at most a bounded number per factory."""
+        """Merge by (factory, code, subject, certificate) and keep at most a bounded number per factory.
+
+        Beyond the bound the oldest of the most frequent code goes first, so that a flood of one kind leaves the rest.
+        """
         ...
 
     def list(self, factory_id: int, *, uuid: str | None = None, limit: int = 100) -> Sequence[Refusal]: ...
@@ -356,18 +416,42 @@ class AuditLog(Protocol):
         """Chain one event; it becomes durable with the transaction that carries it."""
         ...
 
-    def list(self, factory_id: int | None, *, limit: int = 100) -> Sequence[AuditEvent]: ...
+    def list(self, factory_id: int | None, *, limit: int = 100) -> Sequence[AuditEvent]:
+        """The newest events of a factory, or of the server itself, newest first."""
+        ...
+
+    def bodies(self) -> Iterable[bytes]:
+        """Canonical bytes of every event of the log, oldest first; consume it inside the same work."""
+        ...
+
+    def head(self) -> Frontier:
+        """Size and subtree hashes of the whole log, this transaction's events included."""
+        ...
 
 
 class ChangeFeed(Protocol):
-    def announce(self, kind: ChangeKind, factory_id: int, uuid: DeviceUuid | None = None) -> int: ...
-    def generation(self) -> int: ...
-    def since(self, generation: int) -> Sequence[Change]: ...
+    def announce(self, kind: ChangeKind, factory_id: int | None, uuid: DeviceUuid | None = None) -> int:
+        """Tell every process; `factory_id` None = the shared PKI. Returns the generation."""
+        ...
+
+    def generation(self) -> int:
+        """The newest generation; 0 before the first change."""
+        ...
+
+    def trust_generation(self) -> int:
+        """The newest generation of kind TRUST or FACTORY; cheap enough to ask each time."""
+        ...
+
+    def since(self, generation: int) -> Sequence[Change] | None:
+        """What came after, oldest first. None: too much is forgotten, reload everything."""
+        ...
 
 
 class UnitOfWork(Protocol):
     """One transaction's view of everything."""
 
+    @property
+    def facts(self) -> Facts: ...
     @property
     def factories(self) -> Factories: ...
     @property
@@ -388,6 +472,20 @@ class UnitOfWork(Protocol):
     def changes(self) -> ChangeFeed: ...
 
 
+Work: TypeAlias = Callable[[UnitOfWork], T]
+
+# Ticket, result, error: the outcome of one submitted work. With an error the result is None.
+Outcome: TypeAlias = tuple[Any, Any, BaseException | None]
+
+
+class Inbox(Protocol):
+    """Where outcomes go. Equal (and equally hashed) inboxes get the outcomes of one commit in one delivery."""
+
+    def deliver(self, outcomes: Sequence[Outcome]) -> None:
+        """Called on the writer's thread after the commit. Hands over at once and raises nothing."""
+        ...
+
+
 class Database(Protocol):
     def read(self, work: Callable[[UnitOfWork], T]) -> T:
         """Run in one read transaction on the calling thread. Raises UnavailableError `database-unavailable`."""
@@ -397,8 +495,17 @@ class Database(Protocol):
         """Queue for the next group commit; see the module's rules."""
         ...
 
-    def has_foreign_changes(self) -> bool:
-        """Cheap probe: may another process have committed since the last call? May say yes wrongly, never no."""
+    def submit(self, work: Callable[[UnitOfWork], Any], inbox: Inbox, ticket: object) -> None:
+        """Queue as `write` does; the outcome goes to the inbox with the ticket. The cheap way for event loops."""
         ...
 
-    def close(self) -> None: ...
+    def has_foreign_changes(self) -> bool:
+        """Cheap probe: may another process have committed since the last call? May say yes wrongly, never no.
+
+        The first call says yes. Raises UnavailableError `database-unavailable`.
+        """
+        ...
+
+    def close(self) -> None:
+        """Finish what is queued, then let go of every connection."""
+        ...

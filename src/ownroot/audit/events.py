@@ -1,0 +1,115 @@
+"""The closed vocabulary of audit events, and the bytes that enter the log.
+
+An event is written in the same transaction as the act it tells of. Its canonical bytes are what the log hashes, so they
+must come out the same for ever: one JSON object, members sorted by name, no spaces, UTF-8, times as Unix seconds. A
+change of this form is a new number under `v`, never another reading of an old entry.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final
+
+from ownroot.errors import InvalidInputError
+
+_VERSION: Final = 1
+_NO_DETAILS: Final[Mapping[str, str]] = {}
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+class EventKind(StrEnum):
+    """Everything the log can tell, as `area:what-happened`; a new act needs a new member here.
+
+    The subject of an event is named in brackets.
+    """
+
+    FACTORY_CREATED = "factory:created"  # (factory name)
+    USER_ADDED = "user:added"  # (polis-id)
+    ROLE_SET = "user:role-set"  # (polis-id)
+    TOKEN_CREATED = "token:created"  # noqa: S105 (polis-id it acts for)
+    LOGIN_REFUSED = "login:refused"  # (what was claimed, or empty)
+
+    SHARED_PKI_CREATED = "pki:shared-created"  # (serial of its root)
+    PKI_KEYS_REQUESTED = "pki:keys-requested"  # (factory name)
+    PKI_CHANGE_REFUSED = "pki:change-refused"  # (code of the rule)
+    # One per certificate an accepted upload changed (trust.verdicts.TrustEventKind); (serial).
+    PKI_ROOT_SET = "pki:root-set"
+    PKI_GATEWAY_TLS_SET = "pki:gateway-tls-set"
+    PKI_EST_TLS_SET = "pki:est-tls-set"
+    PKI_ONLINE_CA_ADDED = "pki:online-ca-added"
+    PKI_LOCAL_CA_ADDED = "pki:local-ca-added"
+    PKI_ONLINE_CA_RETIRED = "pki:online-ca-retired"
+    PKI_KEY_DESTROYED = "pki:key-destroyed"  # (SHA-256 of the public key, hex)
+
+    CERTIFICATE_ISSUED = "certificate:issued"  # (serial)
+    CERTIFICATE_VOIDED = "certificate:voided"  # (serial of an intent that never became a certificate)
+
+    DEVICE_REGISTERED = "device:registered"  # (uuid)
+    DEVICE_REGISTRATION_REFUSED = "device:registration-refused"  # (uuid)
+    DEVICE_FIRST_SEEN = "device:first-seen"  # (uuid)
+    DEVICE_KEY_CHANGED = "device:key-changed"  # (uuid)
+    DEVICE_DELETED = "device:deleted"  # (uuid)
+    DEVICE_DENIAL_LIFTED = "device:denial-lifted"  # (uuid)
+
+    RECOVERY_COMPLETED = "recovery:completed"  # (what was recovered)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEvent:
+    """One act, accepted or refused.
+
+    Attributes:
+        factory_id: None for what belongs to the whole server.
+        at: aware UTC, whole seconds.
+        actor: polis-id of the user, `device:<uuid>`, or `server` for what it does on its own.
+        subject: what it was done to; see `EventKind`.
+        details: flat. No key, token or password ever goes in here, nor a hash of one that could be guessed.
+    """
+
+    factory_id: int | None
+    at: datetime
+    actor: str
+    kind: EventKind
+    subject: str
+    details: Mapping[str, str] = field(default_factory=lambda: _NO_DETAILS)
+
+
+def canonical_bytes(event: AuditEvent) -> bytes:
+    """Return the body of the log's leaf."""
+    text = _ENCODER.encode(
+        {
+            "actor": event.actor,
+            "at": int(event.at.timestamp()),
+            "details": event.details if type(event.details) is dict else dict(event.details),
+            "factory": event.factory_id,
+            "kind": event.kind.value,
+            "subject": event.subject,
+            "v": _VERSION,
+        }
+    )
+    # A lone surrogate from a hostile JSON body has no UTF-8 form; inside a JSON string its escape reads back the same.
+    return text.encode("utf-8", "backslashreplace")
+
+
+def parse_event(body: bytes) -> AuditEvent:
+    """Read what `canonical_bytes` wrote.
+
+    Raises:
+        InvalidInputError: `audit-entry-malformed`.
+    """
+    try:
+        members = json.loads(body)
+        if members["v"] != _VERSION:
+            raise InvalidInputError("audit-entry-malformed", "This entry was written by another version of the server.")
+        return AuditEvent(
+            factory_id=members["factory"],
+            at=datetime.fromtimestamp(members["at"], UTC),
+            actor=members["actor"],
+            kind=EventKind(members["kind"]),
+            subject=members["subject"],
+            details=members["details"],
+        )
+    except (ValueError, KeyError, TypeError) as exc:
+        raise InvalidInputError("audit-entry-malformed", "This is not an entry of the audit log.") from exc
