@@ -1,0 +1,179 @@
+"""The backend API as a typed client (protocol: api.md §2, §3, §5).
+
+Each method is one request; none is repeated. Errors are `client.transport`'s for the way and `client.refusals`' for
+what the server refuses.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+from urllib.parse import urlencode
+
+from ownroot.client.addresses import parse_base_url, path_segment, require_confidential
+from ownroot.client.refusals import error_of
+from ownroot.client.tls import api_trust
+from ownroot.client.transport import Answer, ExchangeLimits, Transport
+from ownroot.errors import InvalidInputError
+from ownroot.wire.accounts import UserDetails
+from ownroot.wire.certs import CertsUpload, CsrReply, CsrRequest, FactoryCerts
+from ownroot.wire.devices import DeviceList, DeviceObject
+from ownroot.wire.documents import read_document, write_document
+
+Shape = TypeVar("Shape")
+
+TOKEN_HEADER = "OSF-TOKEN"  # noqa: S105 - a header's name, not a secret
+_JSON = {"Content-Type": "application/json"}
+_SUCCESS = frozenset((200, 201, 202, 204))
+_PARTIAL = 206
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiAccess:
+    """Where the API is, who we are there, and for which factory we ask."""
+
+    url: str
+    factory: str
+    token: str
+    cacert: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CertsAnswer:
+    """What a factory trusts. `is_taken_over` is False while it lives on the shared PKI (status 206)."""
+
+    certs: FactoryCerts
+    is_taken_over: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceQuery:
+    """How to narrow a listing; a member left out does not narrow. Names are those of the wire."""
+
+    name: str | None = None
+    group: str | None = None
+    match_tag: str | None = None
+    mine: bool = False
+    prod: bool | None = None
+    sortby: str | None = None
+    target_name: str | None = None
+    uuid: str | None = None
+    limit: int = 500
+    page: int = 1
+
+    def parameters(self, factory: str) -> Iterator[tuple[str, str]]:
+        """Yield the query parameters that are set, sorted by name."""
+        yield "factory", factory
+        if self.group is not None:
+            yield "group", self.group
+        yield "limit", str(self.limit)
+        if self.match_tag is not None:
+            yield "match_tag", self.match_tag
+        if self.mine:
+            yield "mine", "1"
+        if self.name is not None:
+            yield "name", self.name
+        if self.page > 1:
+            yield "page", str(self.page)
+        if self.prod is not None:
+            yield "prod", "1" if self.prod else "0"
+        for name in ("sortby", "target_name", "uuid"):
+            if (value := getattr(self, name)) is not None:
+                yield name, value
+
+
+class Api:
+    """One factory at one backend. Owns its connections; close it or use it in a `with`.
+
+    Raises:
+        InvalidInputError: `bad-url`, `bad-token`, `bad-cacert`.
+        RefusedError: `token-in-clear`.
+    """
+
+    def __init__(self, access: ApiAccess, *, limits: ExchangeLimits | None = None) -> None:
+        url = parse_base_url(access.url)
+        require_confidential(url)
+        headers = {TOKEN_HEADER: require_token(access.token)}
+        self._factory = access.factory
+        self._transport = Transport(
+            url, tls=api_trust(access.cacert), headers=headers, limits=limits or ExchangeLimits()
+        )
+
+    def certs(self) -> CertsAnswer:
+        """Show what the factory trusts."""
+        answer = self._send("GET", self._in_factory("certs/"))
+        return CertsAnswer(_read(answer, FactoryCerts), answer.status != _PARTIAL)
+
+    def request_csrs(self, request: CsrRequest) -> CsrReply:
+        """Let the backend make keys and return their CSRs; whether they verify is the caller's to check."""
+        return _read(self._send("POST", self._in_factory("certs/"), request), CsrReply)
+
+    def upload_certs(self, upload: CertsUpload) -> None:
+        """Take certificates into use: all of them, or none and an error."""
+        self._send("PATCH", self._in_factory("certs/"), upload)
+
+    def self_user(self) -> UserDetails:
+        """Show whose token this is."""
+        return _read(self._send("GET", self._in_factory("users/self/")), UserDetails)
+
+    def devices(self, query: DeviceQuery) -> DeviceList:
+        """List one page of devices."""
+        return _read(self._send("GET", f"/ota/devices/?{urlencode(list(query.parameters(self._factory)))}"), DeviceList)
+
+    def device(self, name: str, *, by_uuid: bool = False) -> DeviceObject:
+        """Show one device."""
+        return _read(self._send("GET", self._device_path(name, by_uuid)), DeviceObject)
+
+    def delete_device(self, name: str, *, by_uuid: bool = False) -> None:
+        """Delete one device; it is put on the deny list and cut from the gateway."""
+        self._send("DELETE", self._device_path(name, by_uuid))
+
+    def _in_factory(self, rest: str) -> str:
+        return f"/ota/factories/{path_segment(self._factory)}/{rest}"
+
+    def _device_path(self, name: str, by_uuid: bool) -> str:
+        query = [("factory", self._factory)] + ([("by-uuid", "1")] if by_uuid else [])
+        return f"/ota/devices/{path_segment(name)}/?{urlencode(query)}"
+
+    def _send(self, method: str, path: str, document: object = None) -> Answer:
+        body = None if document is None else write_document(document)
+        answer = self._transport.exchange(method, path, body=body, headers=None if body is None else _JSON)
+        partial = method == "GET" and answer.status == _PARTIAL
+        if answer.status not in _SUCCESS and not partial:
+            raise error_of(answer)
+        return answer
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def require_token(token: str) -> str:
+    """Return the token if it can stand in a header.
+
+    Raises:
+        InvalidInputError: `bad-token`; the token itself is not shown.
+    """
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise InvalidInputError("bad-token", "The token is empty or holds blanks or characters no token has.")
+    return token
+
+
+def _read(answer: Answer, shape: type[Shape]) -> Shape:
+    try:
+        return read_document(answer.body, shape)
+    except InvalidInputError as exc:
+        raise InvalidInputError(
+            "bad-answer",
+            f"The answer to {answer.method} {answer.url} is not one of this API. {exc.detail}",
+            context={"status": answer.status},
+        ) from exc

@@ -1,0 +1,46 @@
+"""The registration endpoint, as a device sees it: the backend's or that of a manufacturing site.
+
+Source: registration.md §2-4. The URL is used verbatim; it may be any path (`/ota/devices/`, `/sign`).
+"""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from ownroot.client.addresses import parse_base_url, require_confidential
+from ownroot.client.api import TOKEN_HEADER, require_token
+from ownroot.client.refusals import error_of
+from ownroot.client.tls import api_trust
+from ownroot.client.transport import Transport
+
+_CREATED = 201
+
+
+def post_registration(
+    url: str,
+    body: bytes,
+    *,
+    token: str | None = None,
+    token_header: str = TOKEN_HEADER,
+    cacert: Path | None = None,
+) -> bytes:
+    """Send one registration and return the body of the 201 answer.
+
+    Args:
+        url: the endpoint itself, final slash included.
+        token: None: the endpoint wants none (a station on an isolated network).
+        cacert: PEM of roots to believe besides the system's.
+    Raises:
+        OwnrootError: what `Transport.exchange` and `error_of` say; RefusedError `token-in-clear`.
+    """
+    parse_base_url(url)
+    parts = urlsplit(url.strip())
+    headers = {"Content-Type": "application/json"}
+    if token is not None:
+        require_confidential(url)
+        headers[token_header] = require_token(token)
+    transport = Transport(f"{parts.scheme}://{parts.netloc}", tls=api_trust(cacert))
+    with transport:
+        answer = transport.exchange("POST", parts.path or "/", body=body, headers=headers)
+    if answer.status != _CREATED:
+        raise error_of(answer)
+    return answer.body
