@@ -23,11 +23,13 @@ class Access:
         scopes: any one of these, in the spelling of the wire. Empty: a valid token is enough.
         roles: when not empty, the caller must also have one of these roles.
         or_roles: roles that may pass without any of the scopes.
+        audited: whether turning an authenticated caller away is an act for the audit log.
     """
 
     scopes: tuple[str, ...] = ()
     roles: tuple[str, ...] = ()
     or_roles: tuple[str, ...] = ()
+    audited: bool = False
 
 
 PUBLIC = None

@@ -1,0 +1,101 @@
+"""HTTP/1.1 on the API's sockets: uvicorn's protocol with the limits it leaves to a front.
+
+The head of a request must arrive within a time and stay below a size; whatever is not HTTP gets the same JSON body as
+every other failure.
+"""
+
+import asyncio
+from typing import Any, Final
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from ownroot.wire.documents import write_document
+from ownroot.wire.errors import ErrorBody
+
+HEAD_TIMEOUT_SECONDS: Final = 20.0
+MAX_HEAD_BYTES: Final = 64 * 1024
+
+
+class BoundedHttp(HttpToolsProtocol):
+    """One connection. `_head_bytes` counts what came in since the last complete head."""
+
+    _head_timer: asyncio.TimerHandle | None = None
+    _head_bytes = 0
+    _in_head = True
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Start the clock: a connection that says nothing is not kept."""
+        super().connection_made(transport)
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the clock."""
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser, unless a head has grown past all reason."""
+        if self._in_head:
+            if self._head_timer is None:
+                self._expect_head()
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._refuse(431, "Request Header Fields Too Large", "The request's header is too large.")
+                return
+        super().data_received(data)
+
+    def on_headers_complete(self) -> None:
+        """The head is in; its limits no longer apply."""
+        self._in_head = False
+        self._stop_timer()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """What follows belongs to the next head; its clock starts with its first byte."""
+        self._in_head, self._head_bytes = True, 0
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is not HTTP."""
+        self._refuse(400, "Bad Request", msg)
+
+    def _expect_head(self) -> None:
+        self._head_timer = self.loop.call_later(HEAD_TIMEOUT_SECONDS, self._head_is_late)
+
+    def _head_is_late(self) -> None:
+        self._head_timer = None
+        if self._head_bytes:
+            self._refuse(408, "Request Timeout", "The request's header did not arrive in time.")
+        else:
+            self.transport.close()
+
+    def _stop_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _refuse(self, status: int, reason: str, message: str) -> None:
+        self._stop_timer()
+        body = write_document(ErrorBody(message=message, code="bad-http"))
+        head = (
+            f"HTTP/1.1 {status} {reason}\r\ncontent-type: application/json\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode("ascii") + body)
+        self.transport.close()
+
+
+def server_options() -> dict[str, Any]:
+    """Return what uvicorn must be told besides the application and where to listen."""
+    return {
+        "http": BoundedHttp,
+        "ws": "none",
+        "lifespan": "off",
+        "log_config": None,
+        "access_log": False,
+        "server_header": False,
+        "proxy_headers": False,
+        "timeout_keep_alive": 60,
+        "timeout_graceful_shutdown": 4,
+        "backlog": 2048,
+    }

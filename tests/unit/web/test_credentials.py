@@ -1,0 +1,45 @@
+"""The token header wins, and Bearer is read raw and in base64."""
+
+import base64
+
+import pytest
+from starlette.datastructures import Headers
+
+from ownroot.errors import UnauthenticatedError
+from ownroot.web.credentials import read_credential
+
+TOKEN = "own_abcDEF-_123"
+
+
+def read(**headers: str) -> str | None:
+    return read_credential(Headers({name.replace("_", "-"): value for name, value in headers.items()}))
+
+
+def test_no_header_is_no_credential():
+    assert read() is None
+
+
+def test_token_header_is_read_in_any_spelling():
+    assert read_credential(Headers({"Osf-Token": TOKEN})) == TOKEN
+
+
+def test_token_header_wins_over_authorization():
+    assert read(osf_token=TOKEN, authorization="Bearer other") == TOKEN
+
+
+@pytest.mark.parametrize("sent", [TOKEN, base64.b64encode(TOKEN.encode()).decode()])
+def test_bearer_is_read_raw_and_in_base64(sent):
+    assert read(authorization=f"Bearer {sent}") == TOKEN
+
+
+def test_a_raw_token_that_happens_to_be_base64_of_no_text_stays_as_it_is():
+    assert read(authorization="bearer AAAA") == "AAAA"
+
+
+@pytest.mark.parametrize(
+    "sent", ["Basic dXNlcjpwdw==", "Bearer", "Bearer ", "", "Bearer \x7fx", "Bearer " + "a" * 5000]
+)
+def test_an_unreadable_authorization_is_refused(sent):
+    with pytest.raises(UnauthenticatedError) as refusal:
+        read(authorization=sent)
+    assert refusal.value.code == "bad-authorization"
