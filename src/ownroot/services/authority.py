@@ -1,0 +1,68 @@
+"""Who may do what: roles bound what a user can be trusted with, tokens narrow it further."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from ownroot.errors import InvalidInputError
+from ownroot.services.ports import Factory, Role, Scope, User
+
+_READING = frozenset({Scope.DEVICES_READ, Scope.USERS_READ, Scope.CERTS_READ})
+_WORKING = _READING | {Scope.DEVICES_READ_UPDATE, Scope.DEVICES_CREATE, Scope.DEVICES_DELETE}
+
+ROLE_SCOPES: Mapping[Role, frozenset[Scope]] = {
+    Role.OWNER: frozenset(Scope),
+    Role.ADMIN: frozenset(Scope),
+    Role.MEMBER: _WORKING,
+    Role.AUDITOR: _READING,
+}
+
+_IMPLIED: Mapping[Scope, frozenset[Scope]] = {
+    Scope.DEVICES_READ_UPDATE: frozenset({Scope.DEVICES_READ}),
+    Scope.CERTS_MANAGE: frozenset({Scope.CERTS_READ}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """An authenticated caller: a member of one factory with a token for it.
+
+    Args:
+        scopes: what the token allows and the role permits, implied scopes included.
+    """
+
+    user: User
+    factory: Factory
+    role: Role
+    scopes: frozenset[Scope]
+    token_id: int
+
+
+def effective_scopes(role: Role, granted: Iterable[Scope]) -> frozenset[Scope]:
+    """Return what a token amounts to in the hands of this role."""
+    return with_implied(granted) & ROLE_SCOPES[role]
+
+
+def with_implied(scopes: Iterable[Scope]) -> frozenset[Scope]:
+    """Add the scopes that others carry with them: who may change a thing may look at it."""
+    chosen = frozenset(scopes)
+    return chosen.union(*(_IMPLIED.get(scope, frozenset()) for scope in chosen))
+
+
+def least_role(scopes: Iterable[Scope]) -> Role:
+    """Return the role that permits these scopes and little else."""
+    wanted = frozenset(scopes)
+    return next(role for role in (Role.AUDITOR, Role.MEMBER, Role.ADMIN) if wanted <= ROLE_SCOPES[role])
+
+
+def parse_scope(text: str, *, factory: str) -> Scope:
+    """Read a scope as people and clients spell it, with or without `<factory>:` before it.
+
+    Raises:
+        InvalidInputError: `scope-unknown`.
+    """
+    name = text.strip().removeprefix(f"{factory}:")
+    try:
+        return Scope(name)
+    except ValueError as exc:
+        known = ", ".join(scope.value for scope in Scope)
+        raise InvalidInputError("scope-unknown", f"There is no scope {text[:80]!r}. Scopes are: {known}.") from exc

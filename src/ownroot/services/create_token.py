@@ -1,0 +1,113 @@
+"""A new API token for a user of a factory; the operator's act."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from ownroot.audit.events import AuditEvent, EventKind
+from ownroot.errors import InvalidInputError, NotFoundError, RefusedError
+from ownroot.services.authority import effective_scopes, least_role, with_implied
+from ownroot.services.issue_own import OPERATOR
+from ownroot.services.ports import Factory, Member, Role, Scope, UnitOfWork, User
+from ownroot.services.steps import Steps
+from ownroot.services.tokens import new_polis_id, new_token, token_sha256
+
+_MAX_NAME_CHARS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedToken:
+    """A token, shown once, and whose it is."""
+
+    factory: Factory
+    user: User
+    scopes: frozenset[Scope]
+    token: str
+
+
+def create_token(
+    factory_name: str, user_name: str | None, scopes: Iterable[Scope], *, now: datetime
+) -> Steps[CreatedToken]:
+    """Make a token.
+
+    Args:
+        user_name: made with the least role that permits the scopes, if new; None is the factory's owner.
+        scopes: what the token may be used for; at least one.
+    Raises:
+        NotFoundError: `factory-unknown`.
+        InvalidInputError: `scope-missing`, `user-name-invalid`.
+        RefusedError: `role-lacks-scope`: an existing user's role does not permit what is asked.
+    """
+    wanted = frozenset(scopes)
+    if not wanted:
+        raise InvalidInputError("scope-missing", "A token needs at least one scope.")
+    token, polis_id = new_token(), new_polis_id()
+
+    def store(uow: UnitOfWork) -> CreatedToken:
+        factory = uow.factories.find(factory_name)
+        if factory is None:
+            raise NotFoundError("factory-unknown", f"There is no factory {factory_name[:64]!r} on this server.")
+        if user_name is None:
+            member = _owner(uow, factory)
+        else:
+            user = user_named(uow, user_name, polis_id, now=now)
+            member = _member(uow, factory, user, least_role(wanted), now)
+        _require_permitted(member, wanted)
+        uow.accounts.add_token(
+            factory.id,
+            member.user.polis_id,
+            token_sha256=token_sha256(token),
+            scopes=wanted,
+            expires_at=None,
+            now=now,
+        )
+        details = {"scopes": " ".join(sorted(wanted))}
+        uow.audit.append(AuditEvent(factory.id, now, OPERATOR, EventKind.TOKEN_CREATED, member.user.polis_id, details))
+        return CreatedToken(factory, member.user, wanted, token)
+
+    created: CreatedToken = yield store
+    return created
+
+
+def user_named(uow: UnitOfWork, name: str, polis_id: str, *, now: datetime) -> User:
+    """Return the user of this name, made under `polis_id` if there is none.
+
+    Raises:
+        InvalidInputError: `user-name-invalid`.
+    """
+    if not (1 <= len(name) <= _MAX_NAME_CHARS and name.isprintable() and name.strip() == name):
+        raise InvalidInputError("user-name-invalid", f"A user name has 1 to {_MAX_NAME_CHARS} printable characters.")
+    known = uow.accounts.find_user_by_name(name)
+    if known is not None:
+        return known
+    user = User(polis_id, name)
+    uow.accounts.add_user(user)
+    uow.audit.append(AuditEvent(None, now, OPERATOR, EventKind.USER_ADDED, polis_id, {"name": name}))
+    return user
+
+
+def _owner(uow: UnitOfWork, factory: Factory) -> Member:
+    for member in uow.accounts.members(factory.id):
+        if member.role is Role.OWNER:
+            return member
+    raise NotFoundError("owner-unknown", f"Factory {factory.name} has no owner; name a user with --user.")
+
+
+def _member(uow: UnitOfWork, factory: Factory, user: User, role: Role, now: datetime) -> Member:
+    """The user as a member of the factory, with this role if they were none before."""
+    known = uow.accounts.find_member(factory.id, user.polis_id)
+    if known is not None:
+        return known
+    uow.accounts.set_role(factory.id, user.polis_id, role)
+    uow.audit.append(AuditEvent(factory.id, now, OPERATOR, EventKind.ROLE_SET, user.polis_id, {"role": role.value}))
+    return Member(user, role)
+
+
+def _require_permitted(member: Member, wanted: frozenset[Scope]) -> None:
+    missing = with_implied(wanted) - effective_scopes(member.role, wanted)
+    if missing:
+        raise RefusedError(
+            "role-lacks-scope",
+            f"{member.user.name} is {member.role.value} of this factory, which does not permit "
+            f"{', '.join(sorted(missing))}. Make the token for an owner or admin.",
+        )
