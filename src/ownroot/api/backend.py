@@ -1,0 +1,38 @@
+"""What the endpoints of the API work with, wired once at start."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from starlette.concurrency import run_in_threadpool
+
+from ownroot.services.backend_keys import Keyring
+from ownroot.services.issuers import OnlineIssuers
+from ownroot.services.ports import Database, UnitOfWork
+from ownroot.services.steps import Steps
+from ownroot.web.async_steps import run_async
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """The store, the keys, and the one fact about the gateway that devices are told: its public port."""
+
+    database: Database
+    keyring: Keyring
+    issuers: OnlineIssuers
+    public_gateway_port: int
+
+    async def read(self, work: Callable[[UnitOfWork], T]) -> T:
+        """Run a read transaction beside the event loop."""
+        return await run_in_threadpool(self.database.read, work)
+
+    async def run(self, steps: Steps[T]) -> T:
+        """Drive a service to its end, waiting for its commits."""
+        return await run_async(steps, self.database)
+
+    async def commit(self, work: Callable[[UnitOfWork], T]) -> T:
+        """Run one piece of work and wait for its commit."""
+        return await asyncio.wrap_future(self.database.write(work))

@@ -1,0 +1,94 @@
+"""Pages for the operator and their tools: liveness, readiness, metrics, the API's own description; and the summary
+of a factory that a status command shows."""
+
+from collections.abc import Mapping
+from ipaddress import ip_address
+from typing import Any
+
+from ownroot.api.backend import Backend
+from ownroot.errors import RefusedError
+from ownroot.services.authority import Principal
+from ownroot.services.ports import Role, Scope
+from ownroot.web.endpoint import PUBLIC, Access, Call, Endpoint, Reply
+from ownroot.web.metrics import CONTENT_TYPE, RequestMetrics
+from ownroot.wire.documents import write_document
+from ownroot.wire.status import FactoryStatus
+
+_READ = Access(scopes=(Scope.DEVICES_READ, Scope.CERTS_MANAGE), or_roles=(Role.OWNER, Role.ADMIN))
+_ALIVE = {"status": "ok"}
+
+
+class OperationsPages:
+    """Handlers for monitoring."""
+
+    def __init__(self, backend: Backend, metrics: RequestMetrics) -> None:
+        self._backend = backend
+        self._metrics = metrics
+
+    async def alive(self, _call: Call[Principal]) -> Reply:
+        """The process answers."""
+        return Reply(body=_ALIVE)
+
+    async def ready(self, _call: Call[Principal]) -> Reply:
+        """The process can serve: its database answers. Otherwise 503 with what is wrong."""
+        await self._backend.read(lambda uow: uow.changes.generation())
+        return Reply(body=_ALIVE)
+
+    async def metrics(self, call: Call[Principal]) -> Reply:
+        """Counters, for callers on this machine."""
+        client = call.arrival.client_address
+        if not client or not ip_address(client).is_loopback:
+            raise RefusedError("metrics-local-only", "Metrics are shown to callers on the server's own machine only.")
+        return Reply(body=self._metrics.render(), media_type=CONTENT_TYPE)
+
+    async def status(self, call: Call[Principal]) -> Reply:
+        """How many devices there are."""
+        factory = call.caller.factory
+        total = await self._backend.read(lambda uow: uow.devices.count(factory.id))
+        return Reply(body=FactoryStatus(total_devices=total))
+
+
+def endpoints(backend: Backend, metrics: RequestMetrics) -> tuple[Endpoint[Principal], ...]:
+    """Declare them."""
+    pages = OperationsPages(backend, metrics)
+    return (
+        Endpoint(
+            method="GET",
+            path="/ota/factories/{factory}/status/",
+            handler=pages.status,
+            access=_READ,
+            summary="Count the devices of a factory.",
+            replies={200: FactoryStatus},
+        ),
+        Endpoint(
+            method="GET",
+            path="/healthz",
+            handler=pages.alive,
+            access=PUBLIC,
+            summary="Is the process alive?",
+            replies={200: dict[str, str]},
+        ),
+        Endpoint(
+            method="GET",
+            path="/readyz",
+            handler=pages.ready,
+            access=PUBLIC,
+            summary="Can the process serve?",
+            replies={200: dict[str, str]},
+        ),
+        Endpoint(
+            method="GET", path="/metrics", handler=pages.metrics, access=PUBLIC, summary="Prometheus.", hidden=True
+        ),
+    )
+
+
+def description_endpoint(document: Mapping[str, Any]) -> Endpoint[Principal]:
+    """Declare the page that serves the API's OpenAPI description."""
+    body = write_document(document)
+
+    async def show(_call: Call[Principal]) -> Reply:
+        return Reply(body=body)
+
+    return Endpoint(
+        method="GET", path="/openapi.json", handler=show, access=PUBLIC, summary="This document.", hidden=True
+    )
