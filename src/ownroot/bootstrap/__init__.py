@@ -1,0 +1,91 @@
+"""Composition root: settings -> a wired server. Only the server's entry point imports this package.
+
+This module is its front: it loads the server half of the product when something is done with it, so that a gateway
+worker does not carry the API's libraries and an installation without a server can say so.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ownroot.bootstrap.report import ServeReport
+from ownroot.config import Options, default_data_dir
+from ownroot.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from ownroot.services.create_factory import CreatedFactory
+    from ownroot.services.create_token import CreatedToken
+
+__all__ = ["Options", "Place", "ServeReport", "make_factory", "make_token", "run_server"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which server is meant. `data_dir` None: `$OWNROOT_DATA`, else the platform's place."""
+
+    data_dir: Path | None = None
+    settings_file: Path | None = None
+
+    @property
+    def directory(self) -> Path:
+        """The data directory."""
+        return self.data_dir or default_data_dir(os.environ)
+
+
+def run_server(place: Place, options: Options, part: str | None, say: Callable[[ServeReport], None]) -> None:
+    """Serve until SIGTERM or SIGINT; `part` None serves everything. `say` is called once, when all of it serves.
+
+    Raises:
+        OwnrootError: the server cannot start, and why.
+    """
+    with _server_half():
+        from ownroot.bootstrap.serve import Part, serve  # noqa: PLC0415
+        from ownroot.config import load_settings  # noqa: PLC0415
+
+    settings = load_settings(place.directory, place.settings_file, options)
+    serve(settings, frozenset(Part) if part is None else frozenset({Part(part)}), say)
+
+
+def make_factory(
+    place: Place, name: str, options: Options, *, owner: str | None = None, default: bool = False
+) -> "CreatedFactory":
+    """Make a factory on the server's data, running or not. `options`: gateway name of the factory, database.
+
+    Raises:
+        OwnrootError: as `services.create_factory`, or the data directory cannot be used.
+    """
+    with _server_half():
+        from ownroot.bootstrap import commands  # noqa: PLC0415
+        from ownroot.services.create_factory import FactoryOrder  # noqa: PLC0415
+
+    order = FactoryOrder(name, owner, options.gateway_name, default)
+    return commands.make_factory(place.directory, place.settings_file, options.database, order)
+
+
+def make_token(
+    place: Place, factory: str, options: Options, *, user: str | None, scopes: Sequence[str]
+) -> "CreatedToken":
+    """Make a token on the server's data, running or not.
+
+    Raises:
+        OwnrootError: as `services.create_token`, or the data directory cannot be used.
+    """
+    with _server_half():
+        from ownroot.bootstrap import commands  # noqa: PLC0415
+
+    order = commands.TokenOrder(factory, user, tuple(scopes))
+    return commands.make_token(place.directory, place.settings_file, options.database, order)
+
+
+@contextmanager
+def _server_half() -> Iterator[None]:
+    try:
+        yield
+    except ImportError as exc:
+        raise InvalidInputError(
+            "server-not-installed",
+            f"This installation has no server: {exc.name} is missing. Install it with: pip install 'ownroot[server]'",
+        ) from exc

@@ -1,0 +1,96 @@
+"""The process that serves the API."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from ipaddress import ip_network
+from pathlib import Path
+
+import structlog
+import uvicorn
+from cryptography import x509
+from prometheus_client import CollectorRegistry
+
+from ownroot.api.application import build_application
+from ownroot.api.backend import Backend
+from ownroot.bootstrap.installation import ABANDONED_AFTER, finish_what_a_crash_left, keyring_of
+from ownroot.bootstrap.jobs import ApiJob
+from ownroot.clock import utc_now
+from ownroot.errors import OwnrootError
+from ownroot.services.issuers import OnlineIssuers
+from ownroot.services.ports import Database
+from ownroot.storage import open_database
+from ownroot.web.application import BodyLimits, Edge
+from ownroot.web.frontage import Frontage
+from ownroot.web.listener import server_options
+from ownroot.web.metrics import RequestMetrics
+
+
+def run_api(job: ApiJob, ready: Callable[[], None]) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit status."""
+    database = open_database(job.database_url)
+    try:
+        finish_what_a_crash_left(database, alone=job.alone, clock=utc_now)
+        keyring = keyring_of(job.sub_keys)
+        backend = Backend(database, keyring, OnlineIssuers(keyring), job.public_gateway_port)
+        application = build_application(backend, _edge(job))
+        config = uvicorn.Config(
+            application, ssl_certfile=job.tls_certificate, ssl_keyfile=job.tls_key, **server_options()
+        )
+        server = _Server(config, database, ready)
+        server.run(sockets=[socket.socket(fileno=job.socket_fd)])
+        return 0 if server.started else 1
+    finally:
+        database.close()
+
+
+class _Server(uvicorn.Server):
+    """Says when it serves, and tidies up behind requests that died between two commits."""
+
+    def __init__(self, config: uvicorn.Config, database: Database, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._database = database
+        self._ready = ready
+        self._log = structlog.get_logger("ownroot.api")
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, then say so."""
+        await super().startup(sockets)
+        if self.started:
+            self._tidying = asyncio.create_task(self._tidy_up())
+            self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Finish what is under way."""
+        self._tidying.cancel()
+        await super().shutdown(sockets)
+
+    async def _tidy_up(self) -> None:
+        while True:
+            await asyncio.sleep(ABANDONED_AFTER.total_seconds())
+            try:
+                await asyncio.to_thread(finish_what_a_crash_left, self._database, alone=False, clock=utc_now)
+            except OwnrootError as error:
+                self._log.warning("tidying up failed", code=error.code, detail=error.detail)
+
+
+def _edge(job: ApiJob) -> Edge:
+    names = frozenset(job.names) | _names_of(job.tls_certificate)
+    return Edge(
+        frontage=Frontage(names, tuple(ip_network(text) for text in job.proxies)),
+        metrics=RequestMetrics(CollectorRegistry()),
+        clock=utc_now,
+        limits=BodyLimits(job.max_body_bytes, job.body_timeout_seconds),
+    )
+
+
+def _names_of(certificate_file: str | None) -> frozenset[str]:
+    """The names in the API's own certificate are names of ours."""
+    if certificate_file is None:
+        return frozenset()
+    certificate = x509.load_pem_x509_certificate(Path(certificate_file).read_bytes())
+    try:
+        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        return frozenset()
+    return frozenset(name.lower() for name in extension.value.get_values_for_type(x509.DNSName))

@@ -1,0 +1,48 @@
+"""The operator's acts on a data directory, whether a server runs on it or not."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ownroot.bootstrap.hardening import forbid_core_dumps
+from ownroot.bootstrap.installation import Installation, prepared
+from ownroot.clock import utc_now
+from ownroot.config import Options, load_settings
+from ownroot.services.authority import parse_scope
+from ownroot.services.create_factory import CreatedFactory, FactoryOrder, create_factory
+from ownroot.services.create_token import CreatedToken, create_token
+from ownroot.services.steps import run_blocking
+
+
+@dataclass(frozen=True, slots=True)
+class TokenOrder:
+    """A token wanted; scopes as people spell them."""
+
+    factory: str
+    user: str | None
+    scopes: tuple[str, ...]
+
+
+def make_factory(data_dir: Path, file: Path | None, database: str | None, order: FactoryOrder) -> CreatedFactory:
+    """Make a factory; running gateways learn of it within a moment."""
+    with _opened(data_dir, file, database) as installation:
+        steps = create_factory(order, installation.keyring, now=utc_now())
+        return run_blocking(steps, installation.database)
+
+
+def make_token(data_dir: Path, file: Path | None, database: str | None, order: TokenOrder) -> CreatedToken:
+    """Make a token."""
+    wanted = [parse_scope(scope, factory=order.factory) for scope in order.scopes]
+    with _opened(data_dir, file, database) as installation:
+        return run_blocking(create_token(order.factory, order.user, wanted, now=utc_now()), installation.database)
+
+
+@contextmanager
+def _opened(data_dir: Path, file: Path | None, database: str | None) -> Iterator[Installation]:
+    forbid_core_dumps()
+    settings = load_settings(data_dir, file, Options(database=database))
+    with prepared(
+        settings.data_dir, settings.database_url, gateway_name=settings.gateway.name, clock=utc_now
+    ) as installation:
+        yield installation

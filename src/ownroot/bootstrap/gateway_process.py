@@ -1,0 +1,32 @@
+"""A process that serves the gateway: one of several workers on one port."""
+
+from collections.abc import Callable
+
+from ownroot.bootstrap.installation import keyring_of
+from ownroot.bootstrap.jobs import GatewayJob
+from ownroot.clock import utc_now
+from ownroot.gateway.settings import GatewaySettings
+from ownroot.gateway.worker import WorkerReport, run_worker
+from ownroot.storage import open_database
+
+
+def run_gateway(job: GatewayJob, ready: Callable[[], None]) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit status. The job's keys open TLS keys and no other."""
+
+    def report(_report: WorkerReport) -> None:
+        ready()
+
+    settings = GatewaySettings(
+        host=job.host,
+        port=job.port,
+        worker=job.worker,
+        trust_grace_seconds=job.trust_grace_seconds,
+        allow_rsa=job.allow_rsa,
+        allow_ca_profile=job.allow_ca_profile,
+    )
+    database = open_database(job.database_url)
+    try:
+        open_key = keyring_of(job.sub_keys).open
+        return run_worker(settings, database=database, open_key=open_key, clock=utc_now, ready=report)
+    finally:
+        database.close()

@@ -1,0 +1,149 @@
+"""A data directory made ready to serve: database, key-encryption key, shared PKI, names, and nothing half-signed.
+
+Everything here may be repeated and raced: the first start, a start after a crash, and an operator's command beside a
+running server all go through `prepare`.
+"""
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from ownroot.errors import ConflictError, KeyStoreError, UnavailableError
+from ownroot.keystore.kek import Kek, load_kek, load_or_make_kek
+from ownroot.keystore.sealing import Sealer
+from ownroot.pki.encoding import spki_sha256
+from ownroot.services.backend_keys import Keyring
+from ownroot.services.gateway_names import settle_base_name
+from ownroot.services.ports import Database, SealedKeyPurpose
+from ownroot.services.recover_issuances import recover_issuances
+from ownroot.services.shared_pki import ensure_shared_pki, ensure_shared_tls
+from ownroot.services.steps import run_blocking
+from ownroot.storage import migrate_database, open_database
+
+# Longer than any signature takes: an older intent has nobody left who could finish it.
+ABANDONED_AFTER = timedelta(minutes=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """An open, prepared data directory. Whoever prepared it closes the database."""
+
+    database: Database
+    keyring: Keyring
+    sub_keys: Mapping[SealedKeyPurpose, bytes]
+    base_name: str
+
+
+@contextmanager
+def prepared(
+    data_dir: Path, database_url: str, *, gateway_name: str | None, clock: Callable[[], datetime]
+) -> Iterator[Installation]:
+    """Open a data directory, setting up what is missing, and close it again.
+
+    Args:
+        gateway_name: the base name the operator asks for; None keeps what is there.
+    Raises:
+        KeyStoreError: the key-encryption key is missing, open to others, or not the one of this database.
+        ConflictError: `gateway-name-fixed`.
+        UnavailableError: the directory or the database cannot be used.
+    """
+    make_data_dir(data_dir)
+    with locked(data_dir / "setup.lock", wait=True):
+        migrate_database(database_url)
+        database = open_database(database_url)
+        try:
+            installation = _set_up(database, data_dir, gateway_name, clock())
+        except BaseException:
+            database.close()
+            raise
+    try:
+        yield installation
+    finally:
+        database.close()
+
+
+def keyring_of(sub_keys: Mapping[SealedKeyPurpose, bytes]) -> Keyring:
+    """Return a keyring that can do what these sub-keys allow."""
+    return Keyring({purpose: Sealer(key) for purpose, key in sub_keys.items()})
+
+
+def finish_what_a_crash_left(database: Database, *, alone: bool, clock: Callable[[], datetime]) -> int:
+    """Void what was never signed; with company, only what nobody can be signing any more."""
+    now = clock()
+    before = None if alone else now - ABANDONED_AFTER
+    return database.write(lambda uow: recover_issuances(uow, recorded_before=before, now=now)).result()
+
+
+def make_data_dir(data_dir: Path) -> None:
+    """Make the directory, readable by us alone, or use the one that is there.
+
+    Raises:
+        UnavailableError: `data-directory`.
+    """
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as exc:
+        raise _unusable(data_dir, exc) from exc
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool) -> Iterator[None]:
+    """Hold a lock file; the system lets go of it when the process ends, however it ends.
+
+    Raises:
+        ConflictError: `data-directory-in-use`: somebody else holds it, and we are not to wait.
+        UnavailableError: `data-directory`.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as exc:
+        raise _unusable(path.parent, exc) from exc
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError as exc:
+            raise ConflictError(
+                "data-directory-in-use",
+                f"Another server runs on {path.parent}. Stop it first, or give this one its own directory (--data).",
+            ) from exc
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _set_up(database: Database, data_dir: Path, gateway_name: str | None, now: datetime) -> Installation:
+    kek = _kek_for(database, data_dir)
+    sub_keys = {purpose: kek.sub_key(purpose.value) for purpose in SealedKeyPurpose}
+    keyring = keyring_of(sub_keys)
+    run_blocking(ensure_shared_pki(keyring, now=now), database)
+    _require_keys_open(database, keyring)
+    base_name = database.write(lambda uow: settle_base_name(uow, gateway_name)).result()
+    for factory in database.read(lambda uow: tuple(uow.factories.list())):
+        run_blocking(ensure_shared_tls(factory, keyring, now=now), database)
+    return Installation(database, keyring, sub_keys, base_name)
+
+
+def _kek_for(database: Database, data_dir: Path) -> Kek:
+    """Make a key-encryption key only for a database that holds nothing sealed yet."""
+    if database.read(lambda uow: uow.pki.load(None)).is_taken_over:
+        return load_kek(data_dir, os.environ)
+    return load_or_make_kek(data_dir, os.environ)
+
+
+def _require_keys_open(database: Database, keyring: Keyring) -> None:
+    """Find out at start, not at the first registration, that the key-encryption key is another database's."""
+    root = database.read(lambda uow: uow.pki.load(None)).root
+    sealed = None if root is None else database.read(lambda uow: uow.keys.find(spki_sha256(root.public_key())))
+    if sealed is None:
+        raise KeyStoreError("shared-pki-missing", "The key of the shared PKI is not in the database. Restore a backup.")
+    keyring.open(sealed)
+
+
+def _unusable(data_dir: Path, exc: OSError) -> UnavailableError:
+    return UnavailableError(
+        "data-directory", f"The data directory {data_dir} cannot be used: {exc.strerror}.", retry_after=60
+    )

@@ -1,0 +1,80 @@
+"""What the supervisor tells a child process, and what the child tells back.
+
+A job goes over the child's standard input as one line of JSON, since it carries sealing keys: arguments and
+environment variables can be read by others. Then the pipe stays open, and its end means that the supervisor is gone.
+"""
+
+import os
+import signal
+import sys
+import threading
+from typing import BinaryIO, TypeAlias
+
+import msgspec
+
+from ownroot.services.ports import SealedKeyPurpose
+
+
+class ApiJob(msgspec.Struct, frozen=True, kw_only=True, tag="api"):
+    """Serve the API on an inherited listening socket."""
+
+    database_url: str
+    sub_keys: dict[SealedKeyPurpose, bytes]
+    log_level: str
+    socket_fd: int
+    names: tuple[str, ...]
+    proxies: tuple[str, ...]
+    tls_certificate: str | None
+    tls_key: str | None
+    max_body_bytes: int
+    body_timeout_seconds: int
+    public_gateway_port: int
+    alone: bool
+
+
+class GatewayJob(msgspec.Struct, frozen=True, kw_only=True, tag="gateway"):
+    """Serve the gateway as one of several workers on one port."""
+
+    database_url: str
+    sub_keys: dict[SealedKeyPurpose, bytes]
+    log_level: str
+    host: str
+    port: int
+    worker: int
+    trust_grace_seconds: int
+    allow_rsa: bool
+    allow_ca_profile: bool
+
+
+Job: TypeAlias = ApiJob | GatewayJob
+
+_DECODER: msgspec.json.Decoder[Job] = msgspec.json.Decoder(Job)
+
+
+def read_job(stdin: BinaryIO) -> Job:
+    """Take the job from the supervisor."""
+    return _DECODER.decode(stdin.readline())
+
+
+def end_with_supervisor(stdin: BinaryIO) -> None:
+    """Ask ourselves to stop as soon as the supervisor is gone, even if it was killed."""
+
+    def wait() -> None:
+        stdin.read()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="supervisor-watch", daemon=True).start()
+
+
+def claim_stdout() -> BinaryIO:
+    """Take standard output for our one line to the supervisor; what else is printed goes to the log."""
+    report = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    return report
+
+
+def say_ready(report: BinaryIO) -> None:
+    """Tell the supervisor that we serve."""
+    report.write(b"ready\n")
+    report.close()

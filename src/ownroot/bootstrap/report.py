@@ -1,0 +1,13 @@
+"""Where a running server listens."""
+
+import msgspec
+
+
+class ServeReport(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", omit_defaults=True):
+    """The content of `serve.json`, and the one line of `--json-ready`."""
+
+    pid: int
+    api: str | None = None
+    gateway: str | None = None
+    gateway_name: str | None = None
+    workers: int | None = None

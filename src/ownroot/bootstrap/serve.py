@@ -1,0 +1,186 @@
+"""`ownroot serve`: prepare, bind, start the parts, say where they listen, and clean up behind them."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from ownroot.bootstrap.hardening import forbid_core_dumps
+from ownroot.bootstrap.installation import Installation, locked, make_data_dir, prepared
+from ownroot.bootstrap.jobs import ApiJob, GatewayJob, Job
+from ownroot.bootstrap.logs import set_up_logs
+from ownroot.bootstrap.report import ServeReport
+from ownroot.bootstrap.supervisor import Supervisor
+from ownroot.clock import utc_now
+from ownroot.config import Address, Settings
+from ownroot.errors import InvalidInputError
+from ownroot.services.ports import SealedKeyPurpose
+
+DEFAULT_GATEWAY_PORT = 8443
+
+
+class Part(StrEnum):
+    """What can be served on its own."""
+
+    API = "api"
+    GATEWAY = "gateway"
+
+
+@dataclass(frozen=True, slots=True)
+class _Sockets:
+    """The API's listening socket, and one that keeps the gateway's port ours while its workers come and go."""
+
+    api: socket.socket | None
+    gateway: socket.socket | None
+
+
+def serve(settings: Settings, parts: frozenset[Part], say: Callable[[ServeReport], None]) -> None:
+    """Serve until SIGTERM or SIGINT, then leave nothing running.
+
+    Args:
+        say: called once, when every part serves.
+    Raises:
+        OwnrootError: the server cannot start, and why.
+    """
+    forbid_core_dumps()
+    set_up_logs(settings.log_level, part="supervisor")
+    with ExitStack() as stack:
+        make_data_dir(settings.data_dir)
+        if Part.API in parts:
+            # One API per data directory: its start closes what a crash left open, which a second one may be signing.
+            stack.enter_context(locked(settings.data_dir / "serve.lock", wait=False))
+        sockets = _bind(settings, parts, stack)
+        with prepared(
+            settings.data_dir, settings.database_url, gateway_name=settings.gateway.name, clock=utc_now
+        ) as installation:
+            jobs = _jobs(settings, installation, sockets)
+            report = _report(settings, installation, sockets)
+        report_file = settings.data_dir / ("serve.json" if len(parts) > 1 else f"serve-{next(iter(parts))}.json")
+
+        def on_ready() -> None:
+            _write_report(report_file, report)
+            say(report)
+            structlog.get_logger("ownroot.supervisor").info("serving", **msgspec.to_builtins(report))
+
+        try:
+            asyncio.run(_supervise(jobs, on_ready))
+        finally:
+            report_file.unlink(missing_ok=True)
+
+
+async def _supervise(jobs: list[tuple[str, Job]], on_ready: Callable[[], None]) -> None:
+    await Supervisor(jobs, on_ready).run()
+
+
+def _bind(settings: Settings, parts: frozenset[Part], stack: ExitStack) -> _Sockets:
+    api = gateway = None
+    if Part.API in parts:
+        api = stack.enter_context(_bound(settings.api.listen))
+        api.listen(2048)
+    if Part.GATEWAY in parts:
+        # The first bind, without sharing, finds out whether the port is free at all: with SO_REUSEPORT a second
+        # server of the same user would silently get half of the devices.
+        with _bound(settings.gateway.listen) as probe:
+            address = Address(settings.gateway.listen.host, probe.getsockname()[1])
+        gateway = stack.enter_context(_bound(address, shared=True))
+    return _Sockets(api, gateway)
+
+
+def _bound(address: Address, *, shared: bool = False) -> socket.socket:
+    try:
+        family, kind, protocol, _, where = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        bound = socket.socket(family, kind, protocol)
+    except OSError as exc:
+        raise InvalidInputError("address-unusable", f"Cannot listen on {address}: {exc.strerror}.") from exc
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        bound.bind(where)
+    except OSError as exc:
+        bound.close()
+        raise InvalidInputError("address-unusable", f"Cannot listen on {address}: {exc.strerror}.") from exc
+    return bound
+
+
+def _jobs(settings: Settings, installation: Installation, sockets: _Sockets) -> list[tuple[str, Job]]:
+    jobs: list[tuple[str, Job]] = []
+    if sockets.api is not None:
+        jobs.append(("API", _api_job(settings, installation, sockets.api, sockets.gateway)))
+    if sockets.gateway is not None:
+        for number in range(settings.gateway.workers):
+            jobs.append((f"gateway worker {number}", _gateway_job(settings, installation, sockets.gateway, number)))
+    return jobs
+
+
+def _api_job(
+    settings: Settings, installation: Installation, bound: socket.socket, gateway: socket.socket | None
+) -> ApiJob:
+    api, tls = settings.api, settings.api.tls
+    gateway_port = DEFAULT_GATEWAY_PORT if gateway is None else _port(gateway)
+    return ApiJob(
+        database_url=settings.database_url,
+        sub_keys=dict(installation.sub_keys),
+        log_level=settings.log_level,
+        socket_fd=bound.fileno(),
+        names=tuple(api.names),
+        proxies=tuple(str(network) for network in api.proxies),
+        tls_certificate=None if tls is None else str(tls.certificate),
+        tls_key=None if tls is None else str(tls.key),
+        max_body_bytes=api.max_body_bytes,
+        body_timeout_seconds=api.body_timeout_seconds,
+        public_gateway_port=settings.gateway.public_port or gateway_port,
+        alone=settings.database_url.startswith("sqlite"),
+    )
+
+
+def _gateway_job(settings: Settings, installation: Installation, bound: socket.socket, worker: int) -> GatewayJob:
+    gateway = settings.gateway
+    tls_only = {SealedKeyPurpose.GATEWAY_TLS: installation.sub_keys[SealedKeyPurpose.GATEWAY_TLS]}
+    return GatewayJob(
+        database_url=settings.database_url,
+        sub_keys=tls_only,
+        log_level=settings.log_level,
+        host=gateway.listen.host,
+        port=_port(bound),
+        worker=worker,
+        trust_grace_seconds=gateway.trust_grace_seconds,
+        allow_rsa=gateway.allow_rsa,
+        allow_ca_profile=gateway.allow_ca_profile,
+    )
+
+
+def _report(settings: Settings, installation: Installation, sockets: _Sockets) -> ServeReport:
+    api = gateway = None
+    if sockets.api is not None:
+        scheme = "http" if settings.api.tls is None else "https"
+        api = f"{scheme}://{Address(settings.api.listen.host, _port(sockets.api))}"
+    if sockets.gateway is not None:
+        gateway = str(Address(settings.gateway.listen.host, _port(sockets.gateway)))
+    return ServeReport(
+        pid=os.getpid(),
+        api=api,
+        gateway=gateway,
+        gateway_name=None if gateway is None else installation.base_name,
+        workers=None if gateway is None else settings.gateway.workers,
+    )
+
+
+def _write_report(path: Path, report: ServeReport) -> None:
+    temporary = path.with_suffix(".json.new")
+    temporary.write_bytes(msgspec.json.encode(report) + b"\n")
+    temporary.replace(path)
+
+
+def _port(bound: socket.socket) -> int:
+    port: int = bound.getsockname()[1]
+    return port

@@ -1,0 +1,170 @@
+"""The operator's commands: serve, factory, token. They work on the server's own data directory.
+
+The server half of the package is imported when a command runs, so that `--help` is quick and an owner's laptop needs
+neither database driver nor web framework.
+"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from ownroot.bootstrap import ServeReport
+
+_DATA = click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The server's data directory. [default: $OWNROOT_DATA, else the platform's place for it]",
+)
+_CONFIG = click.option(
+    "--config", "config_file", type=click.Path(path_type=Path, dir_okay=False), help="Settings, a TOML file."
+)
+_DATABASE = click.option(
+    "--database", metavar="URL", help="Where the database is. [default: SQLite in the data directory]"
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.command()
+@click.argument("part", required=False, type=click.Choice(["api", "gateway"]))
+@_DATA
+@_CONFIG
+@click.option("--api", metavar="HOST:PORT", help="Where the API listens. [default: 127.0.0.1:8000]")
+@click.option("--gateway", metavar="HOST:PORT", help="Where the device gateway listens. [default: 0.0.0.0:8443]")
+@click.option(
+    "--gateway-name",
+    metavar="DNS",
+    help="Base name of the gateway; fixed from the first start on. [default: gateway.localhost]",
+)
+@click.option(
+    "--workers", type=click.IntRange(min=1), help="Gateway processes. [default: one per processor, at least 2]"
+)
+@click.option(
+    "--api-tls", nargs=2, metavar="CERT KEY", type=click.Path(), help="Serve the API over TLS; wanted beyond loopback."
+)
+@click.option(
+    "--behind-proxy", multiple=True, metavar="CIDR", help="A proxy in front of the API; its X-Forwarded headers count."
+)
+@_DATABASE
+@click.option("--json-ready", is_flag=True, help="When ready, print one line of JSON instead of text.")
+def serve(
+    part: str | None,
+    data: Path | None,
+    config_file: Path | None,
+    api: str | None,
+    gateway: str | None,
+    gateway_name: str | None,
+    workers: int | None,
+    api_tls: tuple[str, str] | None,
+    behind_proxy: tuple[str, ...],
+    database: str | None,
+    json_ready: bool,
+) -> None:
+    """Run the server: API and device gateway, or only one PART of it. Ctrl-C stops it."""
+    from ownroot.bootstrap import Options, Place, run_server
+
+    def say(report: "ServeReport") -> None:
+        for line in _ready_lines(report, as_json=json_ready):
+            click.echo(line)
+
+    options = Options(api, gateway, gateway_name, workers, api_tls, behind_proxy, database)
+    run_server(Place(data, config_file), options, part, say)
+
+
+@click.group()
+def factory() -> None:
+    """Factories on this server."""
+
+
+@factory.command("create")
+@click.argument("name")
+@click.option("--owner", metavar="NAME", help="The owner's account; made if new. [default: NAME-owner]")
+@click.option(
+    "--gateway-name", metavar="DNS", help="Its gateway name. [default: NAME.<base name>; the base name for the first]"
+)
+@click.option("--default", "default", is_flag=True, help="Answer for the base name and for devices that send no name.")
+@_DATA
+@_CONFIG
+@_DATABASE
+@_JSON
+def create_factory(
+    name: str,
+    owner: str | None,
+    gateway_name: str | None,
+    default: bool,
+    data: Path | None,
+    config_file: Path | None,
+    database: str | None,
+    as_json: bool,
+) -> None:
+    """Make a factory, its owner, and the owner's token, which is printed once."""
+    from ownroot.bootstrap import Options, Place, make_factory
+
+    options = Options(gateway_name=gateway_name, database=database)
+    made = make_factory(Place(data, config_file), name, options, owner=owner, default=default)
+    if as_json:
+        user = {"polis-id": made.owner.polis_id, "name": made.owner.name}
+        document = {"factory": made.factory.name, "owner": user, "token": made.token}
+        click.echo(json.dumps(document | {"gateway-name": made.factory.gateway_name}))
+        return
+    click.echo(f"Factory {made.factory.name} is ready. Devices reach it as {made.factory.gateway_name}.")
+    click.echo(f"Owner: {made.owner.name} ({made.owner.polis_id})")
+    click.echo(f"Token, shown this once: {made.token}")
+    click.echo("Next, the owner runs `ownroot login --token` and then `ownroot keys ca create` to take over its keys.")
+
+
+@click.group()
+def token() -> None:
+    """API tokens on this server."""
+
+
+@token.command("create")
+@click.option("--factory", "factory_name", required=True, metavar="NAME", help="The factory it is for.")
+@click.option("--user", metavar="NAME", help="Whose token; made if new. [default: the factory's owner]")
+@click.option("--scope", "scopes", multiple=True, required=True, metavar="SCOPE", help="What it may do; repeatable.")
+@_DATA
+@_CONFIG
+@_DATABASE
+@_JSON
+def create_token(
+    factory_name: str,
+    user: str | None,
+    scopes: tuple[str, ...],
+    data: Path | None,
+    config_file: Path | None,
+    database: str | None,
+    as_json: bool,
+) -> None:
+    """Make a token; it is printed once."""
+    from ownroot.bootstrap import Options, Place, make_token
+
+    place, options = Place(data, config_file), Options(database=database)
+    made = make_token(place, factory_name, options, user=user, scopes=scopes)
+    if as_json:
+        document = {
+            "factory": made.factory.name,
+            "user": {"polis-id": made.user.polis_id, "name": made.user.name},
+            "scopes": sorted(made.scopes),
+            "token": made.token,
+        }
+        click.echo(json.dumps(document))
+    else:
+        click.echo(made.token)
+
+
+def _ready_lines(report: "ServeReport", *, as_json: bool) -> list[str]:
+    import msgspec
+
+    if as_json:
+        return [msgspec.json.encode(report).decode()]
+    lines = []
+    if report.api is not None:
+        lines.append(f"api listening on {report.api}")
+    if report.gateway is not None:
+        plural = "" if report.workers == 1 else "s"
+        lines.append(
+            f"gateway listening on {report.gateway} ({report.workers} worker{plural}) as {report.gateway_name}"
+        )
+    return lines

@@ -1,0 +1,259 @@
+"""Settings of a server: read from a TOML file and options, checked once, then frozen.
+
+An option beats the file, the file beats the default. Numbers carry their unit in their name.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from platformdirs import user_data_path
+
+from ownroot.errors import InvalidInputError
+
+DATA_VARIABLE = "OWNROOT_DATA"
+DATABASE_FILE = "ownroot.db"
+
+Natural = Annotated[int, msgspec.Meta(ge=1)]
+Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+IpNetwork = IPv4Network | IPv6Network
+
+
+class ApiFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[api]` of the file.
+
+    `names`: host names by which clients reach the API, besides those of loopback and of the TLS certificate.
+    `tls_certificate`, `tls_key`: PEM files. `behind_proxy`: addresses or networks of the proxies in front.
+    """
+
+    listen: str = "127.0.0.1:8000"
+    names: tuple[str, ...] = ()
+    tls_certificate: str | None = None
+    tls_key: str | None = None
+    behind_proxy: tuple[str, ...] = ()
+    max_body_bytes: Natural = 1024 * 1024
+    body_timeout_seconds: Natural = 30
+
+
+class GatewayFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[gateway]` of the file.
+
+    `name`: base name, fixed by the first start. `public_port`: the port devices are told, where it is not the one we
+    listen on. `trust_grace_seconds`: how long known devices go on while the database cannot be read.
+    `allow_rsa`, `allow_ca_profile`: accept device certificates that other tools made (protocol: gateway.md T11).
+    """
+
+    listen: str = "0.0.0.0:8443"
+    name: str | None = None
+    workers: Natural | None = None
+    public_port: Port | None = None
+    trust_grace_seconds: Annotated[int, msgspec.Meta(ge=0)] = 300
+    allow_rsa: bool = False
+    allow_ca_profile: bool = False
+
+
+class LogFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[log]` of the file; at `debug` every request is a line."""
+
+    level: Annotated[str, msgspec.Meta(pattern="^(debug|info|warning|error)$")] = "info"
+
+
+class SettingsFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole file. `database`: URL; default is SQLite in the data directory."""
+
+    database: str | None = None
+    api: ApiFile = ApiFile()
+    gateway: GatewayFile = GatewayFile()
+    log: LogFile = LogFile()
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says; None or empty leaves it to the file."""
+
+    api: str | None = None
+    gateway: str | None = None
+    gateway_name: str | None = None
+    workers: int | None = None
+    api_tls: tuple[str, str] | None = None
+    behind_proxy: tuple[str, ...] = ()
+    database: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen. Port 0 means any free one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """As people write it."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Can only this machine reach it?"""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """Certificate chain and key of the API, PEM."""
+
+    certificate: Path
+    key: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiSettings:
+    """The API's listener."""
+
+    listen: Address
+    names: frozenset[str]
+    tls: TlsFiles | None
+    proxies: tuple[IpNetwork, ...]
+    max_body_bytes: int
+    body_timeout_seconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayPart:
+    """The gateway's listeners. `public_port` None: devices are told the port we listen on."""
+
+    listen: Address
+    name: str | None
+    workers: int
+    public_port: int | None
+    trust_grace_seconds: int
+    allow_rsa: bool
+    allow_ca_profile: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """A server's settings, checked."""
+
+    data_dir: Path
+    database_url: str
+    api: ApiSettings
+    gateway: GatewayPart
+    log_level: str = field(default="info")
+
+
+def default_data_dir(environment: Mapping[str, str]) -> Path:
+    """Return `$OWNROOT_DATA`, else the platform's place for a user's data."""
+    named = environment.get(DATA_VARIABLE)
+    return Path(named) if named else user_data_path("ownroot") / "server"
+
+
+def load_settings(data_dir: Path, file: Path | None, options: Options) -> Settings:
+    """Read and check everything.
+
+    Raises:
+        InvalidInputError: `config-unreadable`, `config-invalid`, `address-invalid`, `api-exposed`.
+    """
+    raw = SettingsFile() if file is None else _read_file(file)
+    directory = data_dir.absolute()
+    return Settings(
+        data_dir=directory,
+        database_url=options.database or raw.database or f"sqlite:///{directory / DATABASE_FILE}",
+        api=_api(raw.api, options, base=Path() if file is None else file.parent),
+        gateway=_gateway(raw.gateway, options),
+        log_level=raw.log.level,
+    )
+
+
+def parse_address(text: str) -> Address:
+    """Read `HOST:PORT`; an IPv6 address stands in brackets.
+
+    Raises:
+        InvalidInputError: `address-invalid`.
+    """
+    host, _, port = text.rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]")
+    if not bare or (":" in bare and not host.startswith("[")) or not port.isdecimal() or int(port) > 65535:
+        raise InvalidInputError("address-invalid", f"{text!r} is not HOST:PORT, as in 127.0.0.1:8000 or [::1]:8000.")
+    return Address(bare, int(port))
+
+
+def _read_file(file: Path) -> SettingsFile:
+    try:
+        document = tomllib.loads(file.read_text(encoding="utf-8"))
+        return msgspec.convert(document, SettingsFile)
+    except (OSError, UnicodeDecodeError) as exc:
+        raise InvalidInputError("config-unreadable", f"The configuration file {file} cannot be read: {exc}.") from exc
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as exc:
+        raise InvalidInputError("config-invalid", f"The configuration file {file}: {exc}.") from exc
+
+
+def _api(raw: ApiFile, options: Options, *, base: Path) -> ApiSettings:
+    settings = ApiSettings(
+        listen=parse_address(options.api or raw.listen),
+        names=frozenset(name.lower().rstrip(".") for name in raw.names),
+        tls=_tls(raw, options, base),
+        proxies=tuple(_network(text) for text in (options.behind_proxy or raw.behind_proxy)),
+        max_body_bytes=raw.max_body_bytes,
+        body_timeout_seconds=raw.body_timeout_seconds,
+    )
+    _require_guarded(settings)
+    return settings
+
+
+def _require_guarded(api: ApiSettings) -> None:
+    """Tokens and device keys' certificates travel over this listener: in clear they stay on this machine."""
+    if api.listen.is_loopback or api.tls is not None or api.proxies:
+        return
+    raise InvalidInputError(
+        "api-exposed",
+        f"The API would speak plain HTTP on {api.listen}, where others can read the tokens sent to it. "
+        "Give it a certificate (--api-tls CERT KEY), or name the proxy in front of it (--behind-proxy CIDR), "
+        "or let it listen on loopback (--api 127.0.0.1:8000).",
+    )
+
+
+def _tls(raw: ApiFile, options: Options, base: Path) -> TlsFiles | None:
+    """Paths in the file are relative to the file, those on the command line to where it is typed."""
+    if options.api_tls is not None:
+        return TlsFiles(Path(options.api_tls[0]), Path(options.api_tls[1]))
+    if raw.tls_certificate is None and raw.tls_key is None:
+        return None
+    if raw.tls_certificate is None or raw.tls_key is None:
+        raise InvalidInputError("config-invalid", "[api] needs tls_certificate and tls_key, or neither.")
+    return TlsFiles(base / raw.tls_certificate, base / raw.tls_key)
+
+
+def _network(text: str) -> IpNetwork:
+    try:
+        return ip_network(text, strict=False)
+    except ValueError as exc:
+        raise InvalidInputError(
+            "address-invalid", f"{text!r} is not an address or network, as in 10.0.0.5 or 10.0.0.0/24."
+        ) from exc
+
+
+def _gateway(raw: GatewayFile, options: Options) -> GatewayPart:
+    if options.workers is not None and options.workers < 1:
+        raise InvalidInputError("config-invalid", "The gateway needs at least one worker.")
+    return GatewayPart(
+        listen=parse_address(options.gateway or raw.listen),
+        name=options.gateway_name or raw.name,
+        workers=options.workers or raw.workers or default_workers(),
+        public_port=raw.public_port,
+        trust_grace_seconds=raw.trust_grace_seconds,
+        allow_rsa=raw.allow_rsa,
+        allow_ca_profile=raw.allow_ca_profile,
+    )
+
+
+def default_workers() -> int:
+    """One per processor we may use, handshakes being arithmetic; never one alone, so that no crash cuts off a fleet."""
+    return max(2, len(os.sched_getaffinity(0)))
