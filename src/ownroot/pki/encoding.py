@@ -39,6 +39,7 @@ _BLANKS = str.maketrans("", "", " \t\r\n")
 FOREIGN_FAULTS: Final = (
     ValueError,
     TypeError,
+    KeyError,
     OverflowError,
     Warning,
     UnsupportedAlgorithm,
@@ -102,10 +103,10 @@ def parse_crl(text: str) -> x509.CertificateRevocationList:
         InvalidInputError: the `pem-` codes of `parse_certificate`, `crl-malformed`.
     """
     data = _only_block(text, _CRL, MAX_CRL_OCTETS)
-    with refusing("crl-malformed", "The CRL cannot be read."):
+    with refusing("crl-malformed", "The CRL is damaged or uses something we do not support."):
         crl = x509.load_der_x509_crl(data)
         # Touched for the faults they raise, see the module's rule.
-        _ = crl.issuer, crl.extensions, crl.last_update_utc, crl.next_update_utc, crl.signature_algorithm_oid
+        _ = crl.issuer, crl.extensions, crl.last_update_utc, crl.next_update_utc, crl.signature_hash_algorithm
         for entry in crl:
             _ = entry.extensions, entry.revocation_date_utc
     return crl
@@ -119,11 +120,12 @@ def load_certificate_der(data: bytes) -> x509.Certificate:
     """
     if len(data) > MAX_OBJECT_OCTETS:
         raise InvalidInputError("certificate-too-large", f"A certificate has at most {MAX_OBJECT_OCTETS} octets.")
-    with refusing("certificate-malformed", "The certificate cannot be read."):
+    with refusing("certificate-malformed", "The certificate is damaged or uses something we do not support."):
         certificate = x509.load_der_x509_certificate(data)
         # Touched for the faults they raise, see the module's rule.
         _ = certificate.version, certificate.subject, certificate.issuer, certificate.extensions
-        _ = certificate.not_valid_before_utc, certificate.not_valid_after_utc, certificate.public_key()
+        _ = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        _ = certificate.public_key(), certificate.signature_hash_algorithm
         serial = certificate.serial_number
     if serial < 0:
         raise InvalidInputError("certificate-malformed", "The certificate's serial number is negative.")
@@ -138,10 +140,10 @@ def load_csr_der(data: bytes) -> x509.CertificateSigningRequest:
     """
     if len(data) > MAX_OBJECT_OCTETS:
         raise InvalidInputError("csr-too-large", f"A CSR has at most {MAX_OBJECT_OCTETS} octets.")
-    with refusing("csr-malformed", "The certificate signing request cannot be read."):
+    with refusing("csr-malformed", "The certificate signing request is damaged or uses something we do not support."):
         csr = x509.load_der_x509_csr(data)
         # Touched for the faults they raise, see the module's rule.
-        _ = csr.subject, csr.extensions, csr.public_key()
+        _ = csr.subject, csr.extensions, csr.public_key(), csr.signature_hash_algorithm
     return csr
 
 

@@ -15,7 +15,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ownroot.errors import InvalidInputError, RefusedError
 from ownroot.pki import der, encoding, names, profiles
@@ -65,11 +64,12 @@ class IssuerTerms:
         if not isinstance(key, ec.EllipticCurvePublicKey) or not KeyPolicy().accepts(key):
             raise RefusedError("issuer-key", "The key of the issuing CA is not EC P-256, P-384 or P-521.")
         # The SKI may be any hash, or absent; children must carry what the CA's certificate says.
-        identifier = traits.subject_key_identifier or key_identifier(key)
+        spki_der = encoding.spki_der(key)
+        identifier = traits.subject_key_identifier or key_identifier(spki_der)
         return cls(
             name_der=encoding.subject_der(issuer),
             public_key=key,
-            spki_der=encoding.spki_der(key),
+            spki_der=spki_der,
             authority_key_identifier=_authority_key_identifier(identifier),
             path_length=traits.path_length,
             not_after=issuer.not_valid_after_utc,
@@ -246,14 +246,10 @@ def sign_plan(plan: Plan, key: PrivateKey) -> x509.Certificate:
     )
 
 
-def key_identifier(public_key: CertificatePublicKeyTypes) -> bytes:
+def key_identifier(spki_der: bytes) -> bytes:
     """Return the leftmost 160 bits of SHA-256 over the subjectPublicKey bits (RFC 7093 §2 method 1)."""
-    if isinstance(public_key, ec.EllipticCurvePublicKey):
-        bits = public_key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
-    else:
-        _algorithm, key = der.read(der.read_one(encoding.spki_der(public_key), der.SEQUENCE).content)
-        bits = key.content[1:]
-    return encoding.sha256(bits)[:20]
+    _algorithm, key = der.read(der.read_one(spki_der, der.SEQUENCE).content)
+    return encoding.sha256(key.content[1:])[:20]
 
 
 def _plan_tls(
@@ -312,7 +308,7 @@ def _check(contents: Contents, now: datetime) -> None:
 def _signed_part(contents: Contents) -> bytes:
     """Write the TBSCertificate (RFC 5280 §4.1)."""
     profile, issuer = contents.profile, contents.issuer
-    subject_id = _subject_key_identifier(contents.public_key) if profile.has_subject_key_identifier else b""
+    subject_id = _subject_key_identifier(contents.spki_der) if profile.has_subject_key_identifier else b""
     issuer_id = issuer.authority_key_identifier if profile.has_authority_key_identifier else b""
     return der.sequence(
         _VERSION_3,
@@ -331,8 +327,8 @@ def _demand_key(key: PrivateKey, expected: PublicKey) -> None:
         raise RefusedError("issuer-key-mismatch", "The private key does not belong to the issuing certificate.")
 
 
-def _subject_key_identifier(public_key: CertificatePublicKeyTypes) -> bytes:
-    value = der.encode(der.OCTET_STRING, key_identifier(public_key))
+def _subject_key_identifier(spki_der: bytes) -> bytes:
+    value = der.encode(der.OCTET_STRING, key_identifier(spki_der))
     return der.extension(_SUBJECT_KEY_IDENTIFIER, value, critical=False)
 
 

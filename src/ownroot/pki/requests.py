@@ -89,7 +89,9 @@ def verify_csr(csr: x509.CertificateSigningRequest, *, policy: KeyPolicy | None 
         InvalidInputError: `csr-weak-key`, `csr-weak-hash`, `csr-signature`, `csr-malformed`.
     Source: RFC 2986 §3; registration.md §5.3.
     """
-    with encoding.refusing("csr-malformed", "The certificate signing request cannot be read."):
+    with encoding.refusing(
+        "csr-malformed", "The certificate signing request is damaged or uses something we do not support."
+    ):
         key = csr.public_key()
         if not (policy or KeyPolicy()).accepts(key):
             raise InvalidInputError("csr-weak-key", "The key of the CSR is not accepted; use EC P-256, P-384 or P-521.")
