@@ -1,0 +1,53 @@
+"""Devices as stored, in the shape of the wire (protocol: api.md §5)."""
+
+import base64
+import textwrap
+
+import msgspec
+
+from ownroot.services.ports import DeniedDevice, Device, Factory
+from ownroot.wire.certs import ChangeMeta
+from ownroot.wire.devices import DeviceObject, wire_time
+
+
+def listed_device_object(device: Device, factory: Factory) -> DeviceObject:
+    """Show a device as listings do: its group by name."""
+    return msgspec.structs.replace(device_object(device, factory), device_group=device.group)
+
+
+def device_object(device: Device, factory: Factory) -> DeviceObject:
+    """Show a device with everything we know of it; what we do not know is null."""
+    created = wire_time(device.created_at) or ""
+    return DeviceObject(
+        uuid=device.uuid,
+        factory=factory.name,
+        name=device.name,
+        owner=device.owner,
+        last_seen=wire_time(device.last_seen),
+        ostree_hash=device.ostree_hash,
+        target_name=device.target_name,
+        is_prod=device.production,
+        is_wave=False,
+        public_key=_public_key_pem(device.spki_der),
+        docker_apps=tuple(device.docker_apps.split(",")) if device.docker_apps else (),
+        tag=device.tags,
+        secondary_ecus=(),
+        change_meta=ChangeMeta(created_by=device.owner, created_at=created),
+    )
+
+
+def denied_object(denied: DeniedDevice, factory: Factory) -> DeviceObject:
+    """Show an entry of the deny list; clients need its uuid, name, owner and factory."""
+    denied_at = wire_time(denied.denied_at) or ""
+    return DeviceObject(
+        uuid=denied.uuid,
+        factory=factory.name,
+        name=denied.name,
+        owner=denied.owner,
+        change_meta=ChangeMeta(updated_by=denied.denied_by, updated_at=denied_at),
+    )
+
+
+def _public_key_pem(spki_der: bytes) -> str:
+    body = "\n".join(textwrap.wrap(base64.b64encode(spki_der).decode("ascii"), 64))
+    return f"-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n"

@@ -1,0 +1,207 @@
+"""Devices of a factory and its deny list (protocol: api.md §5).
+
+`GET` and `HEAD` on the collection without a token answer 401 at once: devices ping that address before they register.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, TypeVar
+from urllib.parse import urlencode
+
+import msgspec
+
+from ownroot.api.backend import Backend
+from ownroot.api.device_objects import denied_object, device_object, listed_device_object
+from ownroot.api.guard import wrong_factory
+from ownroot.api.registration import RegistrationEndpoint
+from ownroot.errors import InvalidInputError
+from ownroot.services.authority import Principal
+from ownroot.services.manage_devices import (
+    DeviceRef,
+    Paging,
+    delete_device,
+    find_device,
+    lift_denial,
+    list_denied,
+    list_devices,
+)
+from ownroot.services.ports import DeviceFilter, DeviceSort, Scope
+from ownroot.services.steps import Steps, Work
+from ownroot.web.endpoint import Access, Call, Endpoint, Reply
+from ownroot.wire.devices import DeviceList, DeviceObject
+
+T = TypeVar("T")
+
+_READ = Access(scopes=(Scope.DEVICES_READ.value,))
+_DELETE = Access(scopes=(Scope.DEVICES_DELETE.value,))
+_LIST, _ONE = "/ota/devices/", "/ota/devices/{device}/"
+_DENIED, _DENIED_ONE = "/ota/factories/{factory}/denied-devices/", "/ota/factories/{factory}/denied-devices/{uuid}/"
+
+_Limit = Annotated[int, msgspec.Meta(ge=1, le=1000)]
+_Page = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+
+
+class _ListQuery(msgspec.Struct, frozen=True):
+    """What a listing may be narrowed to; `name` is a shell-style pattern, `sortby` a comma list."""
+
+    factory: str | None = None
+    group: str | None = None
+    limit: _Limit = 100
+    match_tag: str | None = None
+    mine: bool = False
+    name: str | None = None
+    page: _Page = 1
+    prod: bool | None = None
+    sortby: str | None = None
+    target_name: str | None = None
+    uuid: str | None = None
+
+
+class _DeviceQuery(msgspec.Struct, frozen=True, rename="kebab"):
+    """How the path names the device: by name, or with `by-uuid` by uuid."""
+
+    factory: str | None = None
+    by_uuid: bool = False
+
+
+class _PageQuery(msgspec.Struct, frozen=True):
+    """One page of a listing."""
+
+    limit: _Limit = 100
+    page: _Page = 1
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceEndpoints:
+    """Everything under `/ota/devices/` but the registration, and the deny list."""
+
+    backend: Backend
+
+    def declare(self) -> tuple[Endpoint[Principal], ...]:
+        """Return the endpoints."""
+        return (
+            Endpoint(
+                method="GET",
+                path=_LIST,
+                handler=self._list,
+                access=_READ,
+                summary="List devices.",
+                query=_ListQuery,
+                replies={200: DeviceList},
+            ),
+            Endpoint(
+                method="GET",
+                path=_ONE,
+                handler=self._show,
+                access=_READ,
+                summary="Show one device.",
+                query=_DeviceQuery,
+                replies={200: DeviceObject},
+            ),
+            Endpoint(
+                method="DELETE",
+                path=_ONE,
+                handler=self._delete,
+                access=_DELETE,
+                summary="Delete a device, cut its connections and deny its uuid.",
+                query=_DeviceQuery,
+                replies={204: None},
+            ),
+            Endpoint(
+                method="GET",
+                path=_DENIED,
+                handler=self._list_denied,
+                access=_READ,
+                summary="List the uuids of deleted devices, which the gateway refuses.",
+                query=_PageQuery,
+                replies={200: DeviceList},
+            ),
+            Endpoint(
+                method="DELETE",
+                path=_DENIED_ONE,
+                handler=self._lift_denial,
+                access=_DELETE,
+                summary="Take a uuid off the deny list.",
+                replies={204: None},
+            ),
+        )
+
+    async def _list(self, call: Call[Principal]) -> Reply:
+        query: _ListQuery = call.query
+        _require_factory(call.caller, query.factory)
+        factory, paging, sort = call.caller.factory, Paging(query.limit, query.page), _sort(query.sortby)
+        where = _filter(query, call.caller)
+        found, total = await self.backend.read(lambda uow: list_devices(uow, factory, where, sort=sort, paging=paging))
+        devices = tuple(listed_device_object(device, factory) for device in found)
+        return Reply(200, DeviceList(devices=devices, total=total, next=_next(call, paging, total)))
+
+    async def _show(self, call: Call[Principal]) -> Reply:
+        factory, ref = call.caller.factory, _device(call)
+        device = await self.backend.read(lambda uow: find_device(uow, factory, ref))
+        return Reply(200, device_object(device, factory))
+
+    async def _delete(self, call: Call[Principal]) -> Reply:
+        await self.backend.run(_one(partial(delete_device, ref=_device(call), by=call.caller, now=call.now)))
+        return Reply(204)
+
+    async def _list_denied(self, call: Call[Principal]) -> Reply:
+        factory, paging = call.caller.factory, Paging(call.query.limit, call.query.page)
+        found, total = await self.backend.read(lambda uow: list_denied(uow, factory, paging))
+        devices = tuple(denied_object(device, factory) for device in found)
+        return Reply(200, DeviceList(devices=devices, total=total, next=_next(call, paging, total)))
+
+    async def _lift_denial(self, call: Call[Principal]) -> Reply:
+        await self.backend.run(_one(partial(lift_denial, uuid=call.path["uuid"], by=call.caller, now=call.now)))
+        return Reply(204)
+
+
+def endpoints(backend: Backend) -> tuple[Endpoint[Principal], ...]:
+    """Return all endpoints of devices, the registration included."""
+    return (RegistrationEndpoint(backend).endpoint(), *DeviceEndpoints(backend).declare())
+
+
+def _one(work: Work) -> Steps[None]:
+    yield work
+
+
+def _require_factory(caller: Principal, factory: str | None) -> None:
+    if factory is not None and factory != caller.factory.name:
+        raise wrong_factory(caller)
+
+
+def _device(call: Call[Principal]) -> DeviceRef:
+    _require_factory(call.caller, call.query.factory)
+    return DeviceRef(call.path["device"], is_uuid=call.query.by_uuid)
+
+
+def _filter(query: _ListQuery, caller: Principal) -> DeviceFilter:
+    return DeviceFilter(
+        name_pattern=query.name,
+        uuid=query.uuid,
+        group=query.group,
+        owner=caller.user.polis_id if query.mine else None,
+        tag=query.match_tag,
+        target_name=query.target_name,
+        production=query.prod,
+    )
+
+
+def _sort(text: str | None) -> tuple[DeviceSort, ...]:
+    known: Mapping[str, DeviceSort] = {sort.value: sort for sort in DeviceSort if sort is not DeviceSort.OWNER_NAME}
+    if text is None:
+        return (DeviceSort.OWNER_NAME,)
+    try:
+        return tuple(dict.fromkeys(known[key] for key in text.split(",")))
+    except KeyError as exc:
+        rule = f"a comma list of {', '.join(known)}"
+        raise InvalidInputError("bad-query", f"Query parameter sortby: {rule}.", fields={"sortby": rule}) from exc
+
+
+def _next(call: Call[Principal], paging: Paging, total: int) -> str | None:
+    """Return the absolute address of the following page: clients request it verbatim (api.md §6)."""
+    if paging.page * paging.limit >= total:
+        return None
+    query = {**call.arrival.query, "page": str(paging.page + 1)}
+    path = _LIST if "factory" not in call.path else _DENIED.format(**call.path)
+    return f"{call.arrival.base_url}{path}?{urlencode(sorted(query.items()))}"

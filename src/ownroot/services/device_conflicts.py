@@ -1,0 +1,63 @@
+"""Why a device cannot have the uuid, name or key it asks for, in words that tell its owner what to do.
+
+Source: registration.md §8.
+"""
+
+from collections.abc import Mapping
+
+from ownroot.errors import ConflictError
+from ownroot.services.ports import Device, User
+
+
+def uuid_taken(known: Device, owner: User | None) -> ConflictError:
+    """Say who has the uuid and since when."""
+    who = owner.name if owner else known.owner
+    return ConflictError(
+        "device-uuid-taken",
+        f"Device uuid already in use: {known.uuid}. {who} registered it with another key on "
+        f"{known.created_at:%Y-%m-%d %H:%M:%S} UTC. If this device replaces that one, delete that one first.",
+        fields={"uuid": "in use"},
+    )
+
+
+def name_taken(name: str) -> ConflictError:
+    """Say that the name belongs to another device."""
+    return ConflictError("device-name-taken", f"Device name already in use: {name}", fields={"name": "in use"})
+
+
+def case_twin(uuid: str) -> ConflictError:
+    """Say that the uuid differs from a known one only in the case of its letters."""
+    return ConflictError(
+        "device-uuid-case-twin",
+        f"Device uuid already in use: {uuid} differs from a known device only in upper and lower case.",
+        fields={"uuid": "in use"},
+    )
+
+
+def key_taken(uuid: str) -> ConflictError:
+    """Say that another device is pinned to this key."""
+    return ConflictError(
+        "device-key-taken",
+        f"The key of device {uuid} already belongs to another device. Every device makes a key of its own: "
+        "was an image cloned after its first start?",
+        fields={"csr": "key in use"},
+    )
+
+
+def superseded(uuid: str) -> ConflictError:
+    """Say that the reservation went while the certificate was being signed."""
+    return ConflictError(
+        "registration-superseded",
+        f"Device {uuid} was deleted while it was being registered, or its registration took too long. "
+        "Nothing was issued.",
+    )
+
+
+def worded(error: ConflictError, *, uuid: str, name: str) -> ConflictError:
+    """Put the store's verdict of a unique constraint into words for the caller; other conflicts stay as they are."""
+    words: Mapping[str, ConflictError] = {
+        "device-name-taken": name_taken(name),
+        "device-uuid-case-twin": case_twin(uuid),
+        "device-key-taken": key_taken(uuid),
+    }
+    return error if error.fields else words.get(error.code, error)

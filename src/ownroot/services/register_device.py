@@ -1,0 +1,184 @@
+"""Register a device through the API: give it a certificate of the online device CA.
+
+Record, then sign, then answer. The device's row and the intent to sign are one commit, before any key is used; the
+certificate, its audit event and the notice to the gateways are the next one, before the answer leaves. So a
+certificate that left can always be found, and whoever repeats a request whose answer got lost gets the same one.
+
+Source: registration.md §3-8; architecture.md §8, P1-P3, P7.
+"""
+
+import contextlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+
+from ownroot.audit.events import AuditEvent, EventKind
+from ownroot.errors import ConflictError, InvalidInputError, OwnrootError, RefusedError
+from ownroot.pki.issuance import plan_device, sign_plan
+from ownroot.pki.names import parse_resource_name
+from ownroot.pki.profiles import DEVICE
+from ownroot.pki.requests import KeyPolicy, read_device_csr
+from ownroot.pki.serials import new_serial
+from ownroot.services.authority import Principal
+from ownroot.services.device_conflicts import worded
+from ownroot.services.device_reservations import (
+    Applicant,
+    Issuers,
+    Registered,
+    Reservation,
+    complete,
+    release,
+    reserve,
+)
+from ownroot.services.ports import UnitOfWork
+from ownroot.services.steps import Steps
+
+# The online CA may be replaced while it signs. Then the new one signs; an owner who does that all day can wait.
+_ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationPolicy:
+    """What the operator decides about device certificates.
+
+    `allow_production`: may a device mark itself as a production device?
+    """
+
+    keys: KeyPolicy = field(default_factory=KeyPolicy)
+    allow_production: bool = True
+    validity: timedelta = timedelta(days=DEVICE.lifetime.days)
+
+
+@dataclass(frozen=True, slots=True)
+class Issuing:
+    """The issuing side of a registration: who signs, under which policy, with serials from where."""
+
+    issuers: Issuers
+    policy: RegistrationPolicy = field(default_factory=RegistrationPolicy)
+    random: Callable[[int], bytes] = os.urandom
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """What a device asks for, as text and unverified. `request_sha256` covers the whole request as it came in."""
+
+    csr: str
+    uuid: str | None
+    name: str | None
+    group: str | None
+    request_sha256: bytes
+
+
+def register_device(registration: Registration, *, by: Principal, issuing: Issuing, now: datetime) -> Steps[Registered]:
+    """Register a device and return its certificate, or the one it already has for the same key.
+
+    Args:
+        by: the caller. The CSR's OU must name their factory; they become the owner of a new device.
+
+    Raises:
+        InvalidInputError: the CSR (codes of `pki.requests`), `uuid-mismatch`, `name-invalid`, `group-unknown`.
+        RefusedError: `wrong-factory`, `production-forbidden`, `no-online-ca`, `online-ca-disabled`.
+        ConflictError: `device-uuid-taken`, `device-uuid-case-twin`, `device-name-taken`, `device-key-taken`,
+            `registration-superseded`.
+        KeyStoreError: the online CA's key cannot be used; nothing is left behind.
+        UnavailableError: the database cannot commit.
+    """
+    applicant = _read_applicant(registration, by, issuing.policy, now)
+    try:
+        _judge(applicant, issuing.policy)
+        return (yield from _register(applicant, issuing))
+    except (RefusedError, ConflictError) as error:
+        yield partial(_record_refusal, applicant=applicant, error=error)
+        raise
+
+
+def _read_applicant(registration: Registration, by: Principal, policy: RegistrationPolicy, now: datetime) -> Applicant:
+    csr = read_device_csr(registration.csr, policy=policy.keys)
+    if registration.uuid is not None and registration.uuid != csr.uuid:
+        raise InvalidInputError(
+            "uuid-mismatch", "The uuid of the request is not the CN of its CSR.", fields={"uuid": "not the CSR's CN"}
+        )
+    name = _device_name(registration.name or csr.uuid)
+    if registration.group is not None:
+        raise InvalidInputError(
+            "group-unknown",
+            f"There is no device group {registration.group[:64]!r} in factory {by.factory.name}.",
+            fields={"group": "unknown"},
+        )
+    return Applicant(by.factory, csr, name, by.user, registration.request_sha256, now)
+
+
+def _device_name(text: str) -> str:
+    try:
+        return parse_resource_name(text)
+    except InvalidInputError as exc:
+        raise InvalidInputError(exc.code, exc.detail, fields={"name": exc.detail}) from exc
+
+
+def _judge(applicant: Applicant, policy: RegistrationPolicy) -> None:
+    csr, factory = applicant.csr, applicant.factory
+    if csr.factory != factory.name:
+        raise RefusedError(
+            "wrong-factory",
+            f"The CSR is for factory {csr.factory} (its OU), the token for factory {factory.name}.",
+            fields={"csr": "OU is another factory's"},
+        )
+    if csr.production and not policy.allow_production:
+        raise RefusedError(
+            "production-forbidden",
+            "This server does not let a device mark itself as a production device (businessCategory).",
+            fields={"csr": "businessCategory not allowed"},
+        )
+
+
+def _register(applicant: Applicant, issuing: Issuing) -> Steps[Registered]:
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            serial = new_serial(issuing.random)
+            held = yield partial(reserve, applicant=applicant, issuers=issuing.issuers, serial=serial)
+            if isinstance(held, Registered):
+                return held
+            return (yield from _sign(held, issuing))
+        except ConflictError as error:
+            if error.code != "issuer-replaced" or attempt == _ATTEMPTS:
+                raise worded(error, uuid=applicant.csr.uuid, name=applicant.name) from None
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _sign(held: Reservation, issuing: Issuing) -> Steps[Registered]:
+    issuer, applicant = held.claim.online.issuer, held.claim.applicant
+    try:
+        plan = plan_device(
+            applicant.csr,
+            issuer.terms,
+            now=applicant.now,
+            serial=held.claim.serial,
+            validity=issuing.policy.validity,
+        )
+        certificate = sign_plan(plan, issuer.key)
+        registered: Registered = yield partial(complete, held=held, certificate=certificate, issuers=issuing.issuers)
+        return registered
+    except OwnrootError:
+        # If this fails too, the recovery at the next start finds the open intent.
+        with contextlib.suppress(OwnrootError):
+            yield partial(release, held=held)
+        raise
+
+
+def _record_refusal(uow: UnitOfWork, applicant: Applicant, error: OwnrootError) -> None:
+    uow.audit.append(
+        AuditEvent(
+            factory_id=applicant.factory.id,
+            at=applicant.now,
+            actor=applicant.by.polis_id,
+            kind=EventKind.DEVICE_REGISTRATION_REFUSED,
+            subject=applicant.csr.uuid,
+            details={
+                "code": error.code,
+                "key-sha256": applicant.spki_sha256.hex(),
+                "request-sha256": applicant.request_sha256.hex(),
+            },
+        )
+    )
