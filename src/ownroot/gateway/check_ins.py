@@ -1,0 +1,98 @@
+"""Every authenticated request is a check-in; few of them are worth a write.
+
+A visit is handed on when a value changed or a minute has passed since the last one of that device, and goes to the
+store in batches. What is lost in a crash is at most the last second of visits; who may connect never depends on them.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+import structlog
+
+from ownroot.errors import OwnrootError
+from ownroot.gateway.standing import CheckInValues, DeviceEntry
+from ownroot.services.ports import CheckIn, Database
+from ownroot.services.read_gateway_trust import DeviceKey
+from ownroot.services.record_check_ins import record_check_ins
+
+_log = structlog.get_logger(__name__)
+_REPEAT_AFTER = timedelta(seconds=60)
+_MAX_PENDING = 50_000
+# Longest values kept, in characters; what no device of the field sends is ignored rather than cut short.
+_HEADERS: tuple[tuple[bytes, int], ...] = (
+    (b"x-ats-tags", 512),
+    (b"x-ats-target", 256),
+    (b"x-ats-ostreehash", 128),
+    (b"x-ats-dockerapps", 4096),
+)
+
+
+def read_values(headers: Mapping[bytes, bytes], known: CheckInValues) -> CheckInValues:
+    """Return what is known after a request: present headers replace (an empty one too), absent ones keep.
+
+    A value that is too long, not UTF-8 or not printable counts as absent (protocol: gateway.md §4.1).
+    """
+    values = known
+    for index, (name, limit) in enumerate(_HEADERS):
+        raw = headers.get(name)
+        if raw is None:
+            continue
+        value = _readable(raw, limit)
+        if value is not None and value != values[index]:
+            changed = list(values)
+            changed[index] = value
+            values = (changed[0], changed[1], changed[2], changed[3])
+    return values
+
+
+def _readable(raw: bytes, limit: int) -> str | None:
+    try:
+        text = raw.decode("utf-8").strip()
+    except UnicodeDecodeError:
+        return None
+    return text if len(text) <= limit and text.isprintable() else None
+
+
+class CheckInRecorder:
+    """Collects visits of this process and writes them once a second."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._pending: dict[DeviceKey, CheckIn] = {}
+        self.recorded = 0
+        self.dropped = 0
+
+    def note(self, entry: DeviceEntry, headers: Mapping[bytes, bytes], now: datetime) -> None:
+        """Remember a visit; values are known at once, the store hears of them within a second."""
+        values = read_values(headers, entry.values)
+        recorded_at = entry.recorded_at
+        if values is entry.values and recorded_at is not None and now - recorded_at < _REPEAT_AFTER:
+            return
+        entry.values = values
+        entry.recorded_at = now
+        factory_id, uuid = entry.key
+        if len(self._pending) >= _MAX_PENDING and entry.key not in self._pending:
+            self.dropped += 1
+            return
+        self._pending[entry.key] = CheckIn(factory_id, uuid, now, *values)
+
+    async def run(self) -> None:
+        """Write once a second until cancelled."""
+        while True:
+            await asyncio.sleep(1.0)
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write what is pending; on failure it stays pending."""
+        batch, self._pending = self._pending, {}
+        if not batch:
+            return
+        visits: Sequence[CheckIn] = list(batch.values())
+        try:
+            await asyncio.wrap_future(self._database.write(record_check_ins(visits)))
+        except OwnrootError as error:
+            _log.warning("check-ins could not be stored, they are kept", visits=len(visits), code=error.code)
+            self._pending = batch | self._pending
+        else:
+            self.recorded += len(visits)

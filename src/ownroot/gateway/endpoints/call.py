@@ -1,0 +1,25 @@
+"""One request of a known device."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from ownroot.gateway.http_parser import Request
+from ownroot.gateway.standing import CheckInValues
+from ownroot.services.ports import Device, Factory
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceCall:
+    """What an endpoint is given.
+
+    Attributes:
+        device: as stored when it was last looked up.
+        values: tags, target, OSTree hash and apps as of this very request, which may be newer than `device`.
+        now: aware UTC, whole seconds.
+    """
+
+    factory: Factory
+    device: Device
+    values: CheckInValues
+    request: Request
+    now: datetime

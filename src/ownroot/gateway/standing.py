@@ -1,0 +1,199 @@
+"""Decisions about devices, remembered for as long as they hold.
+
+A decision holds for one certificate, under one factory's trust (the very object it was made with), until the earlier
+end of leaf and CA, and while nothing is heard of the device. The memory is bounded; forgetting only costs a look-up.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from datetime import datetime
+from typing import TypeAlias
+
+from ownroot.gateway.application import ConnectionControl, Peer
+from ownroot.services.authorize_device import Caller
+from ownroot.services.ports import Device
+from ownroot.services.read_gateway_trust import DeviceKey, FactoryTrust
+
+CertificateKey: TypeAlias = tuple[int, bytes]  # factory id, SHA-256 of the certificate
+CheckInValues: TypeAlias = tuple[str | None, str | None, str | None, str | None]
+
+
+class DeviceEntry:
+    """What this process holds about one device.
+
+    Attributes:
+        device: as stored when it was last looked up; None while no look-up has let it in.
+        is_current: False once something was heard of the device; every decision that rests on it is void then.
+        sessions: its open connections.
+        values, recorded_at: what its check-ins told, and when that was last handed on to be stored.
+    """
+
+    __slots__ = ("device", "is_current", "key", "recorded_at", "sessions", "values")
+
+    def __init__(self, key: DeviceKey) -> None:
+        self.key = key
+        self.device: Device | None = None
+        self.is_current = True
+        self.sessions: list[DeviceSession] = []
+        self.values: CheckInValues = (None, None, None, None)
+        self.recorded_at: datetime | None = None
+
+
+class Standing:
+    """One certificate's admission."""
+
+    __slots__ = ("entry", "expires_at", "issuer_sha256", "spki_sha256", "trust")
+
+    def __init__(self, caller: Caller, entry: DeviceEntry) -> None:
+        self.trust = caller.trust
+        self.expires_at = caller.expires_at
+        self.issuer_sha256 = caller.issuer_sha256
+        self.spki_sha256 = caller.spki_sha256
+        self.entry = entry
+
+    def holds(self, trust: FactoryTrust, now: datetime) -> bool:
+        return self.trust is trust and self.entry.is_current and now <= self.expires_at
+
+
+class DeviceSession:
+    """One open connection.
+
+    Attributes:
+        caller: who its certificate says it is; None if it is nobody we know, or once `standing` says it better.
+        standing: the admission its last request rested on.
+        issuer_sha256, spki_sha256: the CA and the key it rests on; None if it rests on nothing.
+        entry: of the device, while the connection counts among its open ones.
+    """
+
+    __slots__ = (
+        "caller",
+        "certificate_key",
+        "connection",
+        "entry",
+        "issuer_sha256",
+        "peer",
+        "spki_sha256",
+        "standing",
+    )
+
+    def __init__(self, connection: ConnectionControl, peer: Peer, certificate_key: CertificateKey | None) -> None:
+        self.connection = connection
+        self.peer = peer
+        self.certificate_key = certificate_key
+        self.caller: Caller | None = None
+        self.standing: Standing | None = None
+        self.entry: DeviceEntry | None = None
+        self.issuer_sha256: bytes | None = None
+        self.spki_sha256: bytes | None = None
+
+    def belongs_to(self, caller: Caller) -> None:
+        self.caller = caller
+        self.issuer_sha256 = caller.issuer_sha256
+        self.spki_sha256 = caller.spki_sha256
+
+
+class StandingMemory:
+    """Standings by certificate, entries by device, sessions by factory."""
+
+    def __init__(self, *, capacity: int) -> None:
+        self._capacity = capacity
+        self._by_certificate: OrderedDict[CertificateKey, Standing] = OrderedDict()
+        self._entries: dict[DeviceKey, DeviceEntry] = {}
+        self._sessions: dict[int, set[DeviceSession]] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_certificate)
+
+    def devices(self) -> list[DeviceKey]:
+        return list(self._entries)
+
+    def holds_device(self, key: DeviceKey) -> bool:
+        return key in self._entries
+
+    def find(self, key: CertificateKey, trust: FactoryTrust, now: datetime) -> Standing | None:
+        """Return the standing of a certificate if it still holds."""
+        standing = self._by_certificate.get(key)
+        if standing is None:
+            return None
+        if not standing.holds(trust, now):
+            del self._by_certificate[key]
+            return None
+        self._by_certificate.move_to_end(key)
+        return standing
+
+    def remember(self, session: DeviceSession, caller: Caller, device: Device) -> Standing:
+        """Store an admission for the session's certificate."""
+        entry = self.attach(session, caller)
+        entry.device = device
+        if entry.recorded_at is None:
+            entry.recorded_at = device.last_seen
+            entry.values = (device.tags, device.target_name, device.ostree_hash, device.docker_apps)
+        standing = Standing(caller, entry)
+        session.caller = None
+        session.standing = standing
+        if session.certificate_key is not None:
+            self._by_certificate[session.certificate_key] = standing
+        if len(self._by_certificate) > self._capacity:
+            self._evict()
+        return standing
+
+    def open(self, session: DeviceSession) -> None:
+        self._sessions.setdefault(session.peer.site_key, set()).add(session)
+
+    def close(self, session: DeviceSession) -> None:
+        self._sessions[session.peer.site_key].discard(session)
+        self._detach(session)
+
+    def attach(self, session: DeviceSession, caller: Caller) -> DeviceEntry:
+        """Count a connection among those of the caller's device."""
+        session.belongs_to(caller)
+        return self._attach(session, caller.key)
+
+    def _attach(self, session: DeviceSession, key: DeviceKey) -> DeviceEntry:
+        entry = self._entries.get(key)
+        if entry is None:
+            entry = self._entries[key] = DeviceEntry(key)
+        if session.entry is not entry:
+            self._detach(session)
+            session.entry = entry
+            entry.sessions.append(session)
+        return entry
+
+    def join(self, session: DeviceSession, standing: Standing) -> None:
+        """Let a session rest on a standing that another connection of the same certificate brought about."""
+        session.standing = standing
+        session.issuer_sha256 = standing.issuer_sha256
+        session.spki_sha256 = standing.spki_sha256
+        session.caller = None
+        self._attach(session, standing.entry.key)
+
+    def void_device(self, key: DeviceKey) -> list[DeviceSession]:
+        """Void every decision about a device; returns its open connections, which still count as the device's."""
+        entry = self._entries.pop(key, None)
+        if entry is None:
+            return []
+        entry.is_current = False
+        sessions, entry.sessions = entry.sessions, []
+        for session in sessions:
+            session.entry = session.standing = session.caller = None
+            self._attach(session, key)
+        return sessions
+
+    def sessions_of(self, factory_id: int) -> Iterable[DeviceSession]:
+        return list(self._sessions.get(factory_id, ()))
+
+    def _detach(self, session: DeviceSession) -> None:
+        entry, session.entry = session.entry, None
+        if entry is None:
+            return
+        entry.sessions.remove(session)
+        if not entry.sessions and entry.device is None and self._entries.get(entry.key) is entry:
+            del self._entries[entry.key]
+
+    def _evict(self) -> None:
+        _, standing = self._by_certificate.popitem(last=False)
+        entry = standing.entry
+        # Entries of open connections stay: they are how a change finds those connections.
+        if not entry.sessions and self._entries.get(entry.key) is entry:
+            entry.is_current = False
+            del self._entries[entry.key]

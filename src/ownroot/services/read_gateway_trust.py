@@ -1,0 +1,147 @@
+"""What a gateway process must know of every factory, read in one transaction.
+
+A picture is never edited: a refresh returns a new one that shares what did not change, so whoever holds one holds a
+consistent answer. Nothing here opens a private key.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+from cryptography import x509
+
+from ownroot.pki.encoding import certificate_sha256, load_certificate_der, spki_sha256
+from ownroot.pki.names import DeviceUuid
+from ownroot.services.ports import Change, ChangeKind, Device, Factory, SealedKey, UnitOfWork
+from ownroot.trust.device_identity import GatewayTrust
+from ownroot.trust.state import FactoryPki
+
+DeviceKey: TypeAlias = tuple[int, DeviceUuid]
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceCertificatePolicy:
+    """What an operator may allow beyond the device profile (protocol: gateway.md §2.2 T11)."""
+
+    allow_rsa: bool = False
+    allow_ca_profile: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FactoryTrust:
+    """One factory as a gateway sees it; a new object whenever any of it changes.
+
+    Attributes:
+        is_taken_over: `trust` is the factory's own; before, it is the shared PKI's.
+        taken_over_at: RFC 3339 text, empty before take-over.
+        issuers: SHA-256 of the device CAs in `trust`.
+        tls, tls_key: what the gateway presents for this factory's names; None if it has nothing to present.
+    """
+
+    factory: Factory
+    trust: GatewayTrust
+    is_taken_over: bool
+    taken_over_at: str
+    issuers: frozenset[bytes]
+    tls: x509.Certificate | None
+    tls_key: SealedKey | None
+
+
+@dataclass(frozen=True, slots=True)
+class TrustPicture:
+    """Every factory at one generation of the change feed."""
+
+    generation: int
+    factories: Mapping[int, FactoryTrust]
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """A newer picture, and what became of the devices the caller asked about.
+
+    Attributes:
+        devices: for each changed device of interest what is stored now; None if it is gone.
+    """
+
+    picture: TrustPicture
+    devices: Mapping[DeviceKey, Device | None] = field(default_factory=dict)
+
+
+def read_trust(uow: UnitOfWork, policy: DeviceCertificatePolicy) -> TrustPicture:
+    """Read everything; one query per factory, none per device."""
+    factories = {factory.id: _read_factory(uow, factory, policy) for factory in uow.factories.list()}
+    return TrustPicture(uow.changes.generation(), factories)
+
+
+def refresh_trust(
+    uow: UnitOfWork,
+    policy: DeviceCertificatePolicy,
+    known: TrustPicture,
+    *,
+    devices_of_interest: Callable[[], Iterable[DeviceKey]],
+    is_of_interest: Callable[[DeviceKey], bool],
+) -> Refreshed | None:
+    """Bring a picture up to date; None if nothing happened since.
+
+    Args:
+        devices_of_interest: all of them; asked when the feed has forgotten too much to be followed.
+        is_of_interest: does the caller hold anything about this device?
+    """
+    generation = uow.changes.generation()
+    if generation == known.generation:
+        return None
+    changes = uow.changes.since(known.generation)
+    if changes is None:
+        return Refreshed(read_trust(uow, policy), _read_devices(uow, devices_of_interest()))
+    keys = {
+        (change.factory_id, change.uuid)
+        for change in changes
+        if change.kind is ChangeKind.DEVICE and change.factory_id is not None and change.uuid is not None
+    }
+    picture = replace(_reread_factories(uow, policy, known, changes), generation=generation)
+    return Refreshed(picture, _read_devices(uow, filter(is_of_interest, keys)))
+
+
+def _reread_factories(
+    uow: UnitOfWork, policy: DeviceCertificatePolicy, known: TrustPicture, changes: Iterable[Change]
+) -> TrustPicture:
+    moved = {change.factory_id for change in changes if change.kind is not ChangeKind.DEVICE}
+    if not moved:
+        return known
+    if None in moved:
+        return read_trust(uow, policy)
+    factories = {
+        factory.id: _read_factory(uow, factory, policy)
+        if factory.id in moved or factory.id not in known.factories
+        else known.factories[factory.id]
+        for factory in uow.factories.list()
+    }
+    return TrustPicture(known.generation, factories)
+
+
+def _read_devices(uow: UnitOfWork, keys: Iterable[DeviceKey]) -> dict[DeviceKey, Device | None]:
+    return {key: uow.devices.find(*key) for key in keys}
+
+
+def _read_factory(uow: UnitOfWork, factory: Factory, policy: DeviceCertificatePolicy) -> FactoryTrust:
+    own = uow.pki.load(factory.id)
+    pki = own if own.is_taken_over else uow.pki.load(None)
+    tls = _tls_certificate(uow, factory, own)
+    return FactoryTrust(
+        factory=factory,
+        trust=GatewayTrust(
+            factory.name, pki.device_cas, allow_rsa=policy.allow_rsa, allow_ca_profile=policy.allow_ca_profile
+        ),
+        is_taken_over=own.is_taken_over,
+        taken_over_at=uow.pki.change_meta(factory.id)[1] if own.is_taken_over else "",
+        issuers=frozenset(certificate_sha256(ca.certificate) for ca in pki.device_cas),
+        tls=tls,
+        tls_key=None if tls is None else uow.keys.find(spki_sha256(tls.public_key())),
+    )
+
+
+def _tls_certificate(uow: UnitOfWork, factory: Factory, own: FactoryPki) -> x509.Certificate | None:
+    if own.is_taken_over:
+        return own.gateway_tls
+    der = uow.pki.shared_tls(factory.id)
+    return None if der is None else load_certificate_der(der)

@@ -1,0 +1,15 @@
+"""Store what devices told of themselves on their visits, many at a time."""
+
+from collections.abc import Callable, Sequence
+
+from ownroot.services.ports import CheckIn, Refusal, UnitOfWork
+
+
+def record_check_ins(visits: Sequence[CheckIn]) -> Callable[[UnitOfWork], None]:
+    """Return the work that stores coalesced visits; those of devices deleted meanwhile change nothing."""
+    return lambda uow: uow.devices.record_check_ins(visits)
+
+
+def record_refusals(refusals: Sequence[Refusal]) -> Callable[[UnitOfWork], None]:
+    """Return the work that stores merged refusals."""
+    return lambda uow: uow.refusals.record(refusals)
