@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from ownroot.errors import InvalidInputError
+from ownroot.keystore.durable import sync_directory
 
 KEY_FILE = "pkey.pem"
 CERTIFICATE_FILE = "client.pem"
@@ -35,7 +36,7 @@ def write_private(path: Path, text: str) -> None:
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
-    _sync_directory(path.parent)
+    sync_directory(path.parent)
 
 
 def prepare_directory(directory: Path) -> None:
@@ -52,11 +53,3 @@ def prepare_directory(directory: Path) -> None:
         ) from error
     if not os.access(directory, os.W_OK | os.X_OK):
         raise InvalidInputError("device-directory", f"The directory {directory} cannot be written by this user.")
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

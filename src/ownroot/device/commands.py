@@ -1,0 +1,146 @@
+"""The verbs of `ownroot-device`."""
+
+import json
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import click
+
+from ownroot.client.registration import post_registration
+from ownroot.console.exit_codes import EXIT_CODES_HELP
+from ownroot.device import registration
+from ownroot.device.check_in import check_in as visit
+from ownroot.device.check_in import open_gateway
+from ownroot.device.identity import load_identity
+
+_DIRECTORY = click.option(
+    "--dir",
+    "directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("/var/sota"),
+    show_default=True,
+    envvar="OWNROOT_DEVICE_DIR",
+    help="Directory of the device's identity.",
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_DEBUG = click.option("--debug", is_flag=True, expose_value=False, help="Show a traceback on errors.")
+
+
+@click.command(epilog=EXIT_CODES_HELP)
+@click.option("--api", "api_url", required=True, envvar="OWNROOT_DEVICE_API", help="Registration URL, used verbatim.")
+@click.option("--factory", required=True, envvar="DEVICE_FACTORY", help="Factory this device will belong to.")
+@click.option("--token", envvar="OWNROOT_TOKEN", help="API token with the scope devices:create. [env: OWNROOT_TOKEN]")
+@click.option("--token-header", default="OSF-TOKEN", show_default=True, help="Header that carries the token.")
+@click.option("--cacert", type=click.Path(path_type=Path), help="PEM roots to believe besides the system's.")
+@click.option("--uuid", help="Name in the certificate; made from the key by default, so that a repeat keeps it.")
+@click.option("--name", help="Display name; the uuid by default.")
+@click.option("--hardware-id", default=registration.default_hardware_id, help="Kind of hardware.")
+@click.option("--tags", default="main", show_default=True, help="Tags whose updates this device follows.")
+@click.option("--group", help="Device group to join; it must exist.")
+@click.option("--production", is_flag=True, help="Mark this as a production device in its certificate.")
+@click.option("--force", is_flag=True, help="Register again over an earlier registration. The key is kept.")
+@_DIRECTORY
+@_JSON
+@_DEBUG
+def register(  # noqa: PLR0913 - one parameter an option
+    *,
+    api_url: str,
+    factory: str,
+    token: str | None,
+    token_header: str,
+    cacert: Path | None,
+    uuid: str | None,
+    name: str | None,
+    hardware_id: str,
+    tags: str,
+    group: str | None,
+    production: bool,
+    force: bool,
+    directory: Path,
+    as_json: bool,
+) -> None:
+    """Make a key, get a certificate for it, and keep both.
+
+    The key is made here and never leaves. A run that was cut, by a lost network or a lost power supply, is simply
+    repeated: the same key is used again and the server answers with the same certificate. The answer is checked
+    before anything of it is written.
+
+    \b
+    Example:
+      OWNROOT_TOKEN=... ownroot-device register --api https://api.example.com/ota/devices/ --factory acme
+    """
+    wish = registration.RegistrationWish(
+        factory=factory,
+        directory=directory,
+        uuid=uuid,
+        name=name,
+        hardware_id=hardware_id,
+        tags=tags,
+        group=group,
+        production=production,
+    )
+    send = partial(post_registration, api_url, token=token, token_header=token_header, cacert=cacert)
+    done = registration.register(wish, send, replace=force)
+    ends = done.certificate.not_valid_after_utc
+    if as_json:
+        _print_json({"uuid": done.uuid, "directory": str(directory), "not-after": ends.isoformat()})
+        return
+    again = " again, with the key it had" if done.resumed else ""
+    click.echo(f"Registered {done.uuid}{again}; its certificate ends on {ends:%Y-%m-%d}. Files are in {directory}.")
+
+
+@click.command("check-in", epilog=EXIT_CODES_HELP)
+@_DIRECTORY
+@_JSON
+@_DEBUG
+def check_in(*, directory: Path, as_json: bool) -> None:
+    """Visit the gateway once: prove who this device is and say what it runs.
+
+    \b
+    Example:
+      ownroot-device check-in --dir /var/sota
+    """
+    identity = load_identity(directory)
+    with open_gateway(identity) as gateway:
+        device = visit(identity, gateway)
+    if as_json:
+        _print_json(device)
+    else:
+        click.echo(f"{identity.server} knows this device as {device.get('name')} ({device.get('uuid')}).")
+
+
+@click.command(epilog=EXIT_CODES_HELP)
+@_DIRECTORY
+@_JSON
+@_DEBUG
+def whoami(*, directory: Path, as_json: bool) -> None:
+    """Show what the gateway knows of this device. Asking counts as a check-in.
+
+    \b
+    Example:
+      ownroot-device whoami --json
+    """
+    identity = load_identity(directory)
+    with open_gateway(identity) as gateway:
+        device = visit(identity, gateway)
+    if as_json:
+        _print_json(device)
+        return
+    for label, value in _rows(device):
+        click.echo(f"{label:<12} {value}")
+
+
+def _rows(device: dict[str, object]) -> list[tuple[str, object]]:
+    members = ("uuid", "name", "factory", "owner", "tag", "created_at", "last_seen")
+    return [(member.replace("_", " "), _readable(member, device.get(member))) for member in members]
+
+
+def _readable(member: str, value: object) -> object:
+    if member.endswith(("_at", "_seen")) and isinstance(value, int | float):
+        return f"{datetime.fromtimestamp(value, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return "-" if value in (None, "") else value
+
+
+def _print_json(document: object) -> None:
+    click.echo(json.dumps(document, indent=2))
