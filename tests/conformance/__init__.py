@@ -1,0 +1,1 @@
+"""One test per written rule, and independent judges of what we issue."""
