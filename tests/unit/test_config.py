@@ -1,0 +1,98 @@
+"""Settings: what passes is frozen, what does not says which line to change."""
+
+from pathlib import Path
+
+import pytest
+
+from ownroot.config import Address, Options, default_data_dir, default_workers, load_settings, parse_address
+from ownroot.errors import InvalidInputError
+
+
+def settings(tmp_path, text=None, **options):
+    file = None
+    if text is not None:
+        file = tmp_path / "ownroot.toml"
+        file.write_text(text)
+    return load_settings(tmp_path / "data", file, Options(**options))
+
+
+def refusal(tmp_path, text=None, **options):
+    with pytest.raises(InvalidInputError) as refused:
+        settings(tmp_path, text, **options)
+    return refused.value
+
+
+def test_defaults_serve_the_api_on_loopback_and_the_gateway_to_everybody(tmp_path):
+    made = settings(tmp_path)
+    assert (str(made.api.listen), str(made.gateway.listen)) == ("127.0.0.1:8000", "0.0.0.0:8443")
+    assert made.database_url == f"sqlite:///{tmp_path}/data/ownroot.db"
+    assert made.gateway.workers == default_workers() >= 2
+
+
+def test_an_option_beats_the_file_and_the_file_beats_the_default(tmp_path):
+    text = '[api]\nlisten = "127.0.0.1:1"\n[gateway]\nlisten = "127.0.0.1:2"\nworkers = 5\n'
+    made = settings(tmp_path, text, api="127.0.0.1:9", workers=3)
+    assert (made.api.listen.port, made.gateway.listen.port, made.gateway.workers) == (9, 2, 3)
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:8000", "192.0.2.1:8000", "[::]:8000", "api.example.com:8000"])
+def test_plain_http_beyond_loopback_is_refused(tmp_path, address):
+    error = refusal(tmp_path, api=address)
+    assert error.code == "api-exposed"
+    assert "--api-tls" in error.detail
+    assert "--behind-proxy" in error.detail
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:8000", "127.9.9.9:0", "[::1]:8000", "localhost:8000"])
+def test_plain_http_on_loopback_is_served(tmp_path, address):
+    assert settings(tmp_path, api=address).api.listen.is_loopback
+
+
+@pytest.mark.parametrize("guard", [{"api_tls": ("c.pem", "k.pem")}, {"behind_proxy": ("10.0.0.0/8",)}])
+def test_tls_or_a_named_proxy_opens_other_addresses(tmp_path, guard):
+    assert settings(tmp_path, api="0.0.0.0:8000", **guard).api.listen.host == "0.0.0.0"
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("[api]\nlistn = 1\n", "config-invalid"),
+        ("[gateway]\nworkers = 0\n", "config-invalid"),
+        ("[gateway]\npublic_port = 70000\n", "config-invalid"),
+        ("[api\n", "config-invalid"),
+        ('[api]\ntls_certificate = "c.pem"\n', "config-invalid"),
+        ('[api]\nbehind_proxy = ["10.0.0.0/33"]\n', "address-invalid"),
+        ('[log]\nlevel = "loud"\n', "config-invalid"),
+    ],
+)
+def test_what_the_file_gets_wrong_is_refused(tmp_path, text, code):
+    assert refusal(tmp_path, text).code == code
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(InvalidInputError) as refused:
+        load_settings(tmp_path, tmp_path / "none.toml", Options())
+    assert refused.value.code == "config-unreadable"
+
+
+def test_paths_in_the_file_are_relative_to_the_file(tmp_path):
+    made = settings(tmp_path, '[api]\ntls_certificate = "c.pem"\ntls_key = "/k.pem"\n')
+    assert made.api.tls is not None
+    assert (made.api.tls.certificate, made.api.tls.key) == (tmp_path / "c.pem", Path("/k.pem"))
+
+
+@pytest.mark.parametrize(("text", "address"), [("[::1]:80", Address("::1", 80)), ("host:0", Address("host", 0))])
+def test_addresses_are_read_and_written_alike(text, address):
+    assert (parse_address(text), str(address)) == (address, text)
+
+
+@pytest.mark.parametrize("text", ["", "8000", ":8000", "host", "host:", "host:x", "host:65536", "::1:80", "host:-1"])
+def test_what_is_no_address_is_refused(text):
+    with pytest.raises(InvalidInputError) as refused:
+        parse_address(text)
+    assert refused.value.code == "address-invalid"
+
+
+def test_the_data_directory_follows_the_environment():
+    assert default_data_dir({"OWNROOT_DATA": "/srv/own"}) == Path("/srv/own")
+    assert default_data_dir({}).name == "server"
