@@ -2,17 +2,9 @@
 
 from pathlib import Path
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
-
 from ownroot.device.files import KEY_FILE, write_private
 from ownroot.errors import KeyStoreError
+from ownroot.keystore.file import load_key, sec1_pem
 from ownroot.pki.signer import PrivateKey, generate_key
 
 
@@ -23,27 +15,18 @@ def find_or_create_key(directory: Path) -> tuple[PrivateKey, bool]:
     twice and not two devices.
 
     Raises:
-        KeyStoreError: `device-key`, the file is there and is no EC private key.
+        KeyStoreError: `key-unreadable`, `key-unsupported`: the file is there and is no EC private key.
     """
     path = directory / KEY_FILE
-    if path.exists():
-        return load_key(path), True
-    key = generate_key()
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
-    write_private(path, pem.decode("ascii"))
-    return key, False
-
-
-def load_key(path: Path) -> PrivateKey:
-    """Read a private key file in PEM.
-
-    Raises:
-        KeyStoreError: `device-key`.
-    """
     try:
-        key = load_pem_private_key(path.read_bytes(), password=None)
-    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise KeyStoreError("device-key", f"{path} cannot be read as an unencrypted private key.") from error
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise KeyStoreError("device-key", f"{path} holds no elliptic curve key; devices use EC P-256.")
+        return load_key(path.read_bytes(), where=str(path)), True
+    except FileNotFoundError:
+        return place_key(directory, generate_key()), False
+    except OSError as error:
+        raise KeyStoreError("key-unreadable", f"The key {path} cannot be read: {error.strerror}.") from error
+
+
+def place_key(directory: Path, key: PrivateKey) -> PrivateKey:
+    """Write a key as the directory's; on return it is on disk, readable by its owner alone."""
+    write_private(directory / KEY_FILE, sec1_pem(key).decode("ascii"))
     return key

@@ -17,7 +17,7 @@ from ownroot.device.files import is_registered
 from ownroot.device.identity import load_identity
 from ownroot.device.registration import RegistrationWish, default_hardware_id, register
 from ownroot.errors import OwnrootError
-from ownroot.sim.identities import SimulatedDevice, place_key, simulated_device, simulated_key
+from ownroot.sim.identities import SimulatedDevice, place_simulated_key, simulated_device, simulated_key
 from ownroot.sim.tally import Attempt, Tally, tally
 
 Progress = Callable[[str, int, int], None]
@@ -96,7 +96,7 @@ def _timed(act: Callable[[SimulatedDevice], None], device: SimulatedDevice) -> A
 def _register(plan: FleetPlan, device: SimulatedDevice) -> None:
     if is_registered(device.directory):
         return  # an earlier run with this seed and directory
-    place_key(device, simulated_key(plan.seed, device.number))
+    place_simulated_key(device, simulated_key(plan.seed, device.number))
     wish = RegistrationWish(
         factory=plan.factory,
         directory=device.directory,

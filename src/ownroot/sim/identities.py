@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from ownroot.device.files import KEY_FILE, prepare_directory, write_private
+from ownroot.device.files import KEY_FILE, prepare_directory
+from ownroot.device.keys import place_key
 from ownroot.pki.signer import PrivateKey
 
 # The order of P-256's base point (SEC 2 §2.4.2): private keys lie between 1 and this number, exclusive.
@@ -39,13 +39,11 @@ def simulated_key(seed: int, number: int) -> PrivateKey:
     return ec.derive_private_key(secret, ec.SECP256R1())
 
 
-def place_key(device: SimulatedDevice, key: PrivateKey) -> None:
+def place_simulated_key(device: SimulatedDevice, key: PrivateKey) -> None:
     """Put the key where the device program looks for it, unless one is there already."""
     prepare_directory(device.directory)
-    path = device.directory / KEY_FILE
-    if not path.exists():
-        pem = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
-        write_private(path, pem.decode("ascii"))
+    if not (device.directory / KEY_FILE).exists():
+        place_key(device.directory, key)
 
 
 def _digest(purpose: str, seed: int, number: int) -> bytes:

@@ -197,7 +197,7 @@ def test_answer_with_other_file_names_is_refused_whole(site: Site, wish: Registr
 def test_broken_key_file_is_named_and_kept(site: Site, wish: RegistrationWish) -> None:
     wish.directory.mkdir()
     (wish.directory / KEY_FILE).write_text("garbage")
-    with pytest.raises(KeyStoreError, match="device-key"):
+    with pytest.raises(KeyStoreError, match="key-un"):
         register(wish, site.answer)
     assert (wish.directory / KEY_FILE).read_text() == "garbage"
 
