@@ -70,7 +70,10 @@ class WebApplication(Generic[Caller]):
     """
 
     def __init__(self, endpoints: Iterable[Endpoint[Caller]], *, guard: Guard[Caller], edge: Edge) -> None:
-        self._routes = _routes(endpoints)
+        by_path = _by_path(endpoints)
+        self._plain = {path: methods for path, methods in by_path.items() if "{" not in path}
+        # Starlette's route is used for its path syntax alone; the endpoint it wants is never called.
+        self._routes = [(Route(path, Response), methods) for path, methods in by_path.items() if "{" in path]
         self._guard = guard
         self._edge = edge
         self._log = structlog.get_logger("ownroot.api")
@@ -107,6 +110,9 @@ class WebApplication(Generic[Caller]):
             return unexpected_response(exchange.request_id)
 
     def _find(self, scope: Scope) -> tuple[Mapping[str, Endpoint[Caller]], Mapping[str, str]]:
+        plain = self._plain.get(scope["path"])
+        if plain is not None:
+            return plain, {}
         if scope["path"].isprintable():
             for route, endpoints in self._routes:
                 match, found = route.matches(scope)
@@ -166,15 +172,14 @@ class WebApplication(Generic[Caller]):
         )
 
 
-def _routes(endpoints: Iterable[Endpoint[Caller]]) -> list[tuple[Route, dict[str, Endpoint[Caller]]]]:
+def _by_path(endpoints: Iterable[Endpoint[Caller]]) -> dict[str, dict[str, Endpoint[Caller]]]:
     by_path: dict[str, dict[str, Endpoint[Caller]]] = {}
     for endpoint in endpoints:
         methods = by_path.setdefault(endpoint.path, {})
         if endpoint.method in methods:
             raise ValueError(f"{endpoint.method} {endpoint.path} is declared twice")
         methods[endpoint.method] = endpoint
-    # Starlette's route is used for its path syntax alone; the endpoint it wants is never called.
-    return [(Route(path, endpoint=Response), methods) for path, methods in by_path.items()]
+    return by_path
 
 
 def _request_id(headers: Headers) -> str:

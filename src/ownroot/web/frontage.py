@@ -6,6 +6,7 @@ request was sent to must be ours. An address is always fine there: rebinding nee
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from starlette.datastructures import Headers
@@ -102,6 +103,7 @@ def _is_within(address: IpAddress, networks: Sequence[IpNetwork]) -> bool:
     return any(address in network for network in networks)
 
 
+@lru_cache(maxsize=4096)
 def _parse_address(text: str) -> IpAddress | None:
     try:
         address = ip_address(text.removeprefix("[").removesuffix("]"))
