@@ -1,0 +1,41 @@
+"""`./run bench [NAME...]`: measure, print, and write RESULTS.md when everything was measured."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks import handshakes, help_time, idle_memory, issuance, nginx
+from benchmarks.report import Section, environment, page
+
+BENCHMARKS: dict[str, Callable[[], Section]] = {
+    "handshakes": handshakes.measure,
+    "issuance": issuance.measure,
+    "idle-memory": idle_memory.measure,
+    "help": help_time.measure,
+}
+RESULTS = Path(__file__).with_name("RESULTS.md")
+
+
+def main() -> int:
+    """Measure what was named, or everything."""
+    parser = argparse.ArgumentParser(prog="./run bench", description="measure; everything when nothing is named")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
+    names = parser.parse_args().names or list(BENCHMARKS)
+    unknown = sorted(set(names) - set(BENCHMARKS))
+    if unknown:
+        parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+    print(environment(nginx.version()))
+    sections = []
+    for name in names:
+        print(f"\nmeasuring {name} ...", flush=True)
+        sections.append(BENCHMARKS[name]())
+        print(f"\n{sections[-1].markdown()}", flush=True)
+    if names == list(BENCHMARKS):
+        RESULTS.write_text(page(sections, nginx.version()), encoding="utf-8")
+        print(f"written to {RESULTS.relative_to(Path.cwd())}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,111 @@
+"""Full mutual handshakes with one recorded check-in each, against nginx that verifies and answers 204.
+
+Both servers get the same clients, certificates, protocol version and key exchange. Ours does more: it decides about
+the device, answers with JSON and records the visit; the records are looked up at the end.
+"""
+
+import statistics
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
+
+from benchmarks import nginx
+from benchmarks.fleet import GATEWAY_NAME, Server, register_devices, require_check_ins, running_server
+from benchmarks.nginx import Nginx
+from benchmarks.processes import cpu_seconds
+from benchmarks.report import Section, markdown_table, verdict
+from benchmarks.tls_load import LoadProcesses, Target, load_processes
+
+BAR, AIM = 1.5, 1.9
+DEVICES, PROCESSES = 400, 8
+ROUNDS, SECONDS = 7, 4.0
+
+METHOD = f"""\
+TLS 1.3, P-256 certificates on both sides, no resumption, one request per connection, {DEVICES} devices in turn,
+{PROCESSES} connections at a time, {ROUNDS} rounds of {SECONDS:.0f} s in turn. Key exchange is X25519, but for the last
+row (X25519MLKEM768, which nginx with its OpenSSL cannot do). nginx: one worker, `ssl_verify_client on`, `return 204`.
+Ownroot: all that `ownroot serve` starts shares the core and its CPU is counted, the writing of check-ins included;
+afterwards the database must know a visit of every device. One core of load cannot always fill the server's core, so
+the ratio compares visits per second of *used* CPU; `per second` is what the load got through."""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One run of one contender."""
+
+    per_second: float
+    per_core_second: float
+    busy: float
+    p99_ms: float
+
+
+def measure() -> Section:
+    """Run both servers side by side, one at a time under load."""
+    with tempfile.TemporaryDirectory(prefix="ownroot-bench-") as name, running_server(Path(name)) as server:
+        folder = Path(name)
+        devices, _, client_cas = register_devices(server, DEVICES, folder)
+        started = datetime.now(UTC)
+        with (
+            nginx.running_nginx(folder / "nginx", GATEWAY_NAME, client_cas) as rival,
+            load_processes(devices, folder, processes=PROCESSES, groups="X25519") as plain,
+            load_processes(devices, folder, processes=PROCESSES, groups="X25519MLKEM768:X25519") as hybrid,
+        ):
+            rounds = _interleave(server, rival, plain, hybrid)
+        require_check_ins(server, devices, started)
+    return _section(rounds)
+
+
+def _interleave(server: Server, rival: Nginx, plain: LoadProcesses, hybrid: LoadProcesses) -> dict[str, list[Round]]:
+    ours, theirs = Target(server.gateway_port, GATEWAY_NAME), Target(rival.port, GATEWAY_NAME)
+    contenders = {
+        "nginx, 204": (plain, theirs, rival.processes()),
+        "Ownroot, check-in recorded": (plain, ours, server.processes()),
+        "Ownroot, hybrid key exchange": (hybrid, ours, server.processes()),
+    }
+    rounds: dict[str, list[Round]] = {name: [] for name in contenders}
+    for load, target, _ in contenders.values():
+        load.run(target, 2.0)  # first contacts, caches
+    for _ in range(ROUNDS):
+        for name, contender in contenders.items():
+            rounds[name].append(_run(*contender))
+    return rounds
+
+
+def _run(load: LoadProcesses, target: Target, processes: list[int]) -> Round:
+    used, started = cpu_seconds(processes), perf_counter()
+    visits = load.run(target, SECONDS)
+    used, took = cpu_seconds(processes) - used, perf_counter() - started
+    count = len(visits.latencies)
+    p99 = sorted(visits.latencies)[int(count * 0.99)]
+    return Round(count / took, count / used, used / took, p99 * 1000)
+
+
+def _section(rounds: dict[str, list[Round]]) -> Section:
+    base = rounds["nginx, 204"]
+    rows = []
+    ratios = {}
+    for name, own in rounds.items():
+        pairs = zip(own, base, strict=True)
+        ratios[name] = statistics.median(ours.per_core_second / theirs.per_core_second for ours, theirs in pairs)
+        rows.append(
+            (
+                name,
+                f"{statistics.median(r.per_second for r in own):,.0f}",
+                f"{statistics.median(r.busy for r in own):.0%}",
+                f"{statistics.median(r.per_core_second for r in own):,.0f}",
+                f"{statistics.median(r.p99_ms for r in own):.1f}",
+                f"{ratios[name]:.2f}",
+            )
+        )
+    ratio = ratios["Ownroot, check-in recorded"]
+    return Section(
+        "Full handshakes with a recorded check-in, against nginx",
+        METHOD,
+        markdown_table(
+            ("server", "per second", "core in use", "per CPU second", "p99 ms", "ratio"),
+            rows,
+        ),
+        verdict("handshake and check-in / nginx", f"{ratio:.2f}", f"{BAR} (aim {AIM})", met=ratio >= BAR),
+    )
