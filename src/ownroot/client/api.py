@@ -4,7 +4,7 @@ Each method is one request; none is repeated. Errors are `client.transport`'s fo
 what the server refuses.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,10 +16,10 @@ from ownroot.client.refusals import error_of
 from ownroot.client.tls import api_trust
 from ownroot.client.transport import Answer, ExchangeLimits, Transport
 from ownroot.errors import InvalidInputError
-from ownroot.wire.accounts import UserDetails
+from ownroot.wire.accounts import FactorySummary, UserDetails
 from ownroot.wire.certs import CertsUpload, CsrReply, CsrRequest, FactoryCerts
 from ownroot.wire.devices import DeviceList, DeviceObject
-from ownroot.wire.documents import read_document, write_document
+from ownroot.wire.documents import read_document, read_list, write_document
 
 Shape = TypeVar("Shape")
 
@@ -117,6 +117,10 @@ class Api:
         """Show whose token this is."""
         return _read(self._send("GET", self._in_factory("users/self/")), UserDetails)
 
+    def factories(self) -> tuple[FactorySummary, ...]:
+        """List the factories this token may see; needs no factory to ask."""
+        return _readable(self._send("GET", "/ota/factories/"), lambda body: read_list(body, FactorySummary))
+
     def devices(self, query: DeviceQuery) -> DeviceList:
         """List one page of devices."""
         return _read(self._send("GET", f"/ota/devices/?{urlencode(list(query.parameters(self._factory)))}"), DeviceList)
@@ -169,8 +173,12 @@ def require_token(token: str) -> str:
 
 
 def _read(answer: Answer, shape: type[Shape]) -> Shape:
+    return _readable(answer, lambda body: read_document(body, shape))
+
+
+def _readable(answer: Answer, read: Callable[[bytes], Shape]) -> Shape:
     try:
-        return read_document(answer.body, shape)
+        return read(answer.body)
     except InvalidInputError as exc:
         raise InvalidInputError(
             "bad-answer",

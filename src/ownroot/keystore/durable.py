@@ -29,6 +29,29 @@ def write_new_file(path: Path, content: bytes, *, mode: int) -> None:
     sync_directory(path.parent)
 
 
+def replace_file(path: Path, content: bytes, *, mode: int) -> None:
+    """Write a file whole, in place of one that may be there; readers see the old content or the new, nothing else.
+
+    Never for keys: what was there is gone.
+
+    Raises:
+        OSError: nothing changed and nothing is left behind.
+    """
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fchmod(stream.fileno(), mode)
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
 def sync_directory(directory: Path) -> None:
     """Make the names of a directory durable."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)

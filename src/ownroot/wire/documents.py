@@ -44,6 +44,21 @@ def read_document(body: bytes, shape: type[Shape], *, drop_empty: bool = False) 
     return convert_object(read_object(body, drop_empty=drop_empty), shape)
 
 
+def read_list(body: bytes, shape: type[Shape]) -> tuple[Shape, ...]:
+    """Parse a JSON array of objects of one shape.
+
+    Raises:
+        InvalidInputError: as `read_document`; `json-not-array`.
+    """
+    try:
+        entries = msgspec.json.decode(body, type=list[msgspec.Raw])
+    except msgspec.ValidationError as exc:
+        raise InvalidInputError("json-not-array", "The JSON document must be an array.") from exc
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+        raise InvalidInputError("bad-json", f"The document is not valid JSON: {exc}.") from exc
+    return tuple(read_document(bytes(entry), shape) for entry in entries)
+
+
 def convert_object(document: dict[str, object], shape: type[Shape]) -> Shape:
     """Turn a parsed object into a shape; `InvalidInputError` `bad-field` names the member at fault."""
     try:

@@ -1,0 +1,106 @@
+"""`ownroot devices`: the command line of a factory's devices (protocol: api.md §5)."""
+
+import click
+
+from ownroot.cli.options import Target, json_option, target_options, yes_option
+
+_PAGE_SIZES = ("10", "20", "30", "40", "50", "100", "200", "500", "1000")
+_SORT_KEYS = ("name", "-name", "last-seen", "-last-seen")
+
+by_uuid_option = click.option("-u", "--by-uuid", is_flag=True, help="NAME is the device's uuid.")
+
+
+@click.group()
+def devices() -> None:
+    """List, show and delete devices."""
+
+
+@devices.command(
+    "list",
+    epilog="""\b
+Examples:
+  ownroot devices list 'line-2-*' --by-group beta
+  ownroot devices list --sort-by -last-seen --json
+""",
+)
+@click.argument("pattern", required=False)
+@click.option("-g", "--by-group", metavar="GROUP", help="Only devices of this group.")
+@click.option("--by-tag", metavar="TAG", help="Only devices that follow this tag.")
+@click.option("--by-target", metavar="TARGET", help="Only devices that run this target.")
+@click.option("--uuid", metavar="UUID", help="Only the device with this uuid.")
+@click.option("--just-mine", is_flag=True, help="Only devices that you own.")
+@click.option("--only-prod", "production", flag_value="prod", help="Only production devices.")
+@click.option("--only-non-prod", "production", flag_value="test", help="Only test devices.")
+@click.option("--sort-by", type=click.Choice(_SORT_KEYS), help="Order. [default: the server's: owner and name]")
+@click.option(
+    "--offline-threshold",
+    metavar="HOURS",
+    type=click.IntRange(min=1),
+    default=4,
+    show_default=True,
+    help="Not seen for longer than this: offline.",
+)
+@click.option("-p", "--page", type=click.IntRange(min=1), default=1, show_default=True, help="Which page.")
+@click.option("-n", "--limit", type=click.Choice(_PAGE_SIZES), default="500", show_default=True, help="Devices a page.")
+@target_options
+@json_option
+def list_devices(
+    target: Target,
+    pattern: str | None,
+    by_group: str | None,
+    by_tag: str | None,
+    by_target: str | None,
+    uuid: str | None,
+    just_mine: bool,
+    production: str | None,
+    sort_by: str | None,
+    offline_threshold: int,
+    page: int,
+    limit: str,
+    as_json: bool,
+) -> None:
+    """List devices, all or those whose name matches PATTERN (`*` and `?`)."""
+    from ownroot.cli.devices_show import show_list
+    from ownroot.client.api import DeviceQuery
+
+    query = DeviceQuery(
+        name=pattern,
+        group=by_group,
+        match_tag=by_tag,
+        target_name=by_target,
+        uuid=uuid,
+        mine=just_mine,
+        prod=None if production is None else production == "prod",
+        sortby=sort_by.replace("last-seen", "last_seen") if sort_by else None,
+        page=page,
+        limit=int(limit),
+    )
+    show_list(target, query, offline_after_hours=offline_threshold, as_json=as_json)
+
+
+@devices.command("show", epilog="\b\nExample:\n  ownroot devices show line-2-07\n")
+@click.argument("name")
+@by_uuid_option
+@target_options
+@json_option
+def show_device(target: Target, name: str, by_uuid: bool, as_json: bool) -> None:
+    """Show one device."""
+    from ownroot.cli.devices_show import show_one
+
+    show_one(target, name, by_uuid=by_uuid, as_json=as_json)
+
+
+@devices.command("delete", epilog="\b\nExample:\n  ownroot devices delete line-2-07 line-2-08 --yes\n")
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@by_uuid_option
+@yes_option
+@target_options
+@json_option
+def delete_devices(target: Target, names: tuple[str, ...], by_uuid: bool, yes: bool, as_json: bool) -> None:
+    """Delete devices: they are cut off at once and refused until they are registered again.
+
+    Asks on a terminal. Stops at the first that cannot be deleted.
+    """
+    from ownroot.cli.devices_delete import delete_all
+
+    delete_all(target, names, by_uuid=by_uuid, assume_yes=yes, as_json=as_json)

@@ -1,0 +1,13 @@
+"""`ownroot keys`: who holds which key."""
+
+import click
+
+from ownroot.console.lazy import LazyCommand, LazyGroup
+
+
+@click.group(
+    cls=LazyGroup,
+    lazy={"ca": LazyCommand("ownroot.cli.keys_ca:ca", "The factory's root, device CAs and gateway certificate.")},
+)
+def keys() -> None:
+    """Take over a factory's keys, look at them, change them."""

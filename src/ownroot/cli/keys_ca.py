@@ -1,0 +1,118 @@
+"""`ownroot keys ca`: the command line of a factory's PKI. Names, flags and files are those of api.md §3.3 and §4.1."""
+
+from pathlib import Path
+
+import click
+
+from ownroot.cli.options import Target, json_option, target_options, yes_option
+from ownroot.console.switches import SwitchCommand
+
+_DIRECTORY = click.Path(path_type=Path, file_okay=False)
+
+
+@click.group()
+def ca() -> None:
+    """The factory's root, device CAs and gateway certificate."""
+
+
+@ca.command(
+    cls=SwitchCommand,
+    epilog="""\b
+Examples:
+  ownroot keys ca create ~/acme-pki
+  ownroot keys ca create ~/acme-pki --no-local-ca --yes --json
+
+\b
+What you get in DIR, each file readable by you alone:
+  factory_ca.key, factory_ca.pem   the root: keep it offline, keep two copies
+  tls-crt                          the gateway's certificate; its key is with the server
+  online-crt                       the device CA whose key is with the server
+  local-ca.key, local-ca.pem       a device CA of your own, for a manufacturing site
+""",
+)
+@click.argument("directory", metavar="DIR", type=_DIRECTORY)
+@click.option("--online-ca/--no-online-ca", default=True, help="A device CA whose key the server holds. [default: yes]")
+@click.option("--local-ca/--no-local-ca", default=True, help="A device CA whose key stays with you. [default: yes]")
+@click.option(
+    "--local-ca-filename", metavar="FILE", default="local-ca.pem", show_default=True, help="Its certificate's file."
+)
+@yes_option
+@target_options
+@json_option
+def create(
+    target: Target,
+    directory: Path,
+    online_ca: bool,
+    local_ca: bool,
+    local_ca_filename: str,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Take over a factory: make its root in DIR and certify the server's keys with it.
+
+    Says first how many registered devices will have to register again, and asks. Run it again after a failure: it goes
+    on with what is in DIR and never makes a second root. No private key leaves this machine.
+    """
+    from ownroot.cli.keys_ca_create import create_pki, parse_local_ca_file
+
+    local_ca_file = parse_local_ca_file(local_ca_filename) if local_ca else None
+    create_pki(target, directory, online_ca=online_ca, local_ca_file=local_ca_file, assume_yes=yes, as_json=as_json)
+
+
+@ca.command(
+    epilog="""\b
+Examples:
+  ownroot keys ca show --pretty
+  ownroot keys ca show --just-device-cas > device-cas.pem
+"""
+)
+@click.option("--pretty", is_flag=True, help="A tree with subjects, validity, standing and who holds each key.")
+@click.option("--just-root", "just", flag_value="root", help="Only the root certificate.")
+@click.option("--just-tls", "just", flag_value="tls", help="Only the gateway's certificate.")
+@click.option("--just-device-cas", "just", flag_value="device-cas", help="Only the device CAs, disabled ones included.")
+@target_options
+@json_option
+def show(target: Target, pretty: bool, just: str | None, as_json: bool) -> None:
+    """Show what the factory trusts, as PEM unless told otherwise."""
+    from ownroot.cli.keys_ca_show import Part, show_pki
+
+    show_pki(target, pretty=pretty, just=None if just is None else Part(just), as_json=as_json)
+
+
+@ca.command(
+    epilog="""\b
+Examples:
+  ownroot keys ca update device-cas.pem
+  ownroot keys ca update ~/acme-pki
+"""
+)
+@click.argument("source", metavar="FILE_OR_DIR", type=click.Path(path_type=Path, exists=True))
+@target_options
+@json_option
+def update(target: Target, source: Path, as_json: bool) -> None:
+    """Send device CAs to the server. It only ever adds: every CA trusted now must be in the list.
+
+    A FILE is sent as it is. Of a DIR all device CAs are sent that its root has signed, after those trusted now.
+    """
+    from ownroot.cli.keys_ca_update import update_device_cas
+
+    update_device_cas(target, source, as_json=as_json)
+
+
+@ca.command(
+    epilog="""\b
+Examples:
+  ownroot keys ca sign --pki-dir ~/acme-pki api.csr > api.pem
+"""
+)
+@click.option("--pki-dir", metavar="DIR", required=True, type=_DIRECTORY, help="Where the root key is.")
+@click.argument("csr", type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True))
+@json_option
+def sign(pki_dir: Path, csr: Path, as_json: bool) -> None:
+    """Sign a CSR with the root and print the certificate; `-` reads stdin. No server is needed.
+
+    A CSR that asks for CA:TRUE becomes a device CA, any other one a TLS server certificate with all its names.
+    """
+    from ownroot.cli.keys_ca_sign import sign_csr
+
+    sign_csr(pki_dir, csr, as_json=as_json)

@@ -1,0 +1,117 @@
+"""`ownroot login` and `logout`: which server, which factory, which token."""
+
+import os
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import click
+
+from ownroot.cli.options import Target, json_option, target_options
+from ownroot.console.output import Output
+from ownroot.errors import InvalidInputError, NotFoundError
+
+if TYPE_CHECKING:
+    from ownroot.client.api import ApiAccess
+
+_PROMPT = ""
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  ownroot login --url https://api.example.com -f acme --token     asks for the token
+  printf %s "$TOKEN" | ownroot login --url https://api.example.com -f acme --token -
+"""
+)
+@click.option(
+    "--token",
+    is_flag=False,
+    flag_value=_PROMPT,
+    default=_PROMPT,
+    metavar="[TOKEN]",
+    help="The token; `-` or no value: asked for, or read from stdin, so that it shows up in no process list.",
+)
+@target_options
+@json_option
+def login(target: Target, token: str, as_json: bool) -> None:
+    """Check a token with the server and keep it on this machine, readable by you alone.
+
+    Each factory has its own login; the last one is the default.
+    """
+    from ownroot.cli.settings import Login, environment_settings, save_settings
+    from ownroot.client.addresses import parse_base_url
+    from ownroot.client.api import Api, ApiAccess
+
+    path, settings = environment_settings()
+    access = ApiAccess(
+        url=parse_base_url(_address(target)),
+        factory=target.factory or _environment("OWNROOT_FACTORY"),
+        token=_token(token),
+        cacert=None if target.cacert is None else target.cacert.absolute(),
+    )
+    if not access.factory:
+        access = _only_factory(access)
+    with Api(access) as api:
+        user = api.self_user()
+    kept = Login(url=access.url, token=access.token, cacert=None if access.cacert is None else str(access.cacert))
+    save_settings(path, settings.with_login(access.factory, kept))
+    output = Output(as_json=as_json)
+    if as_json:
+        output.document({"factory": access.factory, "url": access.url, "user": user, "settings": str(path)})
+    output.line(f"Logged in to factory {access.factory} at {access.url} as {user.name} ({user.role or 'no role'}).")
+    output.note(f"Kept in {path}.")
+
+
+@click.command(epilog="\b\nExample:\n  ownroot logout -f acme\n")
+@click.option("-f", "--factory", metavar="NAME", help="The factory. [default: the default one]")
+@json_option
+def logout(factory: str | None, as_json: bool) -> None:
+    """Forget the token of a factory on this machine. On the server it stays valid."""
+    from ownroot.cli.settings import environment_settings, save_settings
+
+    path, settings = environment_settings()
+    name = factory or settings.default_factory
+    if name is None or name not in settings.logins:
+        raise NotFoundError("no-such-login", f"There is no login for {name or 'any factory'} in {path}.")
+    save_settings(path, settings.without(name))
+    output = Output(as_json=as_json)
+    if as_json:
+        output.document({"factory": name, "settings": str(path)})
+    output.line(f"Forgot the token of factory {name}. It stays valid on the server.")
+
+
+def _address(target: Target) -> str:
+    url = target.url or _environment("OWNROOT_URL")
+    if not url:
+        raise click.UsageError("Missing option '--url' (or the environment variable OWNROOT_URL).")
+    return url
+
+
+def _token(given: str) -> str:
+    if given not in (_PROMPT, "-"):
+        return given
+    if given == _PROMPT and (token := _environment("OWNROOT_TOKEN")):
+        return token
+    if given == _PROMPT and sys.stdin.isatty():
+        return str(click.prompt("Token", hide_input=True, err=True)).strip()
+    token = sys.stdin.read(4096).strip()
+    if not token:
+        raise InvalidInputError("bad-token", "No token came from standard input.")
+    return token
+
+
+def _only_factory(access: "ApiAccess") -> "ApiAccess":
+    """Take the factory the token is for, if it is the only one it shows."""
+    from ownroot.client.api import Api
+
+    with Api(access) as api:
+        names = [factory.name for factory in api.factories()]
+    if len(names) != 1:
+        listed = f"The token shows: {', '.join(names)}." if names else "The token shows none."
+        raise InvalidInputError("factory-unclear", f"Which factory? {listed} Name one with -f.")
+    return replace(access, factory=names[0])
+
+
+def _environment(name: str) -> str:
+    return os.environ.get(name, "")

@@ -1,0 +1,82 @@
+"""Options that many commands share, and what they amount to."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from ownroot.errors import UnauthenticatedError
+
+if TYPE_CHECKING:
+    from ownroot.client.api import Api, ApiAccess
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Which server and factory a command line names; None: not named there."""
+
+    factory: str | None
+    url: str | None
+    cacert: Path | None
+
+    def access(self) -> "ApiAccess":
+        """Complete it from the environment, then from the settings file.
+
+        A factory without a login of its own never borrows another's token.
+
+        Raises:
+            UnauthenticatedError: `not-logged-in`, naming what is missing.
+            InvalidInputError: `config-unreadable`.
+        """
+        from ownroot.cli.settings import Login, environment_settings
+        from ownroot.client.api import ApiAccess
+
+        _path, settings = environment_settings()
+        factory = self.factory or os.environ.get("OWNROOT_FACTORY") or settings.default_factory
+        login = settings.logins.get(factory or "", Login(url="", token=""))
+        url = self.url or os.environ.get("OWNROOT_URL") or login.url
+        token = os.environ.get("OWNROOT_TOKEN") or (login.token if url.rstrip("/") == login.url else "")
+        wanted = {"the server's address": url, "a factory": factory, "a token": token}
+        missing = [name for name, value in wanted.items() if not value]
+        if missing or factory is None:
+            raise UnauthenticatedError("not-logged-in", f"Not known on this machine: {', '.join(missing)}.")
+        cacert = self.cacert or (Path(login.cacert) if login.cacert else None)
+        return ApiAccess(url=url, factory=factory, token=token, cacert=cacert)
+
+    def open(self) -> "Api":
+        """Return a client for it; the caller closes it."""
+        from ownroot.client.api import Api
+
+        return Api(self.access())
+
+
+def target_options(function: Callable[..., Result]) -> Callable[..., Result]:
+    """Give a command `-f/--factory`, `--url` and `--cacert`; its parameter `target` is the `Target` they make."""
+
+    @wraps(function)
+    def command(*, factory: str | None, url: str | None, cacert: Path | None, **options: object) -> Result:
+        return function(target=Target(factory, url, cacert), **options)
+
+    decorated: Callable[..., Result] = command
+    for option in reversed(_TARGET_OPTIONS):
+        decorated = option(decorated)
+    return decorated
+
+
+_TARGET_OPTIONS = (
+    click.option("-f", "--factory", metavar="NAME", help="The factory. [default: OWNROOT_FACTORY, or login's]"),
+    click.option("--url", metavar="URL", help="The server's API. [default: OWNROOT_URL, or login's]"),
+    click.option(
+        "--cacert",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        help="Trust the CAs in this PEM file too.",
+    ),
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, errors included.")
+yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")

@@ -1,0 +1,194 @@
+"""Making and checking the certificates of an owner's PKI directory; no server is involved.
+
+Every step looks at what is on disk first, so that a run that was cut anywhere is continued by the next one: keys are
+never made twice, certificates only when one is missing or of no use any more.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography import x509
+
+from ownroot.cli.pki_directory import (
+    CERTIFICATE_SUFFIX,
+    ONLINE_CA_FILE,
+    ROOT_FILE,
+    ROOT_KEY_LABEL,
+    TLS_FILE,
+    PkiDirectory,
+    key_label,
+)
+from ownroot.errors import ConflictError, InvalidInputError, NotFoundError
+from ownroot.pki import names
+from ownroot.pki.chains import is_signed_by
+from ownroot.pki.conformance import check_device_ca, check_factory_root, check_tls
+from ownroot.pki.encoding import parse_csr
+from ownroot.pki.issuance import (
+    Issuer,
+    plan_device_ca,
+    plan_factory_root,
+    plan_gateway_tls,
+    plan_requested,
+    sign_plan,
+)
+from ownroot.pki.requests import VerifiedCsr, verify_csr
+from ownroot.pki.serials import new_serial
+from ownroot.pki.traits import Traits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalCaWish:
+    """A local device CA to make: its certificate's file and the user named in its subject."""
+
+    file: str
+    polis_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerPki:
+    """The root and what it has signed, all checked to belong together. None: not there."""
+
+    root: x509.Certificate | None
+    tls: x509.Certificate | None
+    online_ca: x509.Certificate | None
+    local_ca: x509.Certificate | None
+
+
+class OwnerPkiMaker:
+    """Makes the PKI of one factory in one directory.
+
+    Args:
+        factory: OU of everything made here.
+        now: the one moment that all certificates of this run begin.
+    """
+
+    def __init__(self, directory: PkiDirectory, factory: str, *, now: datetime) -> None:
+        self._directory = directory
+        self._factory = factory
+        self._now = now
+
+    def read(self, local_ca_file: str) -> OwnerPki:
+        """Read what an earlier run left and check that keys and certificates belong together.
+
+        Raises:
+            ConflictError: `pki-directory-mixed`, `pki-directory-other-factory`; nothing was touched.
+            NotFoundError: `pki-directory-incomplete`, a certificate stands there without its key.
+            KeyStoreError, InvalidInputError: a file cannot be read for what it should be.
+        """
+        root = self._read_root()
+        found = {name: self._directory.find_certificate(name) for name in (TLS_FILE, ONLINE_CA_FILE, local_ca_file)}
+        for name, certificate in found.items():
+            if certificate is not None and (root is None or not is_signed_by(certificate, root)):
+                raise self._mixed(f"{name} is not signed by {ROOT_FILE}")
+        local_ca = found[local_ca_file]
+        self._check_pair(local_ca_file, local_ca, root)
+        return OwnerPki(root, found[TLS_FILE], found[ONLINE_CA_FILE], local_ca)
+
+    def ensure_root(self) -> Issuer:
+        """Return the root, making what is missing: first the key, then the certificate."""
+        key = self._directory.find_key(ROOT_KEY_LABEL) or self._directory.create_key(ROOT_KEY_LABEL)
+        certificate = self._directory.find_certificate(ROOT_FILE)
+        if certificate is None:
+            plan = plan_factory_root(self._factory, key.public_key(), now=self._now, serial=new_serial())
+            certificate = sign_plan(plan, key)
+            self._directory.write_certificate(ROOT_FILE, certificate)
+        return Issuer(certificate, key)
+
+    def ensure_local_ca(self, root: Issuer, wish: LocalCaWish) -> x509.Certificate:
+        """Return the local device CA, making what is missing."""
+        certificate = self._directory.find_certificate(wish.file)
+        if certificate is not None:
+            return certificate
+        label = key_label(wish.file)
+        key = self._directory.find_key(label) or self._directory.create_key(label)
+        subject = names.local_ca_subject(self._factory, wish.polis_id)
+        plan = plan_device_ca(subject, key.public_key(), root.certificate, now=self._now, serial=new_serial())
+        certificate = sign_plan(plan, root.key)
+        self._directory.write_certificate(wish.file, certificate)
+        return certificate
+
+    def sign_tls(self, root: Issuer, csr: VerifiedCsr) -> x509.Certificate:
+        """Sign the gateway's TLS certificate and put it in place of one that never came into service."""
+        plan = plan_gateway_tls(csr, root.certificate, now=self._now, serial=new_serial())
+        certificate = sign_plan(plan, root.key)
+        check_tls(certificate, root.certificate, csr.dns_names, self._now)
+        self._directory.replace_certificate(TLS_FILE, certificate)
+        return certificate
+
+    def sign_online_ca(self, root: Issuer, csr: VerifiedCsr) -> x509.Certificate:
+        """Sign the backend's device CA and put it in place of one that never came into service."""
+        subject = names.reencode_subject(csr.subject)
+        plan = plan_device_ca(subject, csr.public_key, root.certificate, now=self._now, serial=new_serial())
+        certificate = sign_plan(plan, root.key)
+        check_device_ca(certificate, root.certificate, self._factory, self._now)
+        self._directory.replace_certificate(ONLINE_CA_FILE, certificate)
+        return certificate
+
+    def _read_root(self) -> x509.Certificate | None:
+        certificate = self._directory.find_certificate(ROOT_FILE)
+        if certificate is None:
+            return None
+        key = self._directory.root_key()
+        if key.public_key() != certificate.public_key():
+            raise self._mixed(f"factory_ca.key is not the key of {ROOT_FILE}")
+        if names.read_subject(certificate.subject).organizational_units != (self._factory,):
+            raise ConflictError(
+                "pki-directory-other-factory",
+                f"The root in {self._directory.path} is not one of factory {self._factory}.",
+            )
+        check_factory_root(certificate, self._factory, self._now)
+        return certificate
+
+    def _check_pair(self, file: str, certificate: x509.Certificate | None, root: x509.Certificate | None) -> None:
+        if certificate is None or root is None:
+            return
+        key = self._directory.find_key(key_label(file))
+        if key is None:
+            raise NotFoundError("pki-directory-incomplete", f"{file} stands in {self._directory.path} without its key.")
+        if key.public_key() != certificate.public_key():
+            raise self._mixed(f"{key_label(file)}.key is not the key of {file}")
+        check_device_ca(certificate, root, self._factory, self._now)
+
+    def _mixed(self, fault: str) -> ConflictError:
+        return ConflictError("pki-directory-mixed", f"In {self._directory.path}, {fault}.")
+
+
+def read_backend_csr(name: str, pem: str | None, factory: str) -> VerifiedCsr:
+    """Read a CSR the backend sent, before any key of ours is touched.
+
+    Raises:
+        InvalidInputError: `csr-missing`, `csr-other-factory`, or why it does not verify; the detail names it.
+    """
+    if not pem:
+        raise InvalidInputError("csr-missing", f"The server did not send the {name} it was asked for.")
+    try:
+        csr = verify_csr(parse_csr(pem))
+    except InvalidInputError as exc:
+        raise InvalidInputError(exc.code, f"The server's {name} is not usable: {exc.detail}") from exc
+    if names.read_subject(csr.subject).organizational_units != (factory,):
+        raise InvalidInputError("csr-other-factory", f"The server's {name} is not for factory {factory}.")
+    return csr
+
+
+def sign_request(directory: PkiDirectory, csr_text: str, *, now: datetime) -> x509.Certificate:
+    """Sign a CSR of the owner's own with the root of a directory (`keys ca sign`).
+
+    Raises:
+        NotFoundError: `pki-directory-incomplete`.
+        OwnrootError: the CSR, the key or the root are not usable.
+    """
+    csr = verify_csr(parse_csr(csr_text))
+    root = Issuer(directory.certificate(ROOT_FILE), directory.root_key())
+    return sign_plan(plan_requested(csr, root.certificate, now=now, serial=new_serial()), root.key)
+
+
+def device_cas_of(directory: PkiDirectory) -> tuple[x509.Certificate, ...]:
+    """Return every device CA in the directory: CA certificates that its root has signed, the root left out.
+
+    Raises:
+        OwnrootError: a certificate file cannot be read; none is left out in silence.
+    """
+    root = directory.certificate(ROOT_FILE)
+    files = [name for name in directory.files() if name == ONLINE_CA_FILE or name.endswith(CERTIFICATE_SUFFIX)]
+    certificates = [directory.certificate(name) for name in files]
+    return tuple(ca for ca in certificates if ca != root and Traits.of(ca).is_ca and is_signed_by(ca, root))

@@ -1,0 +1,165 @@
+"""The directory that holds an owner's PKI, as every client of this protocol lays it out (api.md §4.1).
+
+Files appear whole, mode 0400 whatever the umask, and no key is ever written over another file. Reading accepts what
+other tools left there: PKCS#8 keys, other modes, other curves.
+"""
+
+import os
+import stat
+from pathlib import Path
+
+from cryptography import x509
+
+from ownroot.errors import ConflictError, InvalidInputError, KeyStoreError, NotFoundError
+from ownroot.keystore.durable import replace_file, write_new_file
+from ownroot.keystore.file import KEY_SUFFIX, FileKeyStore
+from ownroot.pki.encoding import certificate_pem, parse_certificate
+from ownroot.pki.signer import PrivateKey
+
+ROOT_KEY_LABEL = "factory_ca"
+ROOT_FILE = "factory_ca.pem"
+TLS_FILE = "tls-crt"
+ONLINE_CA_FILE = "online-crt"
+LOCAL_CA_FILE = "local-ca.pem"
+CERTIFICATE_SUFFIX = ".pem"
+
+_DIRECTORY_MODE = 0o700
+_FILE_MODE = 0o400
+_MAX_BYTES = 1024 * 1024
+
+
+class PkiDirectory:
+    """One owner's PKI directory. What is in it is read anew at every call."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._keys = FileKeyStore(path)
+
+    def prepare(self) -> None:
+        """Make the directory (mode 0700) if it is missing, and make sure that files can be made in it.
+
+        Raises:
+            KeyStoreError: `pki-directory-unwritable`.
+        """
+        try:
+            self.path.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
+            probe = self.path / f".{os.getpid()}.probe"
+            write_new_file(probe, b"", mode=_FILE_MODE)
+            probe.unlink()
+        except OSError as exc:
+            raise KeyStoreError(
+                "pki-directory-unwritable", f"The directory {self.path} cannot be used: {exc.strerror}."
+            ) from exc
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a file, readable or not."""
+        return (self.path / name).exists()
+
+    def find_certificate(self, name: str) -> x509.Certificate | None:
+        """Read a certificate file, one PEM block; None if there is no such file.
+
+        Raises:
+            InvalidInputError: the file cannot be read as a certificate; the detail names it.
+        """
+        text = read_text(self.path / name)
+        if text is None:
+            return None
+        try:
+            return parse_certificate(text)
+        except InvalidInputError as exc:
+            raise InvalidInputError(exc.code, f"{self.path / name}: {exc.detail}") from exc
+
+    def certificate(self, name: str) -> x509.Certificate:
+        """Read a certificate file that must be there.
+
+        Raises:
+            NotFoundError: `pki-directory-incomplete`.
+            InvalidInputError: as `find_certificate`.
+        """
+        certificate = self.find_certificate(name)
+        if certificate is None:
+            raise NotFoundError("pki-directory-incomplete", f"There is no {name} in {self.path}.")
+        return certificate
+
+    def find_key(self, label: str) -> PrivateKey | None:
+        """Read a private key; None if there is none. Raises KeyStoreError when it is there and unusable."""
+        return self._keys.find(label)
+
+    def root_key(self) -> PrivateKey:
+        """Read the root key, which must be there.
+
+        Raises:
+            NotFoundError: `pki-directory-incomplete`.
+            KeyStoreError: it is there and cannot be used.
+        """
+        key = self.find_key(ROOT_KEY_LABEL)
+        if key is None:
+            raise NotFoundError("pki-directory-incomplete", f"There is no root key (factory_ca.key) in {self.path}.")
+        return key
+
+    def create_key(self, label: str) -> PrivateKey:
+        """Make a P-256 key; its file is on disk on return. Raises KeyStoreError `key-exists`, `key-unwritable`."""
+        return self._keys.create(label)
+
+    def write_certificate(self, name: str, certificate: x509.Certificate) -> None:
+        """Write a certificate to a new file.
+
+        Raises:
+            ConflictError: `pki-file-exists`; it was not touched.
+            KeyStoreError: `pki-directory-unwritable`.
+        """
+        try:
+            write_new_file(self.path / name, certificate_pem(certificate).encode(), mode=_FILE_MODE)
+        except FileExistsError as exc:
+            raise ConflictError("pki-file-exists", f"There is a file {self.path / name} already.") from exc
+        except OSError as exc:
+            raise _unwritable(self.path / name, exc) from exc
+
+    def replace_certificate(self, name: str, certificate: x509.Certificate) -> None:
+        """Write a certificate in place of one that never came into service. Raises as `write_certificate`."""
+        try:
+            replace_file(self.path / name, certificate_pem(certificate).encode(), mode=_FILE_MODE)
+        except OSError as exc:
+            raise _unwritable(self.path / name, exc) from exc
+
+    def files(self) -> tuple[str, ...]:
+        """Return the names of all files, sorted."""
+        return tuple(sorted(entry.name for entry in self.path.iterdir() if entry.is_file()))
+
+    def exposed_keys(self) -> tuple[str, ...]:
+        """Return the names of key files that others than their owner may read."""
+        return tuple(name for name in self.files() if name.endswith(KEY_SUFFIX) and _open_to_others(self.path / name))
+
+
+def key_label(certificate_name: str) -> str:
+    """Return the label of the key that goes with `x.pem`."""
+    return certificate_name.removesuffix(CERTIFICATE_SUFFIX)
+
+
+def read_text(path: Path) -> str | None:
+    """Read a PEM file of reasonable size; None if there is none.
+
+    Raises:
+        InvalidInputError: `file-unreadable`.
+    """
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(_MAX_BYTES + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as exc:
+        raise InvalidInputError("file-unreadable", f"{path} cannot be read: {exc.strerror}.") from exc
+    if len(content) > _MAX_BYTES:
+        raise InvalidInputError("file-unreadable", f"{path} is far too large for what it should hold.")
+    try:
+        return content.decode()
+    except UnicodeDecodeError as exc:
+        raise InvalidInputError("file-unreadable", f"{path} is not a text file.") from exc
+
+
+def _open_to_others(path: Path) -> bool:
+    return bool(path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))
+
+
+def _unwritable(path: Path, exc: OSError) -> KeyStoreError:
+    return KeyStoreError("pki-directory-unwritable", f"{path} cannot be written: {exc.strerror}.")

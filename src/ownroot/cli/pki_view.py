@@ -1,0 +1,131 @@
+"""A factory's PKI as the owner sees it: certificates parsed, with their standing and the holder of each key."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from cryptography import x509
+
+from ownroot.client.api import CertsAnswer
+from ownroot.pki.encoding import certificate_pem, certificate_sha256, parse_certificate, parse_certificates
+from ownroot.pki.names import local_ca_user, read_subject
+from ownroot.pki.serials import serial_text
+from ownroot.pki.traits import Traits
+
+
+class Kind(StrEnum):
+    """What a certificate is for."""
+
+    ROOT = "root"
+    GATEWAY_TLS = "tls"
+    EST_TLS = "est-tls"
+    ONLINE_CA = "online-ca"
+    LOCAL_CA = "local-ca"
+
+
+class Standing(StrEnum):
+    """Whether it counts. A disabled device CA admits no new devices; an expired certificate admits nobody."""
+
+    VALID = "valid"
+    DISABLED = "disabled"
+    EXPIRED = "expired"
+    NOT_YET_VALID = "not-yet-valid"
+
+
+_HOLDERS = {
+    Kind.ROOT: "the owner",
+    Kind.GATEWAY_TLS: "the server",
+    Kind.EST_TLS: "the server",
+    Kind.ONLINE_CA: "the server",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One certificate with what people want to know about it."""
+
+    kind: Kind
+    certificate: x509.Certificate
+    standing: Standing
+
+    @property
+    def serial(self) -> str:
+        """Decimal, as every command takes it."""
+        return serial_text(self.certificate.serial_number)
+
+    @property
+    def holder(self) -> str:
+        """Who holds the private key, as far as the certificate tells."""
+        return _HOLDERS.get(self.kind) or f"user {local_ca_user(self.certificate.subject)}, or a site of theirs"
+
+    @property
+    def common_name(self) -> str:
+        """The subject's CN, for people."""
+        return ", ".join(read_subject(self.certificate.subject).common_names) or "(no name)"
+
+    @property
+    def dns_names(self) -> tuple[str, ...]:
+        """The hosts a server certificate is for."""
+        return Traits.of(self.certificate).dns_names
+
+    def document(self) -> dict[str, object]:
+        """Return it for JSON."""
+        document: dict[str, object] = {
+            "kind": self.kind,
+            "subject": self.certificate.subject.rfc4514_string(),
+            "serial": self.serial,
+            "sha256": certificate_sha256(self.certificate).hex(),
+            "not-before": self.certificate.not_valid_before_utc.isoformat(),
+            "not-after": self.certificate.not_valid_after_utc.isoformat(),
+            "standing": self.standing,
+            "holder": self.holder,
+            "pem": certificate_pem(self.certificate),
+        }
+        return document | ({"dns-names": self.dns_names} if self.dns_names else {})
+
+
+@dataclass(frozen=True, slots=True)
+class PkiView:
+    """Everything a factory trusts."""
+
+    root: Entry | None
+    tls: Entry | None
+    est_tls: Entry | None
+    device_cas: tuple[Entry, ...]
+
+
+def view_pki(answer: CertsAnswer, now: datetime) -> PkiView:
+    """Parse the server's answer.
+
+    Raises:
+        InvalidInputError: a certificate in it cannot be read.
+    """
+    certs = answer.certs
+    disabled = frozenset(certs.disabled_ca_serials)
+
+    def one(kind: Kind, pem: str | None) -> Entry | None:
+        return _entry(kind, parse_certificate(pem), disabled, now) if pem else None
+
+    cas = parse_certificates(certs.ca_crt) if certs.ca_crt else ()
+    return PkiView(
+        root=one(Kind.ROOT, certs.root_crt),
+        tls=one(Kind.GATEWAY_TLS, certs.tls_crt),
+        est_tls=one(Kind.EST_TLS, certs.est_tls_crt),
+        device_cas=tuple(_entry(_device_ca_kind(ca), ca, disabled, now) for ca in cas),
+    )
+
+
+def _entry(kind: Kind, certificate: x509.Certificate, disabled: frozenset[str], now: datetime) -> Entry:
+    return Entry(kind, certificate, _standing(certificate, disabled, now))
+
+
+def _device_ca_kind(certificate: x509.Certificate) -> Kind:
+    return Kind.ONLINE_CA if local_ca_user(certificate.subject) is None else Kind.LOCAL_CA
+
+
+def _standing(certificate: x509.Certificate, disabled: frozenset[str], now: datetime) -> Standing:
+    if now > certificate.not_valid_after_utc:
+        return Standing.EXPIRED
+    if now < certificate.not_valid_before_utc:
+        return Standing.NOT_YET_VALID
+    return Standing.DISABLED if serial_text(certificate.serial_number) in disabled else Standing.VALID

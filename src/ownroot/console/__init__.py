@@ -1,0 +1,1 @@
+"""What every program of ours shares on a terminal: exit codes, error texts, lazy commands, completion."""

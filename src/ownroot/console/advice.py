@@ -1,0 +1,154 @@
+"""What an error means for the person at the terminal, and what to do about it.
+
+The error itself says what happened; this table adds the other two parts. Codes we have nothing special to say about
+get the sentence of their family.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from ownroot.console.errors import DeclinedError
+from ownroot.errors import (
+    ConflictError,
+    InvalidInputError,
+    KeyStoreError,
+    NotFoundError,
+    OwnrootError,
+    RefusedError,
+    UnauthenticatedError,
+    UnavailableError,
+)
+
+
+class Advice(NamedTuple):
+    """The second and third part of an error text."""
+
+    meaning: str
+    remedy: str
+
+
+_NOTHING_CHANGED = "Nothing was changed."
+_PKI_DIRECTORY_MIXED = Advice(
+    "The files of this directory do not belong together, so nothing of it was used or sent.",
+    "Name the directory that holds this factory's root, or restore its files from your backup.",
+)
+
+_BY_FAMILY: Mapping[type[OwnrootError], Advice] = {
+    InvalidInputError: Advice(
+        "What was given is not what it should be. " + _NOTHING_CHANGED, "Correct it and try again."
+    ),
+    RefusedError: Advice(
+        "The request was understood and is not allowed.",
+        "See the reason above; ask the owner if it is not yours to change.",
+    ),
+    UnauthenticatedError: Advice("The server does not know who you are.", "Run `ownroot login` with a valid token."),
+    NotFoundError: Advice(
+        "There is no such thing, or your token may not see it.",
+        "Check the spelling, the factory (-f) and the scopes of your token.",
+    ),
+    ConflictError: Advice(
+        "The state is no longer what this command assumed.",
+        "Look at the present state with the matching `show` command, then decide again.",
+    ),
+    KeyStoreError: Advice(
+        "A private key that is needed cannot be used.",
+        "Check that the key is where it should be and that you may read it.",
+    ),
+    UnavailableError: Advice(
+        "It may work later; nothing is known to be wrong with your request.", "Try again in a moment."
+    ),
+    DeclinedError: Advice(_NOTHING_CHANGED, "Run the command again when you are ready."),
+}
+
+_BY_CODE: Mapping[str, Advice] = {
+    "no-connection": Advice(
+        "The server is not running, the address is wrong, or a firewall is in between. " + _NOTHING_CHANGED,
+        "Check the address (`--url`, OWNROOT_URL) and that `ownroot serve` is running there.",
+    ),
+    "no-answer": Advice(
+        "The request may or may not have been carried out.",
+        "Look at the state with the matching `show` command, then run the command again; repeating it is safe.",
+    ),
+    "connection-lost": Advice(
+        "The request may or may not have been carried out.",
+        "Look at the state with the matching `show` command, then run the command again; repeating it is safe.",
+    ),
+    "tls-failed": Advice(
+        "The other side is not a TLS server, or it refuses what this one offers.",
+        "Check host and port, and whether the address begins with https:// rightly.",
+    ),
+    "server-not-trusted": Advice(
+        "Either this is not the server it claims to be, or its CA is not known here. Nothing was sent to it.",
+        "If the server has a CA of its own, name it with `--cacert FILE`. There is no way to skip the check.",
+    ),
+    "token-in-clear": Advice(
+        "Whoever reads a token can act as its owner. Nothing was sent.",
+        "Use https://, or reach the server through a tunnel to this machine.",
+    ),
+    "redirected": Advice(
+        "The address is not that of the API itself; following it could lose the write or give away the token.",
+        "Use the address where the API really answers (`ownroot login --url`).",
+    ),
+    "bad-answer": Advice(
+        "The address is not that of an Ownroot API, or it is one this program does not understand.",
+        "Check the address, and that server and program are of about the same version.",
+    ),
+    "not-http": Advice("Something else listens at that address.", "Check host, port and http:// or https://."),
+    "not-logged-in": Advice(
+        "Commands that talk to a server need its address, a factory and a token.",
+        "Run `ownroot login --url URL -f FACTORY`, or set OWNROOT_URL, OWNROOT_FACTORY and OWNROOT_TOKEN.",
+    ),
+    "pki-not-set-up": Advice(
+        "The factory still runs on the shared PKI, whose keys the operator of the server holds.",
+        "Take it over with `ownroot keys ca create DIR`.",
+    ),
+    "already-taken-over": Advice(
+        "A root is set once. Every later change is signed with it; a second root would cut all devices. "
+        + _NOTHING_CHANGED,
+        "Look at it with `ownroot keys ca show --pretty`. If you did not do this, talk to the operator now.",
+    ),
+    "root-already-set": Advice(
+        "Somebody has taken over this factory already; a root is set once.",
+        "Look at it with `ownroot keys ca show --pretty`. If you did not do this, talk to the operator now.",
+    ),
+    "cannot-ask": Advice(
+        "This step has a cost and needs a yes. " + _NOTHING_CHANGED,
+        "Run it on a terminal, or add `--yes` if that is what you want.",
+    ),
+    "key-exists": Advice(
+        "A key that is overwritten is lost for good, and a root takes its fleet with it. The file was not touched.",
+        "Use another directory, or move the old files to a safe place first.",
+    ),
+    "key-unreadable": Advice(
+        "The private key cannot be read by you.", "Run as the user who owns the file (it should have mode 0400)."
+    ),
+    "pki-file-exists": Advice(
+        "It was made by an earlier run or by hand, and files of a PKI are never replaced.",
+        "Use another directory, or move the old files to a safe place first.",
+    ),
+    "pki-directory-unwritable": Advice(
+        "The root key would have no place to stay, so none was made. " + _NOTHING_CHANGED,
+        "Name a directory that you may write, best on an encrypted disk.",
+    ),
+    "pki-directory-mixed": _PKI_DIRECTORY_MIXED,
+    "pki-directory-other-factory": _PKI_DIRECTORY_MIXED,
+    "pki-directory-incomplete": Advice(
+        "Without it this command cannot sign or check anything.",
+        "Name the PKI directory of this factory (`--pki-dir`), or restore the file from your backup.",
+    ),
+    "wrong-factory": Advice(
+        "A token is valid for one factory. " + _NOTHING_CHANGED,
+        "Name the right factory with `-f`, or log in with a token made for this one.",
+    ),
+    "config-unreadable": Advice("Address and token are kept in that file.", "Repair it, or run `ownroot login` again."),
+}
+
+
+def advice_for(error: OwnrootError) -> Advice:
+    """Return what to add to an error's own text."""
+    if error.code in _BY_CODE:
+        return _BY_CODE[error.code]
+    for family in type(error).__mro__:
+        if family in _BY_FAMILY:
+            return _BY_FAMILY[family]
+    return Advice("This error has no family.", "Please report it.")
