@@ -1,0 +1,124 @@
+"""Pages of devices: every order has an index, so the first page costs the same with ten devices and a million."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from ownroot.pki.names import DeviceUuid
+from ownroot.pki.serials import parse_serial
+from ownroot.services.ports import Device, DeviceFilter, DeviceSort
+from ownroot.storage.schema import devices
+from ownroot.storage.session import Session
+from ownroot.storage.statements import Row
+from ownroot.storage.times import from_seconds
+
+DEVICE_COLUMNS: Final = (
+    devices.c.factory_id,
+    devices.c.uuid,
+    devices.c.name,
+    devices.c.owner,
+    devices.c.spki_der,
+    devices.c.spki_sha256,
+    devices.c.production,
+    devices.c.issuer_sha256,
+    devices.c.issuer_serial,
+    devices.c.created_at,
+    devices.c.next_spki_sha256,
+    devices.c.group_name,
+    devices.c.last_seen,
+    devices.c.tags,
+    devices.c.target_name,
+    devices.c.ostree_hash,
+    devices.c.docker_apps,
+)
+
+
+def list_devices(  # noqa: PLR0913  (a listing's parameters)
+    session: Session, factory_id: int, where: DeviceFilter, *, sort: Sequence[DeviceSort], limit: int, skip: int
+) -> tuple[list[Device], int | None]:
+    """Read one page.
+
+    Returns: the devices, and the number of matches; None = every device of the factory matches.
+    """
+    conditions = list(_conditions(session, where))
+    in_factory = devices.c.factory_id == factory_id
+    rows = session.query(
+        sa.select(*DEVICE_COLUMNS).where(in_factory, *conditions).order_by(*_order(sort)).limit(limit).offset(skip)
+    )
+    found = [read_device(row) for row in rows]
+    if not conditions:
+        return found, None
+    ((total,),) = session.query(sa.select(sa.func.count()).select_from(devices).where(in_factory, *conditions))
+    return found, total
+
+
+def read_device(row: Row) -> Device:
+    """Turn the values of `DEVICE_COLUMNS` into a device."""
+    return Device(
+        factory_id=row[0],
+        uuid=DeviceUuid(row[1]),
+        name=row[2],
+        owner=row[3],
+        spki_der=bytes(row[4]),
+        spki_sha256=bytes(row[5]),
+        production=bool(row[6]),
+        issuer_sha256=bytes(row[7]),
+        issuer_serial=parse_serial(row[8]),
+        created_at=from_seconds(row[9]),
+        next_spki_sha256=None if row[10] is None else bytes(row[10]),
+        group=row[11],
+        last_seen=from_seconds(row[12]) if row[12] else None,
+        tags=row[13],
+        target_name=row[14],
+        ostree_hash=row[15],
+        docker_apps=row[16],
+    )
+
+
+def _conditions(session: Session, where: DeviceFilter) -> Iterator[sa.ColumnElement[bool]]:
+    if where.name_pattern is not None:
+        yield _matches(session, devices.c.name, where.name_pattern)
+    if where.uuid is not None:
+        yield devices.c.uuid_folded == where.uuid.lower()
+        yield devices.c.uuid == where.uuid
+    if where.group is not None:
+        yield devices.c.group_name == where.group
+    if where.owner is not None:
+        yield devices.c.owner == where.owner
+    if where.target_name is not None:
+        yield devices.c.target_name == where.target_name
+    if where.production is not None:
+        yield devices.c.production == where.production
+    if where.tag is not None:
+        # One of a comma list: both databases know replace(), and a list without the tag comes out unchanged.
+        listed = sa.literal(",").concat(devices.c.tags).concat(",")
+        yield sa.func.replace(listed, f",{where.tag},", "") != listed
+
+
+def _matches(session: Session, column: sa.Column[str], pattern: str) -> sa.ColumnElement[bool]:
+    """A shell-style pattern with `*` and `?`, which minds letter case."""
+    if session.dialect_name == "sqlite":
+        return column.op("GLOB", is_comparison=True)(pattern.replace("[", "[[]"))
+    escaped = pattern.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return column.like(escaped.replace("*", "%").replace("?", "_"), escape="\\")
+
+
+def _order(sort: Sequence[DeviceSort]) -> Iterator[Any]:
+    """Columns to sort by, down to the first that no two devices share, as the indexes have them."""
+    for key in sort or (DeviceSort.OWNER_NAME,):
+        match key:
+            case DeviceSort.NAME:
+                yield devices.c.name
+                return
+            case DeviceSort.NAME_DESC:
+                yield devices.c.name.desc()
+                return
+            case DeviceSort.OWNER_NAME:
+                yield from (devices.c.owner, devices.c.name)
+                return
+            case DeviceSort.LAST_SEEN:
+                yield devices.c.last_seen
+            case DeviceSort.LAST_SEEN_DESC:
+                yield devices.c.last_seen.desc()
+    yield devices.c.name.desc() if sort[-1] is DeviceSort.LAST_SEEN_DESC else devices.c.name

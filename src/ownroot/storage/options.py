@@ -1,0 +1,25 @@
+"""What can be set about a database; the defaults suit every size."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorageOptions:
+    """Limits of one database.
+
+    Attributes:
+        refusals_kept: refusal records per factory. Strangers mint certificates for ever; without a bound they would
+            fill the disk.
+        changes_kept: rows of the change feed. A process that is further behind reloads everything it holds.
+        pending_keys_kept: pending backend keys per factory and kind; abandoned requests are normal and do not pile up.
+        busy_timeout_seconds: how long a writer waits for another process before it answers `database-unavailable`.
+        read_connections: connections for `Database.read`; more readers than that wait for one another.
+        members_per_commit: how many works one transaction carries at most, so that other processes get their turn.
+    """
+
+    refusals_kept: int = 1_000
+    changes_kept: int = 20_000
+    pending_keys_kept: int = 4
+    busy_timeout_seconds: int = 5
+    read_connections: int = 8
+    members_per_commit: int = 256

@@ -1,0 +1,266 @@
+"""The tables, for SQLite and PostgreSQL alike.
+
+Conventions:
+
+* Times are Unix seconds. `last_seen` 0 = never, so that both databases sort it the same way without NULLs.
+* Serials are decimal text: they have up to 160 bits.
+* `scope` is a factory's id, or 0 for the operator's shared PKI.
+* Text compares by bytes on both databases (collation "C" on PostgreSQL).
+* Constraints have names of their own, since the names are part of what a migration must find again.
+
+What is stored here changes by a migration only (`migrations/versions`); a test compares the two.
+"""
+
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+SHARED_SCOPE: Final = 0
+
+metadata: Final = sa.MetaData(
+    naming_convention={"pk": "%(table_name)s_pkey", "fk": "%(table_name)s_%(column_0_name)s_fkey"}
+)
+
+_ID: Final = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+_TEXT: Final = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+
+
+def _id() -> sa.Column[int]:
+    return sa.Column("id", _ID, primary_key=True)
+
+
+def _number(name: str, **options: Any) -> sa.Column[int]:
+    return sa.Column(name, sa.BigInteger, nullable=False, **options)
+
+
+def _text(name: str, **options: Any) -> sa.Column[str]:
+    return sa.Column(name, _TEXT, nullable=False, **options)
+
+
+def _optional_text(name: str) -> sa.Column[str]:
+    return sa.Column(name, _TEXT)
+
+
+def _bytes(name: str, **options: Any) -> sa.Column[bytes]:
+    return sa.Column(name, sa.LargeBinary, nullable=False, **options)
+
+
+def _optional_bytes(name: str) -> sa.Column[bytes]:
+    return sa.Column(name, sa.LargeBinary)
+
+
+def _flag(name: str) -> sa.Column[bool]:
+    return sa.Column(name, sa.Boolean(create_constraint=False), nullable=False)
+
+
+def _factory_id(**options: Any) -> sa.Column[int]:
+    options.setdefault("nullable", False)
+    return sa.Column("factory_id", sa.BigInteger, sa.ForeignKey("factories.id"), **options)
+
+
+def _table(name: str, *columns: Any) -> sa.Table:
+    # Our statements are compiled once and run on the driver's cursor; nothing may be added to them.
+    return sa.Table(name, metadata, *columns, implicit_returning=False)
+
+
+heads = _table(
+    "heads",  # one row: what every writing transaction reads once and writes once; its lock orders the writers
+    _id(),
+    _number("audit_size"),
+    _bytes("audit_frontier"),
+    _number("generation"),
+    _number("trust_generation"),
+    _number("forgotten_generation"),  # the change feed starts after this one
+)
+
+facts = _table("facts", _text("name", primary_key=True), _text("value"))
+
+factories = _table(
+    "factories",
+    _id(),
+    _text("name"),
+    _text("gateway_name"),
+    _flag("is_default"),
+    _number("created_at"),
+    sa.Index("factories_name", "name", unique=True),
+    sa.Index(
+        "factories_default",
+        "is_default",
+        unique=True,
+        sqlite_where=sa.text("is_default"),
+        postgresql_where=sa.text("is_default"),
+    ),
+)
+
+gateway_names = _table("gateway_names", _text("name", primary_key=True), _factory_id())
+
+device_counts = _table("device_counts", _factory_id(primary_key=True, autoincrement=False), _number("devices"))
+
+users = _table(
+    "users",
+    _text("polis_id", primary_key=True),
+    _text("name"),
+    sa.Index("users_name", "name", unique=True),
+)
+
+members = _table(
+    "members",
+    _factory_id(primary_key=True, autoincrement=False),
+    sa.Column("polis_id", _TEXT, sa.ForeignKey("users.polis_id"), primary_key=True),
+    _text("role"),
+    sa.Index("members_user", "polis_id"),
+)
+
+tokens = _table(
+    "tokens",
+    _id(),
+    _factory_id(),
+    sa.Column("polis_id", _TEXT, sa.ForeignKey("users.polis_id"), nullable=False),
+    _bytes("token_sha256"),
+    _text("scopes"),
+    _number("created_at"),
+    sa.Column("expires_at", sa.BigInteger),
+    sa.Index("tokens_hash", "token_sha256", unique=True),
+)
+
+pki_states = _table(
+    "pki_states",
+    sa.Column("scope", sa.BigInteger, primary_key=True, autoincrement=False),
+    _text("factory_name"),
+    _optional_bytes("root_der"),
+    _optional_bytes("gateway_tls_der"),
+    _optional_bytes("est_tls_der"),
+    _text("created_by"),
+    _number("created_at"),
+    _text("updated_by"),
+    _number("updated_at"),
+)
+
+
+def _pki_scope() -> sa.Column[int]:
+    return sa.Column("scope", sa.BigInteger, sa.ForeignKey("pki_states.scope"), primary_key=True, autoincrement=False)
+
+
+device_cas = _table(
+    "device_cas",
+    _pki_scope(),
+    _text("serial", primary_key=True),
+    _number("position"),
+    _bytes("certificate_der"),
+    _text("holder"),
+    _text("standing"),
+    _optional_text("owner_id"),
+    _text("uploaded_by"),
+    _flag("signs"),
+)
+
+revoked_serials = _table("revoked_serials", _pki_scope(), _text("serial", primary_key=True))
+
+shared_tls = _table("shared_tls", _factory_id(primary_key=True, autoincrement=False), _bytes("certificate_der"))
+
+sealed_keys = _table(
+    "sealed_keys",
+    _id(),
+    _number("scope"),
+    _bytes("spki_sha256"),
+    _text("purpose"),
+    _bytes("sealed"),
+    _flag("pending"),
+    _optional_text("kind"),  # kind, names and times are those of a pending key
+    _optional_text("dns_names"),
+    sa.Column("created_at", sa.BigInteger),
+    sa.Column("expires_at", sa.BigInteger),
+    sa.Index("sealed_keys_key", "spki_sha256", unique=True),
+    sa.Index("sealed_keys_scope", "scope", "kind"),
+)
+
+devices = _table(
+    "devices",
+    _id(),
+    _factory_id(),
+    _text("uuid"),
+    _text("uuid_folded"),  # lower-case: finds the device and its case twins by one index
+    _text("name"),
+    _text("owner"),
+    _optional_text("group_name"),
+    _bytes("spki_der"),
+    _bytes("spki_sha256"),
+    _optional_bytes("next_spki_sha256"),
+    _flag("production"),
+    _bytes("issuer_sha256"),
+    _text("issuer_serial"),
+    _number("created_at"),
+    _number("last_seen"),
+    _optional_text("tags"),
+    _optional_text("target_name"),
+    _optional_text("ostree_hash"),
+    _optional_text("docker_apps"),
+    sa.Index("devices_uuid", "factory_id", "uuid_folded", unique=True),
+    sa.Index("devices_name", "factory_id", "name", unique=True),
+    sa.Index("devices_key", "factory_id", "spki_sha256", unique=True),
+    sa.Index("devices_owner", "factory_id", "owner", "name"),
+    sa.Index("devices_last_seen", "factory_id", "last_seen", "name"),
+)
+
+denied_devices = _table(
+    "denied_devices",
+    _factory_id(primary_key=True, autoincrement=False),
+    _text("uuid", primary_key=True),
+    _text("name"),
+    _text("owner"),
+    _bytes("spki_sha256"),
+    _number("denied_at"),
+    _text("denied_by"),
+)
+
+issuances = _table(
+    "issuances",
+    _id(),
+    _factory_id(nullable=True),
+    _bytes("issuer_sha256"),
+    _text("serial"),
+    _text("profile"),
+    _text("subject_key"),
+    _bytes("spki_sha256"),
+    _bytes("request_sha256"),
+    _text("actor"),
+    _number("recorded_at"),
+    _number("state"),  # 0 open, 1 with certificate, 2 voided
+    _optional_bytes("certificate_der"),
+    sa.Index("issuances_serial", "issuer_sha256", "serial", unique=True),
+    sa.Index("issuances_subject", "subject_key", "factory_id"),
+    # Only what is open is in it, so that recovery is quick after any number of certificates.
+    sa.Index("issuances_open", "state", sqlite_where=sa.text("state = 0"), postgresql_where=sa.text("state = 0")),
+)
+
+refusals = _table(
+    "refusals",
+    _id(),
+    _factory_id(),
+    _text("code"),
+    _text("subject"),
+    _bytes("certificate_sha256"),  # empty = none was shown
+    _text("detail"),
+    _text("peer"),
+    _number("count"),
+    _number("first_at"),
+    _number("last_at"),
+    sa.Index("refusals_kind", "factory_id", "code", "subject", "certificate_sha256", unique=True),
+    sa.Index("refusals_last", "factory_id", "code", "last_at"),
+)
+
+audit_events = _table(
+    "audit_events",
+    sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),  # leaf index of the Merkle tree
+    _factory_id(nullable=True),
+    _bytes("body"),
+    sa.Index("audit_events_factory", "factory_id", "sequence"),
+)
+
+changes = _table(
+    "changes",
+    sa.Column("generation", sa.BigInteger, primary_key=True, autoincrement=False),
+    _text("kind"),
+    _factory_id(nullable=True),
+    _optional_text("uuid"),
+)

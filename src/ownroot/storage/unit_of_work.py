@@ -1,0 +1,46 @@
+"""A transaction's view of everything: one object per repository, over one session."""
+
+from ownroot.storage.accounts import SqlAccounts
+from ownroot.storage.audit_log import SqlAuditLog
+from ownroot.storage.backend_keys import SqlBackendKeys
+from ownroot.storage.change_feed import SqlChangeFeed
+from ownroot.storage.devices import SqlDevices
+from ownroot.storage.factories import SqlFactories
+from ownroot.storage.facts import SqlFacts
+from ownroot.storage.heads import Heads
+from ownroot.storage.issuances import SqlIssuanceLog
+from ownroot.storage.options import StorageOptions
+from ownroot.storage.pki_states import SqlPkiStates
+from ownroot.storage.refusals import SqlRefusals
+from ownroot.storage.session import Session
+
+
+class SqlUnitOfWork:
+    """Implements `services.ports.UnitOfWork`."""
+
+    __slots__ = (
+        "accounts",
+        "audit",
+        "changes",
+        "devices",
+        "factories",
+        "facts",
+        "heads",
+        "issuances",
+        "keys",
+        "pki",
+        "refusals",
+    )
+
+    def __init__(self, session: Session, options: StorageOptions, *, for_update: bool) -> None:
+        self.heads = Heads(session, for_update=for_update, changes_kept=options.changes_kept)
+        self.facts = SqlFacts(session)
+        self.factories = SqlFactories(session)
+        self.accounts = SqlAccounts(session)
+        self.pki = SqlPkiStates(session)
+        self.keys = SqlBackendKeys(session, kept_per_kind=options.pending_keys_kept)
+        self.devices = SqlDevices(session, self.heads)
+        self.issuances = SqlIssuanceLog(session)
+        self.refusals = SqlRefusals(session, kept_per_factory=options.refusals_kept)
+        self.audit = SqlAuditLog(session, self.heads)
+        self.changes = SqlChangeFeed(session, self.heads)
