@@ -168,7 +168,7 @@ class RegistrationWorld:
 def registration_world(folder: Path, *, keyring: Keyring | None = None) -> Iterator[RegistrationWorld]:
     """Open a fresh database in `folder` with the shared PKI, the factory `acme` and its owner."""
     keys = keyring or new_keyring()
-    database = open_database(f"sqlite:///{folder / 'ownroot.sqlite'}")
+    database = open_database(folder / "ownroot.sqlite")
     try:
         run_blocking(ensure_shared_pki(keys, now=NOW), database)
         created = run_blocking(create_factory(FactoryOrder(FACTORY), keys, now=NOW), database)

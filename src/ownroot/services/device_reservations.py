@@ -7,7 +7,7 @@ whose intent was closed is thrown away unseen.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
@@ -132,8 +132,7 @@ def complete(uow: UnitOfWork, held: Reservation, certificate: x509.Certificate, 
     except ConflictError as exc:
         return _answer_of_twin(uow, claim, exc)
     if held.reason is Reason.REPEATED:
-        void_open_intents(uow, row)
-        uow.devices.replace_key(row)
+        _renew_row(uow, row)
     if held.lifts_denial:
         uow.devices.lift_denial(row.factory_id, row.uuid)
         uow.audit.append(_event(claim, EventKind.DEVICE_DENIAL_LIFTED, {}))
@@ -213,6 +212,21 @@ def _record(uow: UnitOfWork, claim: Claim, reason: Reason, *, previous: Device |
     issuance_id = uow.issuances.record_intent(intent)
     denied = uow.devices.find_denied(row.factory_id, row.uuid) is not None
     return Reservation(claim, issuance_id, reason, denied, previous)
+
+
+def _renew_row(uow: UnitOfWork, row: Device) -> None:
+    """A known device got another certificate for its key; twins of this request that are still at it are closed."""
+    void_open_intents(uow, row)
+    known = uow.devices.find(row.factory_id, row.uuid)
+    if known is not None:
+        uow.devices.replace_key(
+            replace(
+                known,
+                production=row.production,
+                issuer_sha256=row.issuer_sha256,
+                issuer_serial=row.issuer_serial,
+            )
+        )
 
 
 def _require_no_uuid_of_another(uow: UnitOfWork, row: Device) -> None:

@@ -34,15 +34,14 @@ class BoundedHttp(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser, unless a head has grown past all reason."""
+        """Feed the parser, unless a head has grown past all reason. Bytes of a body in the same chunk do not count."""
         if self._in_head:
             if self._head_timer is None:
                 self._expect_head()
             self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES:
-                self._refuse(431, "Request Header Fields Too Large", "The request's header is too large.")
-                return
         super().data_received(data)
+        if self._in_head and self._head_bytes > MAX_HEAD_BYTES:
+            self._refuse(431, "Request Header Fields Too Large", "The request's header is too large.")
 
     def on_headers_complete(self) -> None:
         """The head is in; its limits no longer apply."""

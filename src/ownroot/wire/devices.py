@@ -5,6 +5,7 @@ we have no value for is sent as null rather than guessed.
 """
 
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -63,11 +64,11 @@ class DeviceObject(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     tag: str | None = None
     lmp_ver: str | None = None
     network_info: NetworkInfo | None = None
-    hardware_info: dict[str, object] | list[object] | None = None
+    hardware_info: dict[str, Any] | list[Any] | None = None
     aktualizr_toml: str | None = None
-    active_config: dict[str, object] | None = None
+    active_config: dict[str, Any] | None = None
     secondary_ecus: tuple[SecondaryEcu, ...] | None = None
-    apps_state: dict[str, object] | None = None
+    apps_state: dict[str, Any] | None = None
     change_meta: ChangeMeta | None = None
 
 
