@@ -3,6 +3,7 @@
 import click
 
 from ownroot.cli.options import Target, json_option, target_options, yes_option
+from ownroot.console.lazy import OrderedGroup
 
 _PAGE_SIZES = ("10", "20", "30", "40", "50", "100", "200", "500", "1000")
 _SORT_KEYS = ("name", "-name", "last-seen", "-last-seen")
@@ -10,7 +11,7 @@ _SORT_KEYS = ("name", "-name", "last-seen", "-last-seen")
 by_uuid_option = click.option("-u", "--by-uuid", is_flag=True, help="NAME is the device's uuid.")
 
 
-@click.group()
+@click.group(cls=OrderedGroup)
 def devices() -> None:
     """List, show and delete devices."""
 
@@ -90,7 +91,11 @@ def show_device(target: Target, name: str, by_uuid: bool, as_json: bool) -> None
     show_one(target, name, by_uuid=by_uuid, as_json=as_json)
 
 
-@devices.command("delete", epilog="\b\nExample:\n  ownroot devices delete line-2-07 line-2-08 --yes\n")
+@devices.command(
+    "delete",
+    short_help="Delete devices: cut them off until they register again.",
+    epilog="\b\nExample:\n  ownroot devices delete line-2-07 line-2-08 --yes\n",
+)
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @by_uuid_option
 @yes_option

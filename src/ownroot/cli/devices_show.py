@@ -8,6 +8,7 @@ from ownroot.cli.options import Target
 from ownroot.client.api import Api, DeviceQuery
 from ownroot.clock import utc_now
 from ownroot.console.output import Output
+from ownroot.console.text import printable
 from ownroot.wire.devices import DeviceList, DeviceObject
 
 if TYPE_CHECKING:
@@ -77,16 +78,20 @@ def _table(page: DeviceList, *, now: datetime, offline_after: timedelta) -> "Tab
     for device in page.devices:
         state = presence(device, now=now, offline_after=offline_after)
         table.add_row(
-            device.name or _NOTHING,
-            device.uuid,
+            _cell(device.name),
+            _cell(device.uuid),
             _coloured(state),
             _ago(_parse_time(device.last_seen), now),
             "yes" if device.is_prod else "no",
-            device.device_group or _NOTHING,
-            device.tag or _NOTHING,
-            device.target_name or _NOTHING,
+            _cell(device.device_group),
+            _cell(device.tag),
+            _cell(device.target_name),
         )
     return table
+
+
+def _cell(text: str | None) -> str:
+    return printable(text) if text else _NOTHING
 
 
 def _coloured(state: Presence) -> "Text":

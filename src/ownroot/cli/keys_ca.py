@@ -5,18 +5,20 @@ from pathlib import Path
 import click
 
 from ownroot.cli.options import Target, json_option, target_options, yes_option
+from ownroot.console.lazy import OrderedGroup
 from ownroot.console.switches import SwitchCommand
 
 _DIRECTORY = click.Path(path_type=Path, file_okay=False)
 
 
-@click.group()
+@click.group(cls=OrderedGroup)
 def ca() -> None:
     """The factory's root, device CAs and gateway certificate."""
 
 
 @ca.command(
     cls=SwitchCommand,
+    short_help="Take over a factory: make its root, certify the server's keys.",
     epilog="""\b
 Examples:
   ownroot keys ca create ~/acme-pki
@@ -80,11 +82,12 @@ def show(target: Target, pretty: bool, just: str | None, as_json: bool) -> None:
 
 
 @ca.command(
+    short_help="Send device CAs to the server; it only ever adds.",
     epilog="""\b
 Examples:
   ownroot keys ca update device-cas.pem
   ownroot keys ca update ~/acme-pki
-"""
+""",
 )
 @click.argument("source", metavar="FILE_OR_DIR", type=click.Path(path_type=Path, exists=True))
 @target_options
@@ -100,10 +103,11 @@ def update(target: Target, source: Path, as_json: bool) -> None:
 
 
 @ca.command(
+    short_help="Sign a CSR with the root; no server is needed.",
     epilog="""\b
 Examples:
   ownroot keys ca sign --pki-dir ~/acme-pki api.csr > api.pem
-"""
+""",
 )
 @click.option("--pki-dir", metavar="DIR", required=True, type=_DIRECTORY, help="Where the root key is.")
 @click.argument("csr", type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True))

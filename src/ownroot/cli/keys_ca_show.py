@@ -9,6 +9,7 @@ from ownroot.cli.pki_view import Entry, Kind, PkiView, Standing, view_pki
 from ownroot.client.api import Api, CertsAnswer
 from ownroot.clock import utc_now
 from ownroot.console.output import Output
+from ownroot.console.text import printable
 from ownroot.errors import NotFoundError
 from ownroot.pki.encoding import certificate_pem
 
@@ -123,7 +124,7 @@ def _leaf(entry: Entry, now: datetime) -> "Text":
     if entry.dns_names:
         rows.insert(1, ("for", ", ".join(entry.dns_names)))
     for label, value in rows:
-        text.append(f"\n{label:9}", style="dim").append(value)
+        text.append(f"\n{label:9}", style="dim").append(printable(value))
         if label == "valid" and days >= 0:
             text.append(f" ({_span(days)} left)", style="red" if days < 30 else "dim")
     return text

@@ -4,8 +4,12 @@ Files appear whole, mode 0400 whatever the umask, and no key is ever written ove
 other tools left there: PKCS#8 keys, other modes, other curves.
 """
 
+import fcntl
 import os
+import re
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from cryptography import x509
@@ -25,6 +29,8 @@ CERTIFICATE_SUFFIX = ".pem"
 
 _DIRECTORY_MODE = 0o700
 _FILE_MODE = 0o400
+# The temporary names of `keystore.durable`: `.factory_ca.key.a1b2c3d4`, eight characters at the end.
+_LEFTOVER = re.compile(r"\.(tls-crt|online-crt|[A-Za-z0-9._-]+\.(key|pem))\.[a-z0-9_]{8}")
 _MAX_BYTES = 1024 * 1024
 
 
@@ -35,25 +41,39 @@ class PkiDirectory:
         self.path = path
         self._keys = FileKeyStore(path)
 
-    def prepare(self) -> None:
-        """Make the directory (mode 0700) if it is missing, and make sure that files can be made in it.
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the directory for one run that makes files in it; made (mode 0700) if it is missing.
+
+        What an earlier run left half-written under a temporary name is removed: nothing refers to it.
 
         Raises:
             KeyStoreError: `pki-directory-unwritable`.
+            ConflictError: `pki-directory-busy`, another run holds it.
         """
         try:
-            self.path.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
-            probe = self.path / f".{os.getpid()}.probe"
+            _make_directory(self.path)
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as exc:
+            raise _unwritable(self.path, exc) from exc
+        try:
+            _lock(descriptor, self.path)
+            self._sweep()
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _sweep(self) -> None:
+        """Remove leftovers, and find out before any key is made whether files can be made here."""
+        try:
+            for leftover in self.path.glob(".*.*"):
+                if _LEFTOVER.fullmatch(leftover.name):
+                    leftover.unlink()
+            probe = self.path / ".ownroot-probe"
             write_new_file(probe, b"", mode=_FILE_MODE)
             probe.unlink()
         except OSError as exc:
-            raise KeyStoreError(
-                "pki-directory-unwritable", f"The directory {self.path} cannot be used: {exc.strerror}."
-            ) from exc
-
-    def has(self, name: str) -> bool:
-        """Whether there is such a file, readable or not."""
-        return (self.path / name).exists()
+            raise _unwritable(self.path, exc) from exc
 
     def find_certificate(self, name: str) -> x509.Certificate | None:
         """Read a certificate file, one PEM block; None if there is no such file.
@@ -155,6 +175,20 @@ def read_text(path: Path) -> str | None:
         return content.decode()
     except UnicodeDecodeError as exc:
         raise InvalidInputError("file-unreadable", f"{path} is not a text file.") from exc
+
+
+def _make_directory(path: Path) -> None:
+    if path.is_dir():
+        return
+    path.mkdir(parents=True)
+    path.chmod(_DIRECTORY_MODE)  # whatever the umask
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as exc:
+        raise ConflictError("pki-directory-busy", f"Another run is at work in {path}.") from exc
 
 
 def _open_to_others(path: Path) -> bool:

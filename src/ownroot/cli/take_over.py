@@ -81,11 +81,14 @@ class TakeOver:
         if done := self._done_before():
             return done
         survey = self._survey()
-        found = self._found()
+        self._found()  # a directory that cannot be used is refused before anyone is asked
         confirm(survey)
-        self._directory.prepare()
-        sent = self._is_complete(found) and self._accepts(found)
-        root = found.root if sent and found.root is not None else self._make_and_upload(survey)
+        with self._directory.held():
+            found = self._found()
+            if found.root is not None:
+                self._say(f"Going on with the root in {self._directory.path}; no second one is made.")
+            sent = self._is_complete(found) and self._accepts(found)
+            root = found.root if sent and found.root is not None else self._make_and_upload(survey)
         return TakenOver(root, survey.devices, resumed=found.root is not None, was_done=False)
 
     def _done_before(self) -> TakenOver | None:
@@ -109,10 +112,7 @@ class TakeOver:
         return Survey(self._wish.factory, user, devices)
 
     def _found(self) -> OwnerPki:
-        found = self._maker.read(self._wish.local_ca_file or LOCAL_CA_FILE)
-        if found.root is not None:
-            self._say(f"Going on with the root in {self._directory.path}; no second one is made.")
-        return found
+        return self._maker.read(self._wish.local_ca_file or LOCAL_CA_FILE)
 
     def _is_complete(self, found: OwnerPki) -> bool:
         online = found.online_ca is not None or not self._wish.online_ca

@@ -130,6 +130,9 @@ _BY_CODE: Mapping[str, Advice] = {
         "The root key would have no place to stay, so none was made. " + _NOTHING_CHANGED,
         "Name a directory that you may write, best on an encrypted disk.",
     ),
+    "pki-directory-busy": Advice(
+        "Two runs in one directory could disturb each other. " + _NOTHING_CHANGED, "Wait until the other one has ended."
+    ),
     "pki-directory-mixed": _PKI_DIRECTORY_MIXED,
     "pki-directory-other-factory": _PKI_DIRECTORY_MIXED,
     "pki-directory-incomplete": Advice(

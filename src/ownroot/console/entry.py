@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 import click
 
 from ownroot.console.exit_codes import ExitCode, exit_code_of
+from ownroot.console.text import printable
 from ownroot.errors import OwnrootError
 
 
@@ -74,9 +75,9 @@ def _say_error(error: OwnrootError, *, as_json: bool) -> None:
         return
     red = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
     label = click.style("Error:", fg="red", bold=True) if red else "Error:"
-    click.echo(f"{label} {error.detail}", err=True)
+    click.echo(f"{label} {printable(error.detail)}", err=True)
     for field, text in error.fields.items():
-        click.echo(f"  - {field}: {text}", err=True)
+        click.echo(printable(f"  - {field}: {text}"), err=True)
     click.echo(f"What it means: {advice.meaning}", err=True)
     click.echo(f"What to do:    {advice.remedy}", err=True)
     click.echo(f"               (error code: {error.code})", err=True)
@@ -94,7 +95,7 @@ def _say_fault(error: Exception, program: str, *, as_json: bool) -> None:
     if as_json:
         _say_json({"code": "internal-error", "message": message}, ExitCode.FAULT)
         return
-    click.echo(f"Error: {message}", err=True)
+    click.echo(f"Error: {printable(message)}", err=True)
     click.echo("What it means: This is a fault of the program, not of yours.", err=True)
     click.echo("What to do:    Run it again with --debug and report what it prints.", err=True)
 

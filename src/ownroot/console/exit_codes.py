@@ -48,10 +48,12 @@ EXIT_CODE_BY_FAMILY: Mapping[type[OwnrootError], ExitCode] = {
     DeclinedError: ExitCode.DECLINED,
 }
 
-EXIT_CODES_HELP = (
-    "Exit codes: 0 done, 1 a fault of ours, 2 wrong command line, 3 bad input, 4 refused, 5 not logged in, "
-    "6 not found, 7 conflict, 8 key unusable, 9 try again later, 10 you said no, 130 interrupted."
-)
+# `\b` tells click to keep the lines as they are.
+EXIT_CODES_HELP = """\b
+Exit codes:
+  0 done            3 bad input        6 not found       9 not now, try again
+  1 a fault of ours 4 refused          7 conflict       10 you said no
+  2 usage           5 not logged in    8 key unusable  130 interrupted"""
 
 
 def exit_code_of(error: OwnrootError) -> ExitCode:

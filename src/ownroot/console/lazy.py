@@ -14,7 +14,15 @@ class LazyCommand(NamedTuple):
     summary: str
 
 
-class LazyGroup(click.Group):
+class OrderedGroup(click.Group):
+    """A group that lists its commands in the order they were made: the order of use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names, unsorted."""
+        return list(self.commands)
+
+
+class LazyGroup(OrderedGroup):
     """A group that knows its commands by name and summary alone."""
 
     def __init__(self, *, lazy: Mapping[str, LazyCommand], name: str | None = None, **attributes: object) -> None:
@@ -22,7 +30,7 @@ class LazyGroup(click.Group):
         self._lazy = lazy
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names in the order they were given: the order of use."""
+        """Return the names: first those not imported yet."""
         return [*self._lazy, *super().list_commands(ctx)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -37,8 +45,8 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands from their summaries, importing none."""
-        eager = {name: self.commands[name].get_short_help_str(80) for name in super().list_commands(ctx)}
-        rows = [(name, command.summary) for name, command in self._lazy.items()] + list(eager.items())
+        rows = [(name, command.summary) for name, command in self._lazy.items()]
+        rows += [(name, command.get_short_help_str(80)) for name, command in self.commands.items()]
         if rows:
             with formatter.section("Commands"):
                 formatter.write_dl(rows)

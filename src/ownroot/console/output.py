@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ownroot.console.errors import DeclinedError
+from ownroot.console.text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -39,12 +40,12 @@ class Output:
     def line(self, text: str = "") -> None:
         """Print a line of the result for people."""
         if not self.as_json:
-            click.echo(text)
+            click.echo(printable(text))
 
     def note(self, text: str) -> None:
         """Tell on stderr what is going on; not part of the result."""
         if not self.as_json:
-            click.echo(text, err=True)
+            click.echo(printable(text), err=True)
 
     def draw(self, drawing: "RenderableType") -> None:
         """Draw a table or tree on stdout."""
@@ -52,7 +53,7 @@ class Output:
 
     def warn(self, text: str) -> None:
         """Tell on stderr what someone should look after, also when the result is JSON."""
-        click.echo(f"Warning: {text}", err=True)
+        click.echo(f"Warning: {printable(text)}", err=True)
 
     @property
     def can_ask(self) -> bool:

@@ -1,0 +1,12 @@
+"""Text from elsewhere, made safe for a terminal.
+
+Names and messages come from servers, devices and certificates. A control sequence among them could rewrite what the
+reader sees, so whatever is not printable is shown by its escape instead.
+"""
+
+
+def printable(text: str) -> str:
+    """Return the text with every character that is neither printable nor a line break or tab written as an escape."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() or char in "\n\t" else repr(char)[1:-1] for char in text)
