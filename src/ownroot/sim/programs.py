@@ -38,23 +38,23 @@ class Programs:
         Raises:
             CalledProcessError: it failed; its error text is in `stderr`.
         """
-        return self._run("ownroot.cli.main", arguments)
+        return self._run("ownroot", arguments)
 
     def device(self, *arguments: str) -> str:
         """Run `ownroot-device` to its end; as `ownroot`."""
-        return self._run("ownroot.device.main", arguments)
+        return self._run("ownroot-device", arguments)
 
     def with_environment(self, more: Mapping[str, str]) -> "Programs":
         """Return the programs with these variables set besides."""
         return Programs({**self.environment, **more})
 
-    def command(self, module: str, *arguments: str) -> list[str]:
-        """Return the command line that runs one of our modules."""
-        return [sys.executable, "-m", module, *arguments]
+    def command(self, program: str, *arguments: str) -> list[str]:
+        """Return the command line that runs a console script of this installation."""
+        return [str(Path(sys.executable).with_name(program)), *arguments]
 
-    def _run(self, module: str, arguments: tuple[str, ...]) -> str:
-        done = subprocess.run(  # noqa: S603 - our own module, no shell
-            self.command(module, *arguments),
+    def _run(self, program: str, arguments: tuple[str, ...]) -> str:
+        done = subprocess.run(  # noqa: S603 - our own program, no shell
+            self.command(program, *arguments),
             env={**os.environ, **self.environment},
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -76,8 +76,8 @@ def serving(programs: Programs, data: Path, *, workers: int, gateway_name: str) 
     arguments = ["serve", "--data", str(data), "--api", "127.0.0.1:0", "--gateway", "127.0.0.1:0"]
     arguments += ["--gateway-name", gateway_name, "--workers", str(workers)]
     with log.open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603 - our own module, no shell
-            programs.command("ownroot.cli.main", *arguments),
+        process = subprocess.Popen(  # noqa: S603 - our own program, no shell
+            programs.command("ownroot", *arguments),
             env={**os.environ, **programs.environment},
             stdin=subprocess.DEVNULL,
             stdout=output,
