@@ -91,6 +91,7 @@ class Oddities(TypedDict, total=False):
     dns_names: Sequence[str]
     more_extensions: Extras
     sha1: bool  # signed with SHA-1
+    version_1: bool  # no version field and no extensions
 
 
 def make_key(curve: str = "secp256r1") -> ec.EllipticCurvePrivateKey:
@@ -218,10 +219,10 @@ def issue(issuer: Pair | None, odd: Oddities) -> Pair:
     )
     for extension, critical in _extensions(key, issuer.key if issuer else key, odd):
         builder = builder.add_extension(extension, critical)
-    weak = odd.get("sha1", False)
+    weak, plain = odd.get("sha1", False), odd.get("version_1", False)
     signed = builder.sign(signer, None if isinstance(signer, ed25519.Ed25519PrivateKey) else hashes.SHA256())
-    if weak or not 0 < serial < 1 << 159:
-        signed = _sign_again(signed, signer, serial, weak=weak)
+    if weak or plain or not 0 < serial < 1 << 159:
+        signed = _sign_again(signed, signer, odd)
     return Pair(signed, key)
 
 
@@ -337,13 +338,17 @@ def _extensions(key: Key, issuer_key: Key, odd: Oddities) -> Extras:
     return (*found, *odd.get("more_extensions", ()))
 
 
-def _sign_again(certificate: x509.Certificate, signer: Key, serial: int, *, weak: bool) -> x509.Certificate:
-    """Write a serial or a hash that the library's builder refuses, and sign the result."""
+def _sign_again(certificate: x509.Certificate, signer: Key, odd: Oddities) -> x509.Certificate:
+    """Write a serial, hash or version that the library's builder refuses, and sign the result."""
     assert isinstance(signer, ec.EllipticCurvePrivateKey)
     fields = [field.raw for field in der.read(der.read_one(certificate.tbs_certificate_bytes, der.SEQUENCE).content)]
-    fields[1] = der.encode(der.INTEGER, serial.to_bytes(serial.bit_length() // 8 + 1, "big", signed=True))
-    if weak:
+    if (serial := odd.get("serial")) is not None:
+        fields[1] = der.encode(der.INTEGER, serial.to_bytes(serial.bit_length() // 8 + 1, "big", signed=True))
+    if odd.get("sha1"):
         fields[2] = _ECDSA_WITH_SHA1
+    algorithm = fields[2]
+    if odd.get("version_1"):
+        fields = fields[1:-1]
     signed_part = der.sequence(*fields)
-    signature = signer.sign(signed_part, ec.ECDSA(hashes.SHA1() if weak else hashes.SHA256()))  # noqa: S303
-    return x509.load_der_x509_certificate(der.sequence(signed_part, fields[2], der.bit_string(signature)))
+    signature = signer.sign(signed_part, ec.ECDSA(hashes.SHA1() if odd.get("sha1") else hashes.SHA256()))  # noqa: S303
+    return x509.load_der_x509_certificate(der.sequence(signed_part, algorithm, der.bit_string(signature)))

@@ -80,7 +80,7 @@ def read(content: bytes) -> Iterator[Element]:
             octets = size - 0x80
             size = int.from_bytes(content[start : start + octets], "big")
             start += octets
-            if not 1 <= octets <= 4 or size < 0x80:
+            if not 1 <= octets <= 4 or size < max(0x80, 1 << 8 * (octets - 1)):  # DER: the shortest form only
                 raise _malformed()
         stop = start + size
         if stop > end:

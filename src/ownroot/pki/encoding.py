@@ -8,11 +8,11 @@ Text around PEM blocks is tolerated (`openssl x509 -text` writes some), inside t
 """
 
 import base64
-import binascii
 import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import Final
 
 from cryptography import x509
@@ -31,8 +31,10 @@ MAX_BUNDLE_CHARS: Final = 1024 * 1024
 _CERTIFICATE = ("CERTIFICATE",)
 _CSR = ("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST")
 _CRL = ("X509 CRL",)
-_BOUNDARY = re.compile(r"-----(BEGIN|END) ([A-Z0-9][A-Z0-9 ]{0,62})-----")
-_BLANKS = str.maketrans("", "", " \t\r\n")
+_BOUNDARY = re.compile(r"-----(BEGIN|END) ([A-Z0-9][A-Z0-9 ]{0,62})-----[ \t\r]*")
+# What a person would take for a boundary must be one: a bundle never loses a certificate to a missing hyphen.
+_BOUNDARY_LIKE = re.compile(r"-\s*(?:BEGIN|END)|(?:BEGIN|END) [A-Z0-9 ]*-")
+_BLANKS = str.maketrans("", "", " \t\r")
 
 # Everything `cryptography` is known to raise on hostile input. `Warning` is there for processes that turn the
 # library's warnings (over-long common names, odd serials) into errors.
@@ -205,8 +207,9 @@ def csr_subject_der(csr: x509.CertificateSigningRequest) -> bytes:
 
 
 def _tbs_fields(certificate: x509.Certificate) -> list[bytes]:
-    """Return serial, algorithm, issuer, validity, subject … as encoded; the optional version is left out."""
-    fields = [field.raw for field in der.read(der.read_one(certificate.tbs_certificate_bytes, der.SEQUENCE).content)]
+    """Return serial, algorithm, issuer, validity and subject as encoded; the optional version is left out."""
+    content = next(der.read(certificate.tbs_certificate_bytes)).content
+    fields = [field.raw for field in islice(der.read(content), 6)]
     return fields[1:] if fields[0][0] == 0xA0 else fields
 
 
@@ -226,12 +229,12 @@ def _blocks(text: str, labels: tuple[str, ...]) -> Iterator[bytes]:
     """Yield the content of each PEM block; one boundary out of place, damaged or of another type refuses the text."""
     label: str | None = None
     lines: list[str] = []
-    for line in text.splitlines():
-        if "-----" not in line:
+    for line in text.split("\n"):
+        if not _BOUNDARY_LIKE.search(line):
             if label is not None:
                 lines.append(line)
             continue
-        boundary = _BOUNDARY.fullmatch(line.strip())
+        boundary = _BOUNDARY.fullmatch(line)
         if boundary is None:
             raise InvalidInputError("pem-malformed", "A PEM boundary line is damaged.")
         kind, found = boundary.groups()
@@ -251,7 +254,7 @@ def _blocks(text: str, labels: tuple[str, ...]) -> Iterator[bytes]:
 def _decode(text: str) -> bytes:
     try:
         return base64.b64decode(text.translate(_BLANKS), validate=True)
-    except (binascii.Error, ValueError) as exc:
+    except ValueError as exc:
         raise InvalidInputError("pem-malformed", "A PEM block holds something that is not base64.") from exc
 
 

@@ -207,13 +207,8 @@ def _common_name_and_unit(common_name: str, unit: str) -> x509.Name:
 
 
 def _encode_text(text: str) -> bytes:
-    tag = der.PRINTABLE_STRING if is_printable_string(text) else der.UTF8_STRING
+    tag = der.PRINTABLE_STRING if _PRINTABLE_STRING.fullmatch(text) else der.UTF8_STRING
     return der.encode(tag, text.encode())
-
-
-def is_printable_string(text: str) -> bool:
-    """Say whether the text consists of the characters of ASN.1's PrintableString."""
-    return _PRINTABLE_STRING.fullmatch(text) is not None
 
 
 def _encode_oid(oid: ObjectIdentifier) -> bytes:

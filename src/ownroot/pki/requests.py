@@ -24,6 +24,7 @@ STRONG_HASHES: Final = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 _MAX_RSA_BITS: Final = 8192
 _MAX_RSA_EXPONENT: Final = (1 << 32) - 1
 
+_DAMAGED: Final = "The certificate signing request is damaged or uses something we do not support."
 _COMMON_NAME: Final = bytes.fromhex("0603550403")
 _ORGANIZATIONAL_UNIT: Final = bytes.fromhex("060355040b")
 _BUSINESS_CATEGORY: Final = bytes.fromhex("060355040f")
@@ -89,9 +90,7 @@ def verify_csr(csr: x509.CertificateSigningRequest, *, policy: KeyPolicy | None 
         InvalidInputError: `csr-weak-key`, `csr-weak-hash`, `csr-signature`, `csr-malformed`.
     Source: RFC 2986 §3; registration.md §5.3.
     """
-    with encoding.refusing(
-        "csr-malformed", "The certificate signing request is damaged or uses something we do not support."
-    ):
+    with encoding.refusing("csr-malformed", _DAMAGED):
         key = csr.public_key()
         if not (policy or KeyPolicy()).accepts(key):
             raise InvalidInputError("csr-weak-key", "The key of the CSR is not accepted; use EC P-256, P-384 or P-521.")
@@ -130,7 +129,8 @@ def device_csr(csr: x509.CertificateSigningRequest, *, policy: KeyPolicy | None 
     verified = verify_csr(csr, policy=policy)
     if verified.wants_ca:
         raise InvalidInputError("csr-wants-ca", "The CSR asks for a CA certificate; a device gets none.")
-    attributes = _device_attributes(verified.subject_der)
+    with encoding.refusing("csr-malformed", _DAMAGED):
+        attributes = _device_attributes(verified.subject_der)
     category = attributes.get(_BUSINESS_CATEGORY)
     if category not in {None, names.PRODUCTION}:
         raise InvalidInputError("csr-subject", "The businessCategory of a device is 'production' or absent.")
@@ -180,11 +180,10 @@ def _device_attributes(subject: bytes) -> dict[bytes, str]:
 
 
 def _text(value: der.Element) -> str:
-    text = value.content.decode("utf-8") if value.tag in {der.UTF8_STRING, der.PRINTABLE_STRING} else None
-    if text is None or (value.tag == der.PRINTABLE_STRING and not names.is_printable_string(text)):
+    if value.tag not in {der.UTF8_STRING, der.PRINTABLE_STRING}:
         # RFC 5280 §4.1.2.4: a CA encodes names as PrintableString or UTF8String, and we copy these as they are.
         raise InvalidInputError("csr-subject-encoding", "The CSR's subject is neither PrintableString nor UTF8String.")
-    return text
+    return value.content.decode("utf-8")
 
 
 def _odd_subject() -> InvalidInputError:
