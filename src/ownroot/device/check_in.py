@@ -5,6 +5,7 @@ Source: gateway.md §4.1 (check-in headers), §6.1 (GET /device).
 
 from ownroot.client.gateway import GatewayClient
 from ownroot.device.identity import DeviceIdentity
+from ownroot.errors import RefusedError
 from ownroot.wire.documents import read_object
 
 
@@ -21,9 +22,21 @@ def check_in(identity: DeviceIdentity, gateway: GatewayClient) -> dict[str, obje
     """Visit the gateway once and return what it knows of this device.
 
     Raises:
-        RefusedError: the gateway does not let this device in; the detail is its reason.
+        RefusedError: the gateway does not let this device in, the detail is its reason; or `gateway-not-trusted`, it is
+            we who do not believe the gateway.
         InvalidInputError: the answer is no JSON object.
         OwnrootError: as `GatewayClient.get`.
     """
     headers = {"x-ats-tags": identity.tags} if identity.tags is not None else {}
-    return read_object(gateway.get("/device", headers=headers).body)
+    try:
+        answer = gateway.get("/device", headers=headers)
+    except RefusedError as error:
+        if error.code != "server-not-trusted":
+            raise
+        # The gateway cannot tell us: we leave before it can speak.
+        raise RefusedError(
+            "gateway-not-trusted",
+            f"{error.detail} This device trusts only the root in {identity.root_file}. If the factory was taken over "
+            "by its owner since this device was registered, register it again: `ownroot-device register --force`.",
+        ) from error
+    return read_object(answer.body)

@@ -95,6 +95,23 @@ def test_directory_that_is_not_registered_says_what_to_do(tmp_path: Path) -> Non
     assert "ownroot-device register" in done.stderr
 
 
+def test_device_from_before_the_take_over_is_told_to_register_again(
+    server: RunningServer, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    place = tmp_path_factory.mktemp("taken-over")
+    other = server.for_factory("taken-over")
+    token = other.create_token("devices:create")
+    assert register(other, place / "sota", token).returncode == 0
+    owner = {"OWNROOT_URL": other.api_url, "OWNROOT_FACTORY": other.factory, "OWNROOT_TOKEN": other.owner_token}
+    create = [str(BIN / "ownroot"), "keys", "ca", "create", str(place / "pki"), "--yes"]
+    subprocess.run(create, env={**os.environ, **owner}, check=True, capture_output=True, timeout=60)
+    stranded = run("ownroot-device", "check-in", "--dir", str(place / "sota"))
+    assert stranded.returncode == 4
+    assert "register --force" in stranded.stderr
+    assert register(other, place / "sota", token, "--force").returncode == 0
+    assert run("ownroot-device", "check-in", "--dir", str(place / "sota")).returncode == 0
+
+
 def test_simulated_fleet_registers_and_checks_in(server: RunningServer, line_token: str) -> None:
     done = run(
         "ownroot",
