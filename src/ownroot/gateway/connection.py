@@ -315,13 +315,12 @@ class TlsConnection(asyncio.BufferedProtocol, Generic[S]):
 
     def _flush(self) -> None:
         """Hand everything OpenSSL wants to send to the transport, in one write where it fits."""
-        try:
-            data = self._tls.bio_read(_RECORD_BYTES)
-            while len(data) % _RECORD_BYTES == 0:
-                data += self._tls.bio_read(_RECORD_BYTES)
-        except SSL.WantReadError:
-            return
-        self._transport.write(data)
+        parts: list[bytes] = []
+        with contextlib.suppress(SSL.WantReadError):
+            while not parts or len(parts[-1]) == _RECORD_BYTES:
+                parts.append(self._tls.bio_read(_RECORD_BYTES))
+        if parts:
+            self._transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
 
     def _say_goodbye(self) -> None:
         with contextlib.suppress(SSL.Error):  # a broken connection has nothing to say goodbye with
