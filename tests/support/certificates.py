@@ -263,6 +263,7 @@ def crl(
     issuer_name: x509.Name | None = None,
     signer: ec.EllipticCurvePrivateKey | None = None,
     more_extensions: Extras = (),
+    more_in_entries: Extras = (),
 ) -> x509.CertificateRevocationList:
     """Make the CRL the reference client sends: only the serials to act on, number 1, good for 15 minutes."""
     builder = (
@@ -278,6 +279,8 @@ def crl(
         entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now)
         if reason is not None:
             entry = entry.add_extension(x509.CRLReason(reason), critical=False)
+        for extension, critical in more_in_entries:
+            entry = entry.add_extension(extension, critical)
         builder = builder.add_revoked_certificate(entry.build())
     return builder.sign(signer or root.ec_key, hashes.SHA256())
 

@@ -131,6 +131,14 @@ def ours_key_identifier(request: x509.CertificateSigningRequest) -> bytes:
     return digest.finalize()[:20]
 
 
+def test_root_signs_itself_and_so_names_itself(root: Pair) -> None:
+    key = make_key("secp384r1")
+    signed = sign_plan(plan_factory_root(FACTORY, key.public_key(), now=NOW, serial=new_serial()), key)
+
+    signed.verify_directly_issued_by(signed)
+    assert issuer_der(signed) == subject_der(signed) == subject_der(root.certificate)
+
+
 @pytest.mark.parametrize("identifier", [b"\x01" * 20, b"short", b"x" * 32])
 def test_authority_identifier_is_what_the_cas_certificate_says(root: Pair, identifier: bytes) -> None:
     ca = device_ca(root, subject_key_identifier=identifier)

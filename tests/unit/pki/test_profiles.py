@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from ownroot.pki.profiles import Lifetime
 from ownroot.pki.traits import Traits
@@ -61,7 +62,7 @@ def test_only_critical_extensions_nobody_acts_on_are_listed() -> None:
         (None, True),
         ((CLIENT_AUTH,), True),
         ((SERVER_AUTH, CLIENT_AUTH), True),
-        ((x509.ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,), True),
+        ((ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,), True),
         ((SERVER_AUTH,), False),
     ],
 )
