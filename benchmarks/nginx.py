@@ -1,4 +1,4 @@
-"""nginx as Debian ships it, verifying client certificates and answering 204: what we are measured against."""
+"""nginx from Debian, verifying client certificates and answering 204: what we are measured against."""
 
 import os
 import re
@@ -21,7 +21,6 @@ from cryptography.x509.oid import NameOID
 
 from benchmarks.processes import SERVER_CORE, family, on_core
 
-# One worker, no access log, no resumption: every connection is a full handshake, as at our gateway.
 CONFIGURATION = """
 worker_processes 1;
 daemon off;
@@ -41,8 +40,7 @@ http {{
     ssl_verify_client on;
     ssl_verify_depth 2;
     ssl_protocols TLSv1.2 TLSv1.3;
-    ssl_session_cache off;
-    ssl_session_tickets off;
+    {resumption}
     location / {{ return 204; }}
   }}
 }}
@@ -78,15 +76,21 @@ def version() -> str:
 
 
 @contextmanager
-def running_nginx(folder: Path, name: str, client_cas: Path) -> Iterator[Nginx]:
-    """Start nginx on the server's core and stop it again."""
+def running_nginx(folder: Path, name: str, client_cas: Path, *, resumption: bool) -> Iterator[Nginx]:
+    """Start nginx on the server's core and stop it again.
+
+    With resumption it is left as it comes: it writes session tickets, even for clients that never use one. Without,
+    it promises what our gateway promises: every connection is a full handshake.
+    """
     folder.mkdir()
     _write_server_certificate(folder, name)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     configuration = folder / "nginx.conf"
-    configuration.write_text(CONFIGURATION.format(folder=folder, port=port, name=name, client_cas=client_cas))
+    settings = {"folder": folder, "port": port, "name": name, "client_cas": client_cas}
+    off = "ssl_session_cache off; ssl_session_tickets off;"
+    configuration.write_text(CONFIGURATION.format(**settings, resumption="" if resumption else off))
     with on_core(SERVER_CORE):
         process = subprocess.Popen([program(), "-c", configuration, "-p", folder], stderr=subprocess.DEVNULL)
     try:
