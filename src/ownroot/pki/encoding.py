@@ -34,7 +34,6 @@ _CRL = ("X509 CRL",)
 _BOUNDARY = re.compile(r"-----(BEGIN|END) ([A-Z0-9][A-Z0-9 ]{0,62})-----[ \t\r]*")
 # What a person would take for a boundary must be one: a bundle never loses a certificate to a missing hyphen.
 _BOUNDARY_LIKE = re.compile(r"-\s*(?:BEGIN|END)|(?:BEGIN|END) [A-Z0-9 ]*-")
-_BLANKS = str.maketrans("", "", " \t\r")
 
 # Everything `cryptography` is known to raise on hostile input. `Warning` is there for processes that turn the
 # library's warnings (over-long common names, odd serials) into errors.
@@ -230,9 +229,9 @@ def _blocks(text: str, labels: tuple[str, ...]) -> Iterator[bytes]:
     label: str | None = None
     lines: list[str] = []
     for line in text.split("\n"):
-        if not _BOUNDARY_LIKE.search(line):
+        if "-" not in line or not _BOUNDARY_LIKE.search(line):
             if label is not None:
-                lines.append(line)
+                lines.append(line.rstrip(" \t\r"))
             continue
         boundary = _BOUNDARY.fullmatch(line)
         if boundary is None:
@@ -253,7 +252,7 @@ def _blocks(text: str, labels: tuple[str, ...]) -> Iterator[bytes]:
 
 def _decode(text: str) -> bytes:
     try:
-        return base64.b64decode(text.translate(_BLANKS), validate=True)
+        return base64.b64decode(text, validate=True)
     except ValueError as exc:
         raise InvalidInputError("pem-malformed", "A PEM block holds something that is not base64.") from exc
 
