@@ -64,7 +64,7 @@ def test_key_that_is_not_proven_fails_the_handshake(engine: RunningEngine, versi
     device = engine.device()
     clone = Device(identity=device, proves=spoiled_key(device, make_key()), highest=version)
     known = len(engine.application.sessions)
-    with pytest.raises(ssl.SSLError, match="(?i)decrypt.error"):
+    with pytest.raises(ssl.SSLError, match=r"(?i)decrypt.error"):
         clone.get(engine.address)
     assert len(engine.application.sessions) == known
     assert Device(identity=device, proves=spoiled_key(device, device.ec_key)).get(engine.address).status == 200
