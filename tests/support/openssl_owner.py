@@ -52,6 +52,13 @@ class OpensslOwner:
         self._write(f"{name}.pem", certificate)
         return certificate
 
+    def make_server(self, name: str, dns_name: str, *, root: str = "root") -> None:
+        """Make `name.key` and `name.pem` for a TLS server of the owner's own."""
+        self._make_key(name)
+        self._request(name, f"/CN={dns_name}/OU={self.factory}")
+        extensions = _TLS_EXTENSIONS.format(names=f"DNS:{dns_name}")
+        self._write(f"{name}.pem", self._sign(f"{name}.csr", extensions, root=root, days=30))
+
     def make_device(self, uuid: str, *, ca: str = "local-ca", factory: str = "") -> tuple[Path, Path]:
         """Make a device's key and certificate under a local CA; returns where they lie."""
         self._make_key(uuid)

@@ -13,15 +13,18 @@ from ownroot.bootstrap.logs import set_up_logs
 from ownroot.errors import OwnrootError
 
 
+_STDIN = 0
+
+
 def main() -> int:
     """Take the job, do it, return the exit status."""
     forbid_core_dumps()
     report = claim_stdout()
-    job = read_job(sys.stdin.buffer)
+    job = read_job(_STDIN)
     # Before the job installs handlers of its own, and after it took them down again, a signal just ends us quietly.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
-    end_with_supervisor(sys.stdin.buffer)
+    end_with_supervisor(_STDIN)
     ready = partial(say_ready, report)
     try:
         if isinstance(job, ApiJob):
@@ -35,6 +38,9 @@ def main() -> int:
         return run_gateway(job, ready)
     except OwnrootError as error:
         structlog.get_logger("ownroot").error("cannot serve", code=error.code, detail=error.detail)
+        return 1
+    except Exception:  # noqa: BLE001 - the process edge: logged here, where secrets are blotted out
+        structlog.get_logger("ownroot").exception("crashed")
         return 1
 
 

@@ -22,7 +22,7 @@ from ownroot.services.ports import Database, SealedKeyPurpose
 from ownroot.services.recover_issuances import recover_issuances
 from ownroot.services.shared_pki import ensure_shared_pki, ensure_shared_tls
 from ownroot.services.steps import run_blocking
-from ownroot.storage import migrate_database, open_database
+from ownroot.storage import open_database
 
 # Longer than any signature takes: an older intent has nobody left who could finish it.
 ABANDONED_AFTER = timedelta(minutes=2)
@@ -53,7 +53,6 @@ def prepared(
     """
     make_data_dir(data_dir)
     with locked(data_dir / "setup.lock", wait=True):
-        migrate_database(database_url)
         database = open_database(database_url)
         try:
             installation = _set_up(database, data_dir, gateway_name, clock())

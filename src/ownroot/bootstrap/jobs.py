@@ -51,16 +51,24 @@ Job: TypeAlias = ApiJob | GatewayJob
 _DECODER: msgspec.json.Decoder[Job] = msgspec.json.Decoder(Job)
 
 
-def read_job(stdin: BinaryIO) -> Job:
+def read_job(descriptor: int) -> Job:
     """Take the job from the supervisor."""
-    return _DECODER.decode(stdin.readline())
+    line = bytearray()
+    while not line.endswith(b"\n"):
+        piece = os.read(descriptor, 65536)
+        if not piece:
+            break
+        line += piece
+    return _DECODER.decode(bytes(line))
 
 
-def end_with_supervisor(stdin: BinaryIO) -> None:
+def end_with_supervisor(descriptor: int) -> None:
     """Ask ourselves to stop as soon as the supervisor is gone, even if it was killed."""
 
     def wait() -> None:
-        stdin.read()
+        # Unbuffered on purpose: a buffered reader's lock, held by a daemon thread, aborts the interpreter at its end.
+        while os.read(descriptor, 65536):
+            pass
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=wait, name="supervisor-watch", daemon=True).start()

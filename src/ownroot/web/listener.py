@@ -17,11 +17,13 @@ MAX_HEAD_BYTES: Final = 64 * 1024
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """One connection. `_head_bytes` counts what came in since the last complete head."""
+    """One connection. `_head_bytes` counts the pieces that brought nothing but head since the last whole request."""
 
     _head_timer: asyncio.TimerHandle | None = None
     _head_bytes = 0
     _in_head = True
+    _requests = 0
+    _is_head_too_large = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the clock: a connection that says nothing is not kept."""
@@ -34,29 +36,37 @@ class BoundedHttp(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser, unless a head has grown past all reason. Bytes of a body in the same chunk do not count."""
-        if self._in_head:
-            if self._head_timer is None:
-                self._expect_head()
-            self._head_bytes += len(data)
+        """Feed the parser, unless a head has grown past all reason."""
+        requests = self._requests
+        if self._in_head and self._head_timer is None:
+            self._expect_head()
         super().data_received(data)
-        if self._in_head and self._head_bytes > MAX_HEAD_BYTES:
-            self._refuse(431, "Request Header Fields Too Large", "The request's header is too large.")
+        if self._in_head and requests == self._requests:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._refuse_head()
 
     def on_headers_complete(self) -> None:
-        """The head is in; its limits no longer apply."""
+        """The head is in: its time no longer runs, its size is known."""
         self._in_head = False
         self._stop_timer()
+        if sum(len(name) + len(value) for name, value in self.headers) + len(self.url) > MAX_HEAD_BYTES:
+            self._is_head_too_large = True
+            raise ValueError("head too large")  # the parser stops and calls `send_400_response`
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """What follows belongs to the next head; its clock starts with its first byte."""
         self._in_head, self._head_bytes = True, 0
+        self._requests += 1
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is not HTTP."""
-        self._refuse(400, "Bad Request", msg)
+        """Answer what is not HTTP, or too much of it."""
+        if self._is_head_too_large:
+            self._refuse_head()
+        else:
+            self._refuse(400, "Bad Request", msg)
 
     def _expect_head(self) -> None:
         self._head_timer = self.loop.call_later(HEAD_TIMEOUT_SECONDS, self._head_is_late)
@@ -73,8 +83,13 @@ class BoundedHttp(HttpToolsProtocol):
             self._head_timer.cancel()
             self._head_timer = None
 
+    def _refuse_head(self) -> None:
+        self._refuse(431, "Request Header Fields Too Large", "The request's header is too large.")
+
     def _refuse(self, status: int, reason: str, message: str) -> None:
         self._stop_timer()
+        if self.transport.is_closing():
+            return
         body = write_document(ErrorBody(message=message, code="bad-http"))
         head = (
             f"HTTP/1.1 {status} {reason}\r\ncontent-type: application/json\r\n"

@@ -18,7 +18,7 @@ def describe(endpoints: Iterable[Endpoint[Any]], *, title: str, version: str) ->
     """Return the OpenAPI document of all endpoints that are not hidden."""
     shown = [endpoint for endpoint in endpoints if not endpoint.hidden]
     shapes = _shapes(shown)
-    schemas, components = msgspec.json.schema_components(shapes, ref_template=_REF)
+    schemas, components = msgspec.json.schema_components(shapes, schema_hook=_anything, ref_template=_REF)
     by_shape = dict(zip(shapes, schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in shown:
@@ -35,6 +35,13 @@ def describe(endpoints: Iterable[Endpoint[Any]], *, title: str, version: str) ->
             },
         },
     }
+
+
+def _anything(shape: type) -> dict[str, Any]:
+    """`object` in a shape is any JSON there is."""
+    if shape is object:
+        return {"description": "Any JSON."}
+    raise NotImplementedError(shape)
 
 
 def _shapes(endpoints: Sequence[Endpoint[Any]]) -> list[Any]:
