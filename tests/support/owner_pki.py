@@ -55,6 +55,7 @@ class Spec:
     cert_sign: bool = False
     usages: tuple[ObjectIdentifier, ...] | None = None
     dns_names: tuple[str, ...] = ()
+    authority_key_identifier: bytes | None = None
 
 
 def named(common_name: str | None, unit: str | None = FACTORY) -> tuple[tuple[ObjectIdentifier, str], ...]:
@@ -193,6 +194,8 @@ def _extensions(spec: Spec) -> list[tuple[x509.ExtensionType, bool]]:
         found.append((x509.BasicConstraints(ca=spec.ca, path_length=spec.path_length), True))
     if spec.dns_names:
         found.append((x509.SubjectAlternativeName([x509.DNSName(name) for name in spec.dns_names]), False))
+    if spec.authority_key_identifier is not None:
+        found.append((x509.AuthorityKeyIdentifier(spec.authority_key_identifier, None, None), False))
     return found
 
 

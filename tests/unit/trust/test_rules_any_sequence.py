@@ -1,0 +1,307 @@
+"""No sequence of uploads reaches a state that the owner's root has not signed.
+
+An owner works, an intruder with API access sends whatever they have, and time passes. The owner holds the key `root`,
+the intruder has seen every certificate that was ever uploaded and has keys of their own. After every step the state is
+judged by other means than the rules use.
+"""
+
+import dataclasses
+from datetime import datetime, timedelta
+
+from cryptography import x509
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from ownroot.pki.encoding import spki_sha256
+from ownroot.trust.changes import UploadPki
+from ownroot.trust.possession import KeyKind, PendingKey
+from ownroot.trust.rules import Accepted, Refused, Verdict, decide
+from ownroot.trust.state import DeviceCa, FactoryPki, Holder, Standing
+from tests.support.owner_pki import (
+    EST_NAMES,
+    EST_TLS,
+    FACTORY,
+    GATEWAY_NAMES,
+    GATEWAY_TLS,
+    LOCAL_CA,
+    NOW,
+    ONLINE_CA,
+    ROOT,
+    Spec,
+    changed,
+    evidence,
+    make,
+    named,
+    pending,
+)
+
+THIEVES_ROOT = dataclasses.replace(ROOT, key="thief", signer="thief")
+KINDS = {KeyKind.TLS: GATEWAY_NAMES, KeyKind.EST: EST_NAMES, KeyKind.ONLINE_CA: ()}
+SPECS = {KeyKind.TLS: GATEWAY_TLS, KeyKind.EST: EST_TLS, KeyKind.ONLINE_CA: ONLINE_CA}
+
+roots = st.sampled_from([make(ROOT), make(THIEVES_ROOT), changed(ROOT, serial=5), changed(ROOT, path_length=0)])
+# What may be wrong with a certificate; mostly one thing, so that no other rule refuses it first.
+faults: st.SearchStrategy[dict[str, object]] = st.one_of(
+    st.just({}),
+    st.fixed_dictionaries({"signer": st.sampled_from(["thief", "owner 1"])}),
+    st.fixed_dictionaries({"serial": st.integers(1, 2)}),
+    st.fixed_dictionaries({"subject": st.sampled_from([named("fio-x"), named("fio-x", "umbrella"), named("x")])}),
+    st.fixed_dictionaries({"end": st.sampled_from([NOW - timedelta(hours=1), NOW + timedelta(hours=1)])}),
+)
+
+
+def key_of(certificate: x509.Certificate) -> bytes:
+    """Our name for a certificate's public key."""
+    return spki_sha256(certificate.public_key())
+
+
+class Factory(RuleBasedStateMachine):
+    """One factory's PKI, the pending keys as a store keeps them, and the private keys the backend has."""
+
+    @initialize()
+    def start(self) -> None:
+        self.now: datetime = NOW
+        self.pki = FactoryPki(FACTORY)
+        self.pending: list[PendingKey] = []
+        self.handed_out: dict[bytes, KeyKind] = {}
+        self.active: set[bytes] = set()
+        self.destroyed: set[bytes] = set()
+        self.ever_trusted: list[x509.Certificate] = []
+        self.seen: list[UploadPki] = []
+        self.labels: list[str] = []
+
+    # --- what the server does
+
+    def hand_out(self, kind: KeyKind) -> str:
+        label = f"{kind} {len(self.labels)}"
+        self.labels.append(label)
+        key = pending(kind, label, *KINDS[kind], expires_at=self.now + timedelta(hours=1))
+        self.pending = [*self.pending, key][-6:]
+        self.handed_out[key.spki_sha256] = kind
+        return label
+
+    def send(self, change: UploadPki) -> Verdict:
+        self.seen.append(change)
+        before, by = self.pki, evidence(*self.pending)
+        outcome = decide(before, change, by, self.now)
+        self.judge_order(change, outcome)
+        if isinstance(outcome, Accepted):
+            self.judge_first_root(outcome.new_pki)
+            self.store(outcome)
+        return outcome
+
+    def judge_order(self, change: UploadPki, outcome: Verdict) -> None:
+        """The order of the list decides nothing."""
+        backwards = dataclasses.replace(change, device_cas=change.device_cas and change.device_cas[::-1])
+        other = decide(self.pki, backwards, evidence(*self.pending), self.now)
+        assert type(other) is type(outcome)
+        if isinstance(outcome, Accepted) and isinstance(other, Accepted):
+            assert set(other.new_pki.device_cas) == set(outcome.new_pki.device_cas)
+
+    def judge_first_root(self, new: FactoryPki) -> None:
+        if self.pki.root is not None:
+            return
+        assert new.gateway_tls is not None
+        fresh = {key.spki_sha256 for key in self.pending if key.kind is KeyKind.TLS and self.now < key.expires_at}
+        assert key_of(new.gateway_tls) in fresh
+
+    def store(self, outcome: Accepted) -> None:
+        waiting = {key.spki_sha256 for key in self.pending if self.now < key.expires_at}
+        assert set(outcome.used_keys) <= waiting
+        gone = {*outcome.dropped_online_keys, *outcome.replaced_tls_keys}
+        assert gone <= self.active
+        self.pending = [key for key in self.pending if key.spki_sha256 not in outcome.used_keys]
+        self.active = (self.active | set(outcome.used_keys)) - gone
+        self.destroyed |= gone
+        self.judge_change(outcome)
+        self.pki = outcome.new_pki
+        self.ever_trusted += [ca.certificate for ca in self.pki.device_cas if ca.certificate not in self.ever_trusted]
+
+    def judge_change(self, outcome: Accepted) -> None:
+        old, new = self.pki, outcome.new_pki
+        assert (old == new) == (not outcome.events)
+        assert old.root in (None, new.root)
+        standings = {ca.certificate: ca.standing for ca in new.device_cas}
+        assert all(standings.get(ca.certificate) is ca.standing for ca in old.device_cas)
+        assert new.revoked_serials == old.revoked_serials
+        no_ca_keys = {key.spki_sha256 for key in self.pending if key.kind is not KeyKind.ONLINE_CA}
+        no_ca_keys |= {key_of(ca.certificate) for ca in old.device_cas if ca.standing is Standing.DISABLED}
+        no_ca_keys |= {key_of(c) for c in (new.root, new.gateway_tls, new.est_tls) if c is not None}
+        added = [ca.certificate for ca in new.device_cas if not old.trusts(ca.certificate)]
+        assert no_ca_keys.isdisjoint(key_of(certificate) for certificate in added)
+
+    # --- what the owner does; it must work whatever happened before
+
+    def whole_list_and(self, *new: x509.Certificate) -> tuple[x509.Certificate, ...]:
+        return (*(ca.certificate for ca in self.pki.device_cas), *new)
+
+    @property
+    def is_the_owners(self) -> bool:
+        return self.pki.root == make(ROOT)
+
+    @precondition(lambda self: not self.pki.is_taken_over)
+    @rule(online=st.booleans())
+    def owner_takes_over(self, online: bool) -> None:
+        tls = changed(GATEWAY_TLS, key=self.hand_out(KeyKind.TLS))
+        cas = (changed(ONLINE_CA, key=self.hand_out(KeyKind.ONLINE_CA)),) if online else None
+        assert isinstance(self.send(UploadPki(root=make(ROOT), gateway_tls=tls, device_cas=cas)), Accepted)
+
+    @precondition(lambda self: self.is_the_owners)
+    @rule(kind=st.sampled_from([KeyKind.TLS, KeyKind.EST]))
+    def owner_rotates_a_server_certificate(self, kind: KeyKind) -> None:
+        certificate = changed(SPECS[kind], key=self.hand_out(kind))
+        change = UploadPki(gateway_tls=certificate) if kind is KeyKind.TLS else UploadPki(est_tls=certificate)
+        outcome = self.send(change)
+        assert isinstance(outcome, Accepted)
+        assert len(outcome.events) == 1
+
+    @precondition(lambda self: self.is_the_owners)
+    @rule()
+    def owner_adds_an_online_ca(self) -> None:
+        new = changed(ONLINE_CA, key=self.hand_out(KeyKind.ONLINE_CA))
+        assert isinstance(self.send(UploadPki(device_cas=self.whole_list_and(new))), Accepted)
+        assert self.pki.signing_ca is not None
+        assert self.pki.signing_ca.certificate == new
+
+    @precondition(lambda self: self.is_the_owners)
+    @rule()
+    def owner_adds_a_local_ca(self) -> None:
+        self.labels.append(f"owner {len(self.labels)}")
+        new = changed(LOCAL_CA, key=self.labels[-1])
+        assert isinstance(self.send(UploadPki(device_cas=self.whole_list_and(new))), Accepted)
+
+    @rule(kind=st.sampled_from(list(KeyKind)))
+    def someone_asks_for_a_csr_and_leaves(self, kind: KeyKind) -> None:
+        self.hand_out(kind)
+
+    # --- what an owner's signed commands do to the state (their own rules are tested elsewhere)
+
+    @precondition(lambda self: self.pki.device_cas)
+    @rule(data=st.data())
+    def a_ca_is_disabled(self, data: st.DataObject) -> None:
+        chosen = data.draw(st.sampled_from(self.pki.device_cas))
+        disabled = dataclasses.replace(chosen, standing=Standing.DISABLED)
+        cas = tuple(disabled if ca == chosen else ca for ca in self.pki.device_cas)
+        self.pki = dataclasses.replace(self.pki, device_cas=cas)
+
+    @precondition(lambda self: self.pki.device_cas)
+    @rule(data=st.data())
+    def a_ca_is_revoked(self, data: st.DataObject) -> None:
+        chosen = data.draw(st.sampled_from(self.pki.device_cas))
+        cas = tuple(ca for ca in self.pki.device_cas if ca != chosen)
+        revoked = self.pki.revoked_serials | {chosen.serial}
+        self.pki = dataclasses.replace(self.pki, device_cas=cas, revoked_serials=revoked)
+        if chosen.signs:
+            self.active.discard(key_of(chosen.certificate))
+
+    # --- what an intruder does, and what time does
+
+    def forge(self, data: st.DataObject, spec: Spec) -> x509.Certificate:
+        """About this kind of certificate, over the newest key or any other, perhaps with one thing wrong."""
+        labels = self.labels or ["thief"]
+        keys = st.just(labels[-1]) | st.sampled_from(labels)
+        changes = {"key": data.draw(keys), "start": NOW - timedelta(days=1), **data.draw(faults)}
+        return changed(spec, **changes)
+
+    @rule(data=st.data(), kind=st.sampled_from(list(KeyKind)), as_kind=st.sampled_from(list(KeyKind)))
+    def intruder_uses_a_fresh_key(self, data: st.DataObject, kind: KeyKind, as_kind: KeyKind) -> None:
+        self.hand_out(kind)
+        certificate = self.forge(data, SPECS[as_kind])
+        self.send(
+            {
+                KeyKind.TLS: UploadPki(gateway_tls=certificate),
+                KeyKind.EST: UploadPki(est_tls=certificate),
+                KeyKind.ONLINE_CA: UploadPki(device_cas=self.whole_list_and(certificate)),
+            }[as_kind]
+        )
+
+    @rule(data=st.data(), root=roots)
+    def intruder_sends_a_root(self, data: st.DataObject, root: x509.Certificate) -> None:
+        tls = data.draw(st.sampled_from([None, self.pki.gateway_tls, self.forge(data, GATEWAY_TLS)]))
+        cas = data.draw(st.sampled_from([None, self.whole_list_and()]))
+        self.send(UploadPki(root=root, gateway_tls=tls, device_cas=cas))
+
+    @rule(data=st.data(), left_out=st.integers(0, 1), count=st.integers(0, 2))
+    def intruder_sends_a_list(self, data: st.DataObject, left_out: int, count: int) -> None:
+        new = [self.forge(data, data.draw(st.sampled_from([LOCAL_CA, ONLINE_CA]))) for _ in range(count)]
+        self.send(UploadPki(device_cas=self.whole_list_and(*new)[left_out:]))
+
+    @precondition(lambda self: self.pki.is_taken_over)
+    @rule()
+    def intruder_certifies_a_key_of_their_own(self) -> None:
+        """The signature is the one thing wrong."""
+        forged = changed(LOCAL_CA, key="thief's ca", signer="thief" if self.is_the_owners else "root")
+        assert isinstance(self.send(UploadPki(device_cas=self.whole_list_and(forged))), Refused)
+
+    @precondition(lambda self: self.seen)
+    @rule(data=st.data())
+    def intruder_replays_an_upload(self, data: st.DataObject) -> None:
+        self.send(data.draw(st.sampled_from(self.seen)))
+
+    @precondition(lambda self: self.ever_trusted)
+    @rule(data=st.data())
+    def intruder_adds_what_was_trusted_once(self, data: st.DataObject) -> None:
+        self.send(UploadPki(device_cas=self.whole_list_and(data.draw(st.sampled_from(self.ever_trusted)))))
+
+    @rule(minutes=st.sampled_from([1, 59, 60, 600]))
+    def time_passes(self, minutes: int) -> None:
+        self.now += timedelta(minutes=minutes)
+
+    # --- what holds after every step
+
+    @invariant()
+    def everything_is_signed_by_the_root(self) -> None:
+        for certificate in self.pki.certificates():
+            assert self.pki.root is not None
+            certificate.verify_directly_issued_by(self.pki.root)
+
+    @invariant()
+    def the_root_is_of_this_factory(self) -> None:
+        if self.pki.root is not None:
+            assert "OU=acme" in self.pki.root.subject.rfc4514_string().split(",")
+
+    @invariant()
+    def server_certificates_are_over_keys_made_for_them(self) -> None:
+        for certificate, kind in ((self.pki.gateway_tls, KeyKind.TLS), (self.pki.est_tls, KeyKind.EST)):
+            if certificate is not None:
+                key = key_of(certificate)
+                assert self.handed_out[key] is kind
+                assert key in self.active
+
+    @invariant()
+    def at_most_one_ca_signs_and_the_backend_has_its_key(self) -> None:
+        signing = [ca for ca in self.pki.device_cas if ca.signs]
+        assert len(signing) <= 1
+        for ca in signing:
+            key = key_of(ca.certificate)
+            assert self.handed_out[key] is KeyKind.ONLINE_CA
+            assert key in self.active
+
+    @invariant()
+    def a_destroyed_key_is_never_in_service_again(self) -> None:
+        assert not self.destroyed & self.active
+
+    @invariant()
+    def device_cas_are_told_apart(self) -> None:
+        serials = [certificate.serial_number for certificate in self.pki.certificates()]
+        assert len(set(serials)) == len(serials)
+        assert not {ca.serial for ca in self.pki.device_cas} & self.pki.revoked_serials
+        for ca in self.pki.device_cas:
+            self.judge_device_ca(ca)
+
+    def judge_device_ca(self, ca: DeviceCa) -> None:
+        subject = ca.certificate.subject.rfc4514_string().split(",")
+        key = key_of(ca.certificate)
+        assert "OU=acme" in subject
+        assert ca.certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+        assert self.pki.root is not None
+        assert key != key_of(self.pki.root)
+        if ca.holder is Holder.ONLINE:
+            assert self.handed_out[key] is KeyKind.ONLINE_CA
+        else:
+            assert any(part.startswith("CN=fio-") for part in subject)
+
+
+TestAnySequence = Factory.TestCase
+TestAnySequence.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
