@@ -28,6 +28,7 @@ _DAMAGED: Final = "The certificate signing request is damaged or uses something 
 _COMMON_NAME: Final = bytes.fromhex("0603550403")
 _ORGANIZATIONAL_UNIT: Final = bytes.fromhex("060355040b")
 _BUSINESS_CATEGORY: Final = bytes.fromhex("060355040f")
+_DEVICE_ATTRIBUTES: Final = frozenset({_COMMON_NAME, _ORGANIZATIONAL_UNIT, _BUSINESS_CATEGORY})
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,13 +166,12 @@ def _device_attributes(subject: bytes) -> dict[bytes, str]:
     """Read a device's subject as attribute type -> text, refusing anything a device certificate must not carry."""
     attributes: dict[bytes, str] = {}
     for rdn in der.read(der.read_one(subject, der.SEQUENCE).content):
-        pairs = list(der.read(rdn.content))
-        kind, value = der.read(pairs[0].content)
-        if (
-            len(pairs) != 1
-            or kind.raw not in {_COMMON_NAME, _ORGANIZATIONAL_UNIT, _BUSINESS_CATEGORY}
-            or kind.raw in attributes
-        ):
+        # One attribute per RDN; `read_one` would call a multi-valued RDN malformed, which it is not.
+        pairs = [list(der.read(pair.content)) for pair in der.read(rdn.content)]
+        if len(pairs) != 1 or len(pairs[0]) != 2:
+            raise _odd_subject()
+        kind, value = pairs[0]
+        if kind.raw not in _DEVICE_ATTRIBUTES or kind.raw in attributes:
             raise _odd_subject()
         attributes[kind.raw] = _text(value)
     if not {_COMMON_NAME, _ORGANIZATIONAL_UNIT} <= attributes.keys():

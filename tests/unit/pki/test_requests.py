@@ -154,6 +154,19 @@ def test_subject_of_another_shape_is_refused(subject: x509.Name) -> None:
     assert code_of(make_csr(make_key(), subject)) == "csr-subject"
 
 
+def test_subject_with_an_empty_rdn_is_refused() -> None:
+    subject = der.sequence(der.encode(der.SET, b""))
+    fields = list(der.read(der.read_one(csr().tbs_certrequest_bytes, der.SEQUENCE).content))
+    key = make_key()
+    spki = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    signed_part = der.sequence(fields[0].raw, subject, spki, fields[3].raw)
+    signature = key.sign(signed_part, ec.ECDSA(hashes.SHA256()))
+    algorithm = bytes.fromhex("300a06082a8648ce3d040302")
+    request = x509.load_der_x509_csr(der.sequence(signed_part, algorithm, der.bit_string(signature)))
+
+    assert code_of(request) == "csr-subject"
+
+
 @pytest.mark.parametrize(
     ("uuid", "factory", "code"),
     [
