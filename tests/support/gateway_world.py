@@ -1,8 +1,8 @@
 """Real gateway workers, each a process of its own, over a real database; the test plays the backend.
 
-    with gateway_world(tmp_path) as world:
-        reply = Device(identity=world.device("dev-1")).get(world.address)
-        world.delete("dev-1")
+with gateway_world(tmp_path) as world:
+    reply = Device(identity=world.device("dev-1")).get(world.address)
+    world.delete("dev-1")
 """
 
 import dataclasses
@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -58,11 +57,16 @@ class FactoryWorld:
 
 @dataclass(slots=True)
 class GatewayWorld:
-    """A database and the workers that serve from it; `address` is the port they share."""
+    """A database and the workers that serve from it; `address` is the port they share.
+
+    `acme` is the default factory. In a world made with `shared=True` it lives on the shared PKI until `take_over`.
+    """
 
     database: SqlDatabase
     database_file: Path
     acme: FactoryWorld
+    shared_root: Pair
+    shared_ca: Pair
     address: tuple[str, int] = ("", 0)
     reports: list[WorkerReport] = field(default_factory=list)
     processes: list[SpawnProcess] = field(default_factory=list)
@@ -110,6 +114,10 @@ class GatewayWorld:
 
         self.write(work)
 
+    def take_over(self) -> None:
+        """Let acme's owner take over; the world's `acme.pki` counts from now on."""
+        self.change_pki(self.acme)
+
     def set_standing(self, world: FactoryWorld, standing: Standing) -> None:
         """Enable or disable every device CA of a factory."""
         cas = tuple(dataclasses.replace(ca, standing=standing) for ca in world.pki.device_cas)
@@ -128,11 +136,15 @@ class GatewayWorld:
 
 
 @contextmanager
-def gateway_world(tmp_path: Path, *, workers: int = 1, **settings: Any) -> Iterator[GatewayWorld]:
+def gateway_world(tmp_path: Path, *, workers: int = 1, shared: bool = False, **settings: Any) -> Iterator[GatewayWorld]:
     """Run workers until the block ends, and check that SIGTERM ends each of them with status 0."""
     file = tmp_path / "gateway.db"
     database = open_database(file)
-    world = GatewayWorld(database, file, _add_factory(database, "acme", is_default=True))
+    shared_root = factory_root("shared", now=utc_now())
+    shared_ca = device_ca(shared_root, "shared online CA", "shared", now=utc_now())
+    _save_shared(database, shared_root, shared_ca)
+    acme = _add_factory(database, "acme", is_default=True, lives_on=shared_root if shared else None)
+    world = GatewayWorld(database, file, acme, shared_root, shared_ca)
     context = multiprocessing.get_context("spawn")
     try:
         port = 0
@@ -178,28 +190,34 @@ def local_ca(pair: Pair) -> DeviceCa:
     return DeviceCa(pair.certificate, Holder.LOCAL, Standing.ENABLED, OWNER_ID, OWNER_ID, signs=False)
 
 
-def _add_factory(database: SqlDatabase, name: str, *, is_default: bool) -> FactoryWorld:
+def _save_shared(database: SqlDatabase, root: Pair, ca: Pair) -> None:
+    online = DeviceCa(ca.certificate, Holder.ONLINE, Standing.ENABLED, None, "server", signs=True)
+    pki = FactoryPki(FactoryName("shared"), root.certificate, device_cas=(online,))
+    database.write(lambda uow: uow.pki.save(None, pki, by="server", now=utc_now())).result(10)
+
+
+def _add_factory(database: SqlDatabase, name: str, *, is_default: bool, lives_on: Pair | None = None) -> FactoryWorld:
     now = utc_now()
     gateway_name = BASE_NAME if is_default else f"{name}.{BASE_NAME}"
+    names = (gateway_name, f"ostree.{gateway_name}")
     root = factory_root(name, now=now)
     ca = device_ca(root, factory=name, now=now)
-    tls = gateway_tls(root, name, now=now, dns_names=(gateway_name, f"ostree.{gateway_name}"))
-    pki = FactoryPki(
-        FactoryName(name), root.certificate, tls.certificate, tls.certificate, device_cas=(local_ca(ca),)
-    )
+    tls = gateway_tls(root, name, now=now, dns_names=names)
+    pki = FactoryPki(FactoryName(name), root.certificate, tls.certificate, tls.certificate, device_cas=(local_ca(ca),))
 
     def work(uow: UnitOfWork) -> Factory:
         made = uow.factories.add(FactoryName(name), gateway_name=gateway_name, is_default=is_default, now=now)
-        _save(uow, made, pki, tls, now)
+        uow.keys.add_active(made.id, seal_tls_key(tls))
+        if lives_on is None:
+            uow.pki.save(made.id, pki, by=OWNER_ID, now=now)
+        else:
+            shared_tls = gateway_tls(lives_on, name, now=now, dns_names=names)
+            uow.keys.add_active(made.id, seal_tls_key(shared_tls))
+            uow.pki.set_shared_tls(made.id, shared_tls.der)
         uow.changes.announce(ChangeKind.FACTORY, made.id)
         return made
 
     return FactoryWorld(database.write(work).result(10), root, ca, pki)
-
-
-def _save(uow: UnitOfWork, factory: Factory, pki: FactoryPki, tls: Pair, now: datetime) -> None:
-    uow.keys.add_active(factory.id, seal_tls_key(tls))
-    uow.pki.save(factory.id, pki, by=OWNER_ID, now=now)
 
 
 def _stop(processes: Sequence[SpawnProcess]) -> None:
