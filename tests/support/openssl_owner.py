@@ -8,7 +8,11 @@ from pathlib import Path
 from tests.support.tools import require_tool
 
 _ROOT_EXTENSIONS = "keyUsage = critical, keyCertSign\nbasicConstraints = critical, CA:TRUE\n"
-_TLS_EXTENSIONS = "keyUsage = digitalSignature, keyEncipherment, keyAgreement\nextendedKeyUsage = serverAuth\nsubjectAltName = {names}\n"
+_TLS_EXTENSIONS = (
+    "keyUsage = digitalSignature, keyEncipherment, keyAgreement\n"
+    "extendedKeyUsage = serverAuth\n"
+    "subjectAltName = {names}\n"
+)
 # As scripts in the field write them: nothing critical, no path length.
 _CA_EXTENSIONS = "keyUsage = keyCertSign\nbasicConstraints = CA:TRUE\n"
 _DEVICE_EXTENSIONS = "keyUsage = critical, digitalSignature, keyAgreement\nextendedKeyUsage = critical, clientAuth\n"

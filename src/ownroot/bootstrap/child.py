@@ -12,7 +12,6 @@ from ownroot.bootstrap.jobs import ApiJob, claim_stdout, end_with_supervisor, re
 from ownroot.bootstrap.logs import set_up_logs
 from ownroot.errors import OwnrootError
 
-
 _STDIN = 0
 
 
