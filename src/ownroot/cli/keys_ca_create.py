@@ -1,18 +1,20 @@
 """The terminal side of `keys ca create`."""
 
+import re
 from pathlib import Path
 
 import click
 
 from ownroot.cli.options import Target
-from ownroot.cli.pki_directory import CERTIFICATE_SUFFIX, ROOT_FILE, PkiDirectory
+from ownroot.cli.pki_directory import ROOT_FILE, PkiDirectory
 from ownroot.cli.take_over import Survey, TakenOver, TakeOver, TakeOverWish
 from ownroot.client.api import Api
 from ownroot.clock import utc_now
 from ownroot.console.output import Output
 from ownroot.pki.encoding import certificate_sha256
-from ownroot.pki.names import parse_resource_name
 from ownroot.pki.serials import serial_text
+
+_LOCAL_CA_FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,59}\.pem")
 
 
 def parse_local_ca_file(name: str) -> str:
@@ -21,13 +23,12 @@ def parse_local_ca_file(name: str) -> str:
     Raises:
         click.BadParameter: it is not.
     """
-    stem = name.removesuffix(CERTIFICATE_SUFFIX)
-    if name in (stem, ROOT_FILE) or "/" in name or stem.startswith("."):
+    if not _LOCAL_CA_FILE.fullmatch(name) or name == ROOT_FILE:
         raise click.BadParameter(
             f"{name!r} must be a plain file name that ends in .pem and is not {ROOT_FILE}.",
             param_hint="'--local-ca-filename'",
         )
-    return parse_resource_name(name)
+    return name
 
 
 def create_pki(

@@ -86,7 +86,9 @@ def save_settings(path: Path, settings: Settings) -> None:
         if not settings.logins:
             path.unlink(missing_ok=True)
             return
-        path.parent.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
+        if not path.parent.is_dir():
+            path.parent.mkdir(parents=True)
+            path.parent.chmod(_DIRECTORY_MODE)  # whatever the umask
         replace_file(path, _toml(settings).encode(), mode=_FILE_MODE)
     except OSError as exc:
         raise InvalidInputError("config-unwritable", f"{path} cannot be written: {exc.strerror or exc}.") from exc

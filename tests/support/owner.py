@@ -1,0 +1,128 @@
+"""An owner at their machine: runs the real `ownroot` program with an environment of its own."""
+
+import json
+import os
+import pty
+import select
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from tests.support.tools import require_tool
+
+PROGRAM = str(Path(sys.executable).with_name("ownroot"))
+_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """How a run of the program ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """The result; fails the test if the program failed."""
+        assert self.code == 0, self.err
+        return json.loads(self.out)
+
+    @property
+    def error(self) -> Any:
+        """The JSON error of a run with `--json`."""
+        assert self.code != 0, self.out
+        return json.loads(self.err.splitlines()[-1])["error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """One person with a home directory, and what they set in their environment."""
+
+    home: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def at(self, url: str, *, factory: str, token: str) -> "Owner":
+        """Return them with a server, a factory and a token in their environment."""
+        known = {"OWNROOT_URL": url, "OWNROOT_FACTORY": factory, "OWNROOT_TOKEN": token}
+        return replace(self, environment=self.environment | known)
+
+    def having(self, **variables: str) -> "Owner":
+        """Return them with more in their environment."""
+        return replace(self, environment=self.environment | variables)
+
+    @property
+    def settings_file(self) -> Path:
+        """Where the program keeps their logins."""
+        return self.home / "config" / "ownroot.toml"
+
+    def run(self, *arguments: str | Path, stdin: str = "", umask: int = -1, bound_by_modes: bool = False) -> Ran:
+        """Run the program without a terminal.
+
+        Args:
+            bound_by_modes: file modes count, which they do not for root otherwise.
+        """
+        done = subprocess.run(
+            [*(_without_override() if bound_by_modes else ()), PROGRAM, *map(str, arguments)],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=False,
+            env=self._environment(),
+            umask=umask,
+            cwd=self.home,
+        )
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    def run_on_terminal(self, *arguments: str | Path, typed: str = "") -> Ran:
+        """Run the program on a terminal; `out` holds everything it showed, `err` is empty."""
+        main, side = pty.openpty()
+        process = subprocess.Popen(
+            [PROGRAM, *map(str, arguments)],
+            stdin=side,
+            stdout=side,
+            stderr=side,
+            env=self._environment() | {"TERM": "xterm-256color", "COLUMNS": "100"},
+            cwd=self.home,
+            start_new_session=True,
+        )
+        os.close(side)
+        if typed:
+            os.write(main, typed.encode())
+        try:
+            shown = _read_all(main, process)
+        finally:
+            process.kill()
+            os.close(main)
+        return Ran(process.wait(), shown, "")
+
+    def _environment(self) -> dict[str, str]:
+        kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}
+        return kept | {"HOME": str(self.home), "OWNROOT_CONFIG": str(self.settings_file)} | self.environment
+
+
+def _without_override() -> tuple[str, ...]:
+    if os.geteuid() != 0:
+        return ()
+    dropped = "-dac_override,-dac_read_search"
+    return (require_tool("setpriv"), f"--bounding-set={dropped}", f"--inh-caps={dropped}")
+
+
+def _read_all(descriptor: int, process: "subprocess.Popen[bytes]") -> str:
+    shown = bytearray()
+    deadline = time.monotonic() + _SECONDS
+    while time.monotonic() < deadline:
+        ready, _, _ = select.select([descriptor], [], [], 0.1)
+        if not ready and process.poll() is not None:
+            break
+        if ready:
+            try:
+                shown += os.read(descriptor, 65536)
+            except OSError:  # the other side has closed
+                break
+    process.wait(_SECONDS)
+    return shown.decode()
