@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from ownroot.errors import InvalidInputError, OwnrootError
 from ownroot.services.ports import Inbox, Outcome, UnitOfWork
 from ownroot.storage.backend import Backend
-from ownroot.storage.faults import unavailable
+from ownroot.storage.faults import closed, unavailable
 from ownroot.storage.group_commit import GroupCommit, Member
 from ownroot.storage.options import StorageOptions
 from ownroot.storage.session import Session
@@ -50,13 +50,16 @@ class SqlDatabase:
         self._backend = backend
         self._options = options
         self._writer = GroupCommit(backend, options)
+        self._is_closed = False
 
     def read(self, work: Callable[[UnitOfWork], T]) -> T:
         """Run in one read transaction on the calling thread.
 
         Raises:
-            UnavailableError: `database-unavailable`.
+            UnavailableError: `database-unavailable`, `database-closed`.
         """
+        if self._is_closed:
+            raise closed()
         try:
             with self._backend.reading() as connection:
                 session = Session(connection, self._backend.statements, self._backend.driver)
@@ -78,8 +81,10 @@ class SqlDatabase:
         """May another process have committed since the last call?
 
         Raises:
-            UnavailableError: `database-unavailable`.
+            UnavailableError: `database-unavailable`, `database-closed`.
         """
+        if self._is_closed:
+            raise closed()
         try:
             return self._backend.has_foreign_changes()
         except (self._backend.driver.Error, sa.exc.SQLAlchemyError) as exc:
@@ -88,6 +93,7 @@ class SqlDatabase:
     def close(self) -> None:
         """Finish what is queued, then let go of every connection."""
         self._writer.close()
+        self._is_closed = True
         self._backend.close()
 
 

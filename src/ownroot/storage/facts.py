@@ -26,4 +26,5 @@ class SqlFacts:
     def put_once(self, name: str, value: str) -> str:
         """Store unless the name is taken; returns what is stored now."""
         self._session.run(_PUT, name=name, value=value)
-        return self.get(name) or value
+        stored = self.get(name)
+        return value if stored is None else stored
