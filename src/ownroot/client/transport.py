@@ -25,6 +25,8 @@ Cause = TypeVar("Cause", bound=BaseException)
 
 USER_AGENT = f"ownroot/{__version__}"
 _RETRY_SECONDS = 5
+# The library has one error for "no HTTP" and "HTTP that ends too soon"; only its words tell them apart.
+_CUT_SHORT = ("disconnected", "peer closed connection")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +152,7 @@ def _our_errors(method: str, url: str) -> Iterator[None]:
     except httpx2.TimeoutException as exc:
         raise _no_answer(method, url) from exc
     except httpx2.RemoteProtocolError as exc:
-        if "disconnected" in str(exc):
+        if any(words in str(exc) for words in _CUT_SHORT):
             raise _lost(method, url) from exc
         raise InvalidInputError("not-http", f"What answers at {url} does not speak HTTP: {exc}.") from exc
     except httpx2.DecodingError as exc:

@@ -1,0 +1,80 @@
+"""Unsuccessful answers as errors: whose turn it is, in the server's words."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ownroot.client.refusals import error_of
+from ownroot.client.transport import Answer
+from ownroot.errors import (
+    ConflictError,
+    InvalidInputError,
+    NotFoundError,
+    OwnrootError,
+    RefusedError,
+    UnauthenticatedError,
+    UnavailableError,
+)
+
+
+def _answer(status: int, body: object = b"", **headers: str) -> Answer:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Answer("PATCH", "http://127.0.0.1/x", status, named, raw)
+
+
+@pytest.mark.parametrize(
+    ("status", "family"),
+    [
+        (400, InvalidInputError),
+        (401, UnauthenticatedError),
+        (403, RefusedError),
+        (404, NotFoundError),
+        (409, ConflictError),
+        (413, InvalidInputError),
+        (421, InvalidInputError),
+        (429, UnavailableError),
+        (500, UnavailableError),
+        (503, UnavailableError),
+        (302, InvalidInputError),
+    ],
+)
+def test_status_chooses_the_family(status: int, family: type[OwnrootError]) -> None:
+    assert type(error_of(_answer(status))) is family
+
+
+def test_server_has_the_word() -> None:
+    error = error_of(_answer(409, {"message": "It is taken.", "code": "taken", "errors": {"name": "line-1"}}))
+    assert (error.code, error.detail, error.fields) == ("taken", "It is taken.", {"name": "line-1"})
+
+
+def test_list_of_errors_is_numbered() -> None:
+    assert error_of(_answer(400, {"msg": "No.", "errors": ["a", "b"]})).fields == {"1": "a", "2": "b"}
+
+
+@pytest.mark.parametrize("code", ["Bad Code", "", "x" * 3 + "_", 5, None])
+def test_code_that_is_not_one_gives_way_to_the_status(code: object) -> None:
+    assert error_of(_answer(400, {"message": "No.", "code": code})).code == "http-400"
+
+
+def test_plain_text_of_a_gateway_is_its_reason() -> None:
+    answer = _answer(403, b"device certificate: expired\n", content_type="text/plain; charset=utf-8")
+    assert error_of(answer).detail == "device certificate: expired"
+
+
+def test_html_of_some_proxy_is_not_shown() -> None:
+    assert "<" not in error_of(_answer(502, b"<html>", content_type="text/html")).detail
+
+
+@pytest.mark.parametrize(("sent", "seconds"), [("7", 7), ("", 5), ("soon", 5), ("-3", 5), ("9" * 30, 86400)])
+def test_retry_after_is_believed_within_reason(sent: str, seconds: int) -> None:
+    error = error_of(_answer(503, b"", retry_after=sent))
+    assert isinstance(error, UnavailableError)
+    assert error.retry_after == seconds
+
+
+@given(st.integers(300, 599), st.binary(max_size=200))
+def test_no_body_breaks_the_reading(status: int, body: bytes) -> None:
+    assert error_of(_answer(status, body)).detail

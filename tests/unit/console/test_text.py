@@ -1,0 +1,20 @@
+"""Text from elsewhere cannot steer a terminal."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ownroot.console.text import printable
+
+
+@given(st.text())
+def test_nothing_but_line_breaks_and_tabs_is_left_of_control_characters(text: str) -> None:
+    assert all(char.isprintable() or char in "\n\t" for char in printable(text))
+
+
+@given(st.text(st.characters(categories=("L", "N", "P", "S"))))
+def test_printable_text_is_left_alone(text: str) -> None:
+    assert printable(text) == text
+
+
+def test_escape_is_shown() -> None:
+    assert printable("a\x1b[2Jb\u202ec") == "a\\x1b[2Jb\\u202ec"
