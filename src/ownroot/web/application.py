@@ -4,8 +4,9 @@ For every request, in this order: request id, `Host` and proxy, route, method, g
 refuses with a problem document; none is skipped, and the body of a caller who was not let in is never read.
 """
 
+import logging
+import random
 import re
-import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -159,8 +160,11 @@ class WebApplication(Generic[Caller]):
         self._edge.metrics.observe(
             exchange.method if exchange.template != "-" else "-", exchange.template, status, seconds
         )
-        say = self._log.info if status >= 400 else self._log.debug
-        say(
+        level = logging.INFO if status >= 400 else logging.DEBUG
+        if not self._log.is_enabled_for(level):
+            return
+        self._log.log(
+            level,
             "request",
             method=exchange.method,
             path=exchange.template,
@@ -184,7 +188,7 @@ def _by_path(endpoints: Iterable[Endpoint[Caller]]) -> dict[str, dict[str, Endpo
 
 def _request_id(headers: Headers) -> str:
     given = headers.get("x-request-id", "")
-    return given if _REQUEST_ID.match(given) else secrets.token_hex(8)
+    return given if _REQUEST_ID.match(given) else f"{random.getrandbits(64):016x}"
 
 
 def _with_request_id(send: Send, request_id: str) -> Send:

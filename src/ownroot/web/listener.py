@@ -17,7 +17,7 @@ MAX_HEAD_BYTES: Final = 64 * 1024
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """One connection. `_head_bytes` counts the pieces that brought nothing but head since the last whole request."""
+    """One connection. `_head_bytes` counts the pieces that held some of the present head, and perhaps more."""
 
     _head_timer: asyncio.TimerHandle | None = None
     _head_bytes = 0
@@ -38,19 +38,19 @@ class BoundedHttp(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Feed the parser, unless a head has grown past all reason."""
         requests = self._requests
-        if self._in_head and self._head_timer is None:
-            self._expect_head()
-        super().data_received(data)
-        if self._in_head and requests == self._requests:
+        if self._in_head:
             self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES:
-                self._refuse_head()
+            if self._head_timer is None:
+                self._expect_head()
+        super().data_received(data)
+        if self._in_head and requests == self._requests and self._head_bytes > MAX_HEAD_BYTES:
+            self._refuse_head()
 
     def on_headers_complete(self) -> None:
         """The head is in: its time no longer runs, its size is known."""
         self._in_head = False
         self._stop_timer()
-        if sum(len(name) + len(value) for name, value in self.headers) + len(self.url) > MAX_HEAD_BYTES:
+        if self._head_bytes > MAX_HEAD_BYTES and self._head_size() > MAX_HEAD_BYTES:
             self._is_head_too_large = True
             raise ValueError("head too large")  # the parser stops and calls `send_400_response`
         super().on_headers_complete()
@@ -67,6 +67,9 @@ class BoundedHttp(HttpToolsProtocol):
             self._refuse_head()
         else:
             self._refuse(400, "Bad Request", msg)
+
+    def _head_size(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
 
     def _expect_head(self) -> None:
         self._head_timer = self.loop.call_later(HEAD_TIMEOUT_SECONDS, self._head_is_late)

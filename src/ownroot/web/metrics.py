@@ -16,11 +16,17 @@ class RequestMetrics:
         self._seconds = Histogram(
             "ownroot_api_request_seconds", "Time from request to answer.", ("method", "path"), registry=registry
         )
+        self._series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def observe(self, method: str, path: str, status: int, seconds: float) -> None:
         """Count one answered request."""
-        self._requests.labels(method, path, str(status)).inc()
-        self._seconds.labels(method, path).observe(seconds)
+        series = self._series.get((method, path, status))
+        if series is None:
+            # Looking labels up costs more than counting.
+            series = (self._requests.labels(method, path, str(status)), self._seconds.labels(method, path))
+            self._series[method, path, status] = series
+        series[0].inc()
+        series[1].observe(seconds)
 
     def render(self) -> bytes:
         """Return everything in the registry in the text format of Prometheus."""
