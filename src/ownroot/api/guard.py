@@ -35,10 +35,15 @@ class _Known:
 
 
 class TokenGuard:
-    """Admits callers by API token."""
+    """Admits callers by API token.
 
-    def __init__(self, backend: Backend) -> None:
+    Args:
+        ticks: seconds that only grow.
+    """
+
+    def __init__(self, backend: Backend, *, ticks: Callable[[], float] = time.monotonic) -> None:
         self._backend = backend
+        self._ticks = ticks
         self._known: dict[bytes, _Known] = {}
         self._refused_logins = RefusedLogins()
         self._log = structlog.get_logger("ownroot.api")
@@ -67,7 +72,7 @@ class TokenGuard:
     async def _authenticate(self, arrival: Arrival, token: str) -> Principal:
         key = token_sha256(token)
         known = self._known.get(key)
-        if known is None or known.until < time.monotonic() or _has_ended(known.authenticated, arrival):
+        if known is None or known.until < self._ticks() or _has_ended(known.authenticated, arrival):
             try:
                 found = await self._backend.read(lambda uow: authenticate(uow, token, now=arrival.now))
             except UnauthenticatedError as refusal:
@@ -82,7 +87,7 @@ class TokenGuard:
     def _remember(self, key: bytes, found: Authenticated) -> _Known:
         if len(self._known) >= _CACHE_ENTRIES:
             self._known.clear()
-        known = _Known(found, time.monotonic() + _CACHE_SECONDS)
+        known = _Known(found, self._ticks() + _CACHE_SECONDS)
         self._known[key] = known
         return known
 
