@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from starlette.concurrency import run_in_threadpool
@@ -11,7 +11,7 @@ from ownroot.services.backend_keys import Keyring
 from ownroot.services.issuers import OnlineIssuers
 from ownroot.services.ports import Database, UnitOfWork
 from ownroot.services.steps import Steps
-from ownroot.web.async_steps import run_async
+from ownroot.web.async_steps import StepRunner
 
 T = TypeVar("T")
 
@@ -24,6 +24,10 @@ class Backend:
     keyring: Keyring
     issuers: OnlineIssuers
     public_gateway_port: int
+    _runner: StepRunner = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_runner", StepRunner(self.database))
 
     async def read(self, work: Callable[[UnitOfWork], T]) -> T:
         """Run a read transaction beside the event loop."""
@@ -31,7 +35,7 @@ class Backend:
 
     async def run(self, steps: Steps[T]) -> T:
         """Drive a service to its end, waiting for its commits."""
-        return await run_async(steps, self.database)
+        return await self._runner.run(steps)
 
     async def commit(self, work: Callable[[UnitOfWork], T]) -> T:
         """Run one piece of work and wait for its commit."""

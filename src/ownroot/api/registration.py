@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ownroot.api.backend import Backend
 from ownroot.pki.encoding import certificate_pem
@@ -18,6 +19,9 @@ from ownroot.wire.registration import (
     parse_registration_request,
 )
 from ownroot.wire.sota_toml import SotaSettings, render_sota_toml
+
+# The root and the CA are the same in one answer after the other.
+_ca_pem = lru_cache(maxsize=64)(certificate_pem)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +85,8 @@ def _settings(request: RegistrationRequest, factory: Factory, port: int) -> Sota
 def _reply(registered: Registered, settings: str) -> RegistrationReply:
     client = certificate_pem(registered.certificate)
     return RegistrationReply(
-        root_crt=certificate_pem(registered.root),
+        root_crt=_ca_pem(registered.root),
         sota_toml=settings,
         client_pem=client,
-        client_chained=client + certificate_pem(registered.issuer),
+        client_chained=client + _ca_pem(registered.issuer),
     )

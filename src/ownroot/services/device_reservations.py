@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Protocol
 
 from cryptography import x509
@@ -25,6 +26,9 @@ from ownroot.services.device_conflicts import name_taken, superseded, uuid_taken
 from ownroot.services.issuers import OnlineIssuer
 from ownroot.services.ports import ChangeKind, Device, Factory, Issuance, IssuanceIntent, UnitOfWork, User
 from ownroot.trust.state import Standing
+
+# A registration names its CA several times; there are few of them.
+_ca_sha256 = lru_cache(maxsize=64)(certificate_sha256)
 
 
 class Reason(StrEnum):
@@ -101,17 +105,16 @@ def reserve(uow: UnitOfWork, applicant: Applicant, issuers: Issuers, serial: Ser
     """
     online = issuers.current(uow, applicant.factory)
     claim = Claim(applicant, online, _row(applicant, online), serial)
-    known = uow.devices.find(applicant.factory.id, applicant.csr.uuid)
-    if known is None:
-        _require_no_uuid_of_another(uow, claim.row)
+    try:
         uow.devices.add(claim.row)
-        return _record(uow, claim, Reason.FIRST)
-    if known.spki_sha256 == applicant.spki_sha256:
-        return _find_issued(uow, applicant, online) or _record(uow, claim, Reason.REPEATED)
-    if not _was_left_behind(uow, known, online):
-        raise uuid_taken(known, uow.accounts.find_user(known.owner))
-    uow.devices.replace_key(claim.row)
-    return _record(uow, claim, Reason.TAKEN_OVER, previous=known)
+    except ConflictError as conflict:
+        is_known = conflict.code == "device-uuid-taken"
+        known = uow.devices.find(claim.row.factory_id, claim.row.uuid) if is_known else None
+        if known is None:
+            raise
+        return _reserve_known(uow, claim, known)
+    _require_no_uuid_of_another(uow, claim.row)
+    return _record(uow, claim, Reason.FIRST)
 
 
 def complete(uow: UnitOfWork, held: Reservation, certificate: x509.Certificate, issuers: Issuers) -> Registered:
@@ -122,7 +125,8 @@ def complete(uow: UnitOfWork, held: Reservation, certificate: x509.Certificate, 
         ConflictError: `issuer-replaced` (try again); `registration-superseded`, the device was deleted meanwhile.
     """
     claim, row = held.claim, held.claim.row
-    if issuers.current(uow, claim.applicant.factory).ca.certificate != claim.online.ca.certificate:
+    now_online = issuers.current(uow, claim.applicant.factory)
+    if now_online is not claim.online and now_online.ca.certificate != claim.online.ca.certificate:
         raise ConflictError("issuer-replaced", "The online CA was replaced while it signed. Nothing was registered.")
     if held.reason is Reason.REPEATED and (quicker := _find_issued(uow, claim.applicant, claim.online)) is not None:
         uow.issuances.void(held.issuance_id)
@@ -180,6 +184,16 @@ def void_open_intents(uow: UnitOfWork, device: Device) -> None:
             uow.issuances.void(entry.id)
 
 
+def _reserve_known(uow: UnitOfWork, claim: Claim, known: Device) -> Reservation | Registered:
+    applicant, online = claim.applicant, claim.online
+    if known.spki_sha256 == applicant.spki_sha256:
+        return _find_issued(uow, applicant, online) or _record(uow, claim, Reason.REPEATED)
+    if not _was_left_behind(uow, known, online):
+        raise uuid_taken(known, uow.accounts.find_user(known.owner))
+    uow.devices.replace_key(claim.row)
+    return _record(uow, claim, Reason.TAKEN_OVER, previous=known)
+
+
 def _row(applicant: Applicant, online: OnlineIssuer) -> Device:
     verified = applicant.csr.verified
     return Device(
@@ -190,7 +204,7 @@ def _row(applicant: Applicant, online: OnlineIssuer) -> Device:
         spki_der=verified.spki_der,
         spki_sha256=verified.spki_sha256,
         production=applicant.csr.production,
-        issuer_sha256=certificate_sha256(online.ca.certificate),
+        issuer_sha256=_ca_sha256(online.ca.certificate),
         issuer_serial=online.ca.serial,
         created_at=applicant.now,
     )
@@ -239,14 +253,12 @@ def _was_left_behind(uow: UnitOfWork, known: Device, online: OnlineIssuer) -> bo
     """Is this a device of the shared PKI in a factory taken over since? Its old identity counts for nothing."""
     if online.shared:
         return False
-    return known.issuer_sha256 in {certificate_sha256(ca.certificate) for ca in uow.pki.load(None).device_cas}
+    return known.issuer_sha256 in {_ca_sha256(ca.certificate) for ca in uow.pki.load(None).device_cas}
 
 
 def _find_issued(uow: UnitOfWork, applicant: Applicant, online: OnlineIssuer) -> Registered | None:
     """Find a certificate that answers the request: for this key, with this production mark, valid, its CA enabled."""
-    enabled = {
-        certificate_sha256(ca.certificate): ca for ca in online.pki.device_cas if ca.standing is Standing.ENABLED
-    }
+    enabled = {_ca_sha256(ca.certificate): ca for ca in online.pki.device_cas if ca.standing is Standing.ENABLED}
     for entry in uow.issuances.history(applicant.factory.id, applicant.csr.uuid, applicant.spki_sha256):
         ca = enabled.get(entry.intent.issuer_sha256)
         if ca is None or entry.certificate_der is None:

@@ -1,65 +1,100 @@
 """The asynchronous driver of services that commit more than once (`ownroot.services.steps` has the blocking one).
 
 What a service does between two commits runs on the event loop: a signature takes tens of microseconds, a hop to a
-thread and back takes longer. Only the commits are waited for, and the outcomes of one commit wake the loop once,
-however many callers wait for it.
+thread and back takes longer. Only the commits are waited for, and their outcomes wake the loop once per commit.
 """
 
 import asyncio
 import contextlib
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 Result = TypeVar("Result")
 
-Steps: TypeAlias = Generator[Callable[[Any], Any], Any, Result]
+Work: TypeAlias = Callable[[Any], Any]
+Steps: TypeAlias = Generator[Work, Any, Result]
 Outcome: TypeAlias = tuple[Any, Any, BaseException | None]
 
 
-@dataclass(frozen=True, slots=True)
-class LoopInbox:
-    """Takes outcomes from the writer's thread to an event loop; all inboxes of one loop are equal."""
+class Inbox(Protocol):
+    """Takes the outcomes of committed work, on the writer's thread; the same object and ticket that were submitted."""
 
-    loop: asyncio.AbstractEventLoop
-
-    def deliver(self, outcomes: Sequence[Outcome]) -> None:
-        """Wake the loop once for all of them."""
-        # A loop that is closed has nobody left who waits; what was committed stays committed.
-        with contextlib.suppress(RuntimeError):
-            self.loop.call_soon_threadsafe(_resume_all, outcomes)
+    def deliver(self, outcomes: Sequence[Outcome]) -> None: ...
 
 
 class Writer(Protocol):
     """A store that commits pieces of work and delivers their outcomes in batches."""
 
-    def submit(self, work: Callable[[Any], Any], inbox: LoopInbox, ticket: object) -> None: ...
+    def submit(self, work: Work, inbox: Inbox, ticket: object) -> None: ...
 
 
-async def run_async(steps: Steps[Result], writer: Writer) -> Result:
-    """Drive a service to its end from a coroutine.
+class StepRunner:
+    """Drives services on one event loop, against one writer.
 
-    The service runs on when its caller is cancelled: between "recorded" and "answered" there is no good place to stop.
-
-    Raises:
-        OwnrootError: whatever the service lets out; errors of a work are thrown into the service first.
+    The writer commits whatever it finds waiting, at once. Left to that, the callers fall into two groups that take
+    turns, each commit carrying half of them; and a commit costs about the same, however many it carries. So what
+    comes in during a commit is held back until its outcomes are in and their services have run on, and both halves
+    go into the next one together. Nobody waits for a timer: with nothing under way, work leaves at once.
     """
-    loop = asyncio.get_running_loop()
-    run: _Run[Result] = _Run(steps, writer, LoopInbox(loop), loop.create_future())
-    run.start()
-    return await run.done
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._waiting: list[tuple[Work, _Run[Any]]] = []
+        self._under_way = 0
+        self._is_leaving = False
+
+    async def run(self, steps: Steps[Result]) -> Result:
+        """Drive a service to its end from a coroutine.
+
+        The service runs on when its caller is cancelled: between "recorded" and "answered" there is no good place to
+        stop.
+
+        Raises:
+            OwnrootError: whatever the service lets out; errors of a work are thrown into the service first.
+        """
+        run: _Run[Result] = _Run(self, steps, asyncio.get_running_loop())
+        run.start()
+        return await run.done
+
+    def submit(self, work: Work, run: "_Run[Any]") -> None:
+        """Hand over a service's next work."""
+        self._waiting.append((work, run))
+        if not self._under_way and not self._is_leaving:
+            self._is_leaving = True
+            # After everything else that became ready with this request: the others of the batch are among it.
+            run.loop.call_soon(self._leave)
+
+    def deliver(self, outcomes: Sequence[Outcome]) -> None:
+        """Take outcomes from the writer's thread to the loop."""
+        # A loop that is closed has nobody left who waits; what was committed stays committed.
+        with contextlib.suppress(RuntimeError):
+            outcomes[0][0].loop.call_soon_threadsafe(self._resume, outcomes)
+
+    def _resume(self, outcomes: Sequence[Outcome]) -> None:
+        self._under_way -= len(outcomes)
+        for run, result, error in outcomes:
+            run.resume(result, error)
+        if not self._under_way:
+            self._leave()
+
+    def _leave(self) -> None:
+        self._is_leaving = False
+        batch, self._waiting = self._waiting, []
+        self._under_way += len(batch)
+        for work, run in batch:
+            self._writer.submit(work, self, run)
 
 
 class _Run(Generic[Result]):
     """A service under way; the ticket of its works."""
 
-    __slots__ = ("_inbox", "_steps", "_writer", "done")
+    __slots__ = ("_runner", "_steps", "done", "loop")
 
-    def __init__(self, steps: Steps[Result], writer: Writer, inbox: LoopInbox, done: "asyncio.Future[Result]") -> None:
+    def __init__(self, runner: StepRunner, steps: Steps[Result], loop: asyncio.AbstractEventLoop) -> None:
+        self._runner = runner
         self._steps = steps
-        self._writer = writer
-        self._inbox = inbox
-        self.done = done
+        self.loop = loop
+        self.done: asyncio.Future[Result] = loop.create_future()
 
     def start(self) -> None:
         self._advance(lambda: next(self._steps))
@@ -70,7 +105,7 @@ class _Run(Generic[Result]):
         else:
             self._advance(lambda: self._steps.throw(error))
 
-    def _advance(self, step: Callable[[], Callable[[Any], Any]]) -> None:
+    def _advance(self, step: Callable[[], Work]) -> None:
         """Run to the next commit or to the end."""
         try:
             work = step()
@@ -81,9 +116,4 @@ class _Run(Generic[Result]):
             if not self.done.done():
                 self.done.set_exception(error)
         else:
-            self._writer.submit(work, self._inbox, self)
-
-
-def _resume_all(outcomes: Sequence[Outcome]) -> None:
-    for run, result, error in outcomes:
-        run.resume(result, error)
+            self._runner.submit(work, self)

@@ -1,0 +1,184 @@
+"""The asynchronous driver: one wake-up per commit, callers that share commits, and no service left half-way."""
+
+import asyncio
+from collections.abc import Callable, Generator, Sequence
+from typing import Any
+
+import pytest
+
+from ownroot.web.async_steps import Inbox, Outcome, StepRunner
+
+Steps = Generator[Callable[[Any], Any], Any, Any]
+
+
+class HeldWriter:
+    """Commits what was submitted when told to, from another thread, as a database does."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[Callable[[Any], Any], Inbox, object]] = []
+        self.runner = StepRunner(self)
+
+    def submit(self, work: Callable[[Any], Any], inbox: Inbox, ticket: object) -> None:
+        self.waiting.append((work, inbox, ticket))
+
+    async def commit(self) -> int:
+        """Commit what waits; returns how much that was."""
+        batch, self.waiting = self.waiting, []
+        if batch:
+            await asyncio.to_thread(batch[0][1].deliver, [_outcome(work, ticket) for work, _, ticket in batch])
+        await asyncio.sleep(0)
+        return len(batch)
+
+
+def _outcome(work: Callable[[Any], Any], ticket: object) -> Outcome:
+    try:
+        return ticket, work(None), None
+    except Exception as error:  # noqa: BLE001  (an outcome like any other)
+        return ticket, None, error
+
+
+def fail(_uow: object) -> None:
+    raise ValueError("refused")
+
+
+def add_twice(log: list[str]) -> Steps:
+    first = yield lambda _: 1
+    log.append("first")
+    second = yield lambda _: 2
+    log.append("second")
+    return first + second
+
+
+async def begin(steps: Steps, writer: HeldWriter) -> "asyncio.Task[Any]":
+    task = asyncio.ensure_future(writer.runner.run(steps))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    return task
+
+
+def test_service_is_resumed_with_the_result_of_each_commit() -> None:
+    async def scenario() -> None:
+        writer, log = HeldWriter(), []
+        task = await begin(add_twice(log), writer)
+        await writer.commit()
+        assert log == ["first"]
+        await writer.commit()
+        assert await task == 3
+
+    asyncio.run(scenario())
+
+
+def test_error_of_a_work_is_thrown_into_the_service() -> None:
+    def recover() -> Steps:
+        try:
+            yield fail
+        except ValueError:
+            return (yield lambda _: "recorded the refusal")
+
+    async def scenario() -> None:
+        writer = HeldWriter()
+        task = await begin(recover(), writer)
+        await writer.commit()
+        await writer.commit()
+        assert await task == "recorded the refusal"
+
+    asyncio.run(scenario())
+
+
+def test_error_the_service_lets_out_reaches_the_caller() -> None:
+    async def scenario() -> None:
+        writer = HeldWriter()
+        task = await begin((step for step in [fail]), writer)
+        await writer.commit()
+        with pytest.raises(ValueError, match="refused"):
+            await task
+
+    asyncio.run(scenario())
+
+
+def test_service_that_writes_nothing_just_answers() -> None:
+    def answer() -> Steps:
+        return "at once"
+        yield fail
+
+    assert asyncio.run(HeldWriter().runner.run(answer())) == "at once"
+
+
+def test_outcomes_of_one_commit_wake_the_loop_once() -> None:
+    class CountingLoop(asyncio.SelectorEventLoop):
+        wake_ups = 0
+
+        def call_soon_threadsafe(self, *args: Any, **options: Any) -> asyncio.Handle:
+            self.wake_ups += 1
+            return super().call_soon_threadsafe(*args, **options)
+
+    async def scenario() -> None:
+        writer = HeldWriter()
+        tasks = [asyncio.ensure_future(writer.runner.run(add_twice([]))) for _ in range(50)]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        loop.wake_ups = 0
+        outcomes: Sequence[Outcome] = [_outcome(work, ticket) for work, _, ticket in writer.waiting]
+        inbox, writer.waiting = writer.waiting[0][1], []
+        inbox.deliver(outcomes)
+        assert loop.wake_ups == 1
+        await asyncio.sleep(0)
+        assert await writer.commit() == 50
+        assert await asyncio.gather(*tasks) == [3] * 50
+
+    loop = CountingLoop()
+    try:
+        loop.run_until_complete(scenario())
+    finally:
+        loop.close()
+
+
+def test_cancelled_caller_leaves_no_service_half_way() -> None:
+    async def scenario() -> None:
+        writer, log = HeldWriter(), []
+        task = await begin(add_twice(log), writer)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await writer.commit()
+        await writer.commit()
+        assert log == ["first", "second"]
+
+    asyncio.run(scenario())
+
+
+def test_what_comes_in_during_a_commit_shares_the_next_one_with_those_it_carried() -> None:
+    async def scenario() -> None:
+        writer = HeldWriter()
+        first = await begin(add_twice([]), writer)
+        (under_way,) = writer.waiting
+        second = await begin(add_twice([]), writer)
+        assert writer.waiting == [under_way]
+        assert [await writer.commit() for _ in range(4)] == [1, 2, 1, 0]
+        assert (await first, await second) == (3, 3)
+
+    asyncio.run(scenario())
+
+
+def test_runner_serves_on_after_a_service_that_failed() -> None:
+    async def scenario() -> None:
+        writer = HeldWriter()
+        failed = await begin((step for step in [fail]), writer)
+        assert await writer.commit() == 1
+        assert isinstance((await asyncio.gather(failed, return_exceptions=True))[0], ValueError)
+        task = await begin(add_twice([]), writer)
+        assert [await writer.commit() for _ in range(2)] == [1, 1]
+        assert await task == 3
+
+    asyncio.run(scenario())
+
+
+def test_outcome_for_a_closed_loop_is_dropped() -> None:
+    writer = HeldWriter()
+
+    async def leave_early() -> None:
+        await begin(add_twice([]), writer)
+
+    asyncio.run(leave_early())
+    ((work, inbox, ticket),) = writer.waiting
+    inbox.deliver([_outcome(work, ticket)])
