@@ -59,14 +59,25 @@ class Owner:
         """Where the program keeps their logins."""
         return self.home / "config" / "ownroot.toml"
 
-    def run(self, *arguments: str | Path, stdin: str = "", umask: int = -1, bound_by_modes: bool = False) -> Ran:
+    def run(
+        self,
+        *arguments: str | Path,
+        stdin: str = "",
+        umask: int = -1,
+        bound_by_modes: bool = False,
+        largest_file_bytes: int | None = None,
+    ) -> Ran:
         """Run the program without a terminal.
 
         Args:
             bound_by_modes: file modes count, which they do not for root otherwise.
+            largest_file_bytes: writing more than this to a file fails, as on a full disk.
         """
+        prefix = list(_without_override()) if bound_by_modes else []
+        if largest_file_bytes is not None:
+            prefix += [require_tool("prlimit"), f"--fsize={largest_file_bytes}"]
         done = subprocess.run(
-            [*(_without_override() if bound_by_modes else ()), PROGRAM, *map(str, arguments)],
+            [*prefix, PROGRAM, *map(str, arguments)],
             input=stdin,
             capture_output=True,
             text=True,
@@ -78,27 +89,30 @@ class Owner:
         )
         return Ran(done.returncode, done.stdout, done.stderr)
 
-    def run_on_terminal(self, *arguments: str | Path, typed: str = "") -> Ran:
-        """Run the program on a terminal; `out` holds everything it showed, `err` is empty."""
+    def run_on_terminal(self, *arguments: str | Path, typed: str = "", after: str = "") -> Ran:
+        """Run the program on a terminal; `out` holds everything it showed, `err` is empty.
+
+        Args:
+            typed: typed at once, or as soon as the program has shown `after`.
+        """
         main, side = pty.openpty()
         process = subprocess.Popen(
-            [PROGRAM, *map(str, arguments)],
+            [require_tool("setsid"), "--ctty", "--wait", PROGRAM, *map(str, arguments)],
             stdin=side,
             stdout=side,
             stderr=side,
             env=self._environment() | {"TERM": "xterm-256color", "COLUMNS": "100"},
             cwd=self.home,
-            start_new_session=True,
         )
         os.close(side)
-        if typed:
-            os.write(main, typed.encode())
         try:
-            shown = _read_all(main, process)
+            shown = _read_until(main, process, after) if after else b""
+            os.write(main, typed.encode())
+            shown += _read_until(main, process)
         finally:
             process.kill()
             os.close(main)
-        return Ran(process.wait(), shown, "")
+        return Ran(process.wait(), shown.decode(), "")
 
     def _environment(self) -> dict[str, str]:
         kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}
@@ -112,10 +126,11 @@ def _without_override() -> tuple[str, ...]:
     return (require_tool("setpriv"), f"--bounding-set={dropped}", f"--inh-caps={dropped}")
 
 
-def _read_all(descriptor: int, process: "subprocess.Popen[bytes]") -> str:
+def _read_until(descriptor: int, process: "subprocess.Popen[bytes]", text: str | None = None) -> bytes:
+    """Read what a program shows until this text, or without one until it ends."""
     shown = bytearray()
     deadline = time.monotonic() + _SECONDS
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and not (text and text.encode() in shown):
         ready, _, _ = select.select([descriptor], [], [], 0.1)
         if not ready and process.poll() is not None:
             break
@@ -124,5 +139,6 @@ def _read_all(descriptor: int, process: "subprocess.Popen[bytes]") -> str:
                 shown += os.read(descriptor, 65536)
             except OSError:  # the other side has closed
                 break
-    process.wait(_SECONDS)
-    return shown.decode()
+    if text is None:
+        process.wait(_SECONDS)
+    return bytes(shown)

@@ -31,6 +31,8 @@ _DIRECTORY_MODE = 0o700
 _FILE_MODE = 0o400
 # The temporary names of `keystore.durable`: `.factory_ca.key.a1b2c3d4`, eight characters at the end.
 _LEFTOVER = re.compile(r"\.(tls-crt|online-crt|[A-Za-z0-9._-]+\.(key|pem))\.[a-z0-9_]{8}")
+# More than a whole PKI takes: a full disk shows before a key is made.
+_ROOM_BYTES = 32 * 1024
 _MAX_BYTES = 1024 * 1024
 
 
@@ -70,7 +72,8 @@ class PkiDirectory:
                 if _LEFTOVER.fullmatch(leftover.name):
                     leftover.unlink()
             probe = self.path / ".ownroot-probe"
-            write_new_file(probe, b"", mode=_FILE_MODE)
+            probe.unlink(missing_ok=True)
+            write_new_file(probe, bytes(_ROOM_BYTES), mode=_FILE_MODE)
             probe.unlink()
         except OSError as exc:
             raise _unwritable(self.path, exc) from exc

@@ -103,7 +103,9 @@ class Api:
     def certs(self) -> CertsAnswer:
         """Show what the factory trusts."""
         answer = self._send("GET", self._in_factory("certs/"))
-        return CertsAnswer(_read(answer, FactoryCerts), answer.status != _PARTIAL)
+        certs = _read(answer, FactoryCerts)
+        # Older servers of this protocol answer 200 with nothing in it (api.md §3.1).
+        return CertsAnswer(certs, answer.status != _PARTIAL and certs.root_crt is not None)
 
     def request_csrs(self, request: CsrRequest) -> CsrReply:
         """Let the backend make keys and return their CSRs; whether they verify is the caller's to check."""

@@ -16,7 +16,8 @@ from ownroot.console.text import printable
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-_PLAIN_WIDTH = 200
+# A pipe has no width: one line stays one line, however long.
+_PLAIN_WIDTH = 10_000
 
 
 class Output:

@@ -107,3 +107,12 @@ def test_server_that_redirects_is_not_followed(owner: Owner, relay: Relay) -> No
     assert done.error["code"] == "redirected"
     assert "elsewhere.example.test" in done.error["message"]
     assert relay.lines == [f"DELETE /ota/devices/x/?factory={owner.environment['OWNROOT_FACTORY']}"]
+
+
+def test_on_a_terminal_the_token_is_asked_for_and_not_echoed(stranger: Owner, server: RunningServer) -> None:
+    done = stranger.run_on_terminal(
+        "login", "--url", server.api_url, "--token", typed=server.owner_token + "\n", after="Token:"
+    )
+    assert done.code == 0, done.out
+    assert server.owner_token not in done.out
+    assert server.owner_token in stranger.settings_file.read_text()

@@ -1,5 +1,6 @@
 """A take-over that was cut at any point is finished by the next run, with the same root."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -213,6 +214,35 @@ def test_root_key_that_may_not_be_read_is_refused(owner: Owner, relay: Relay, pk
     (pki / "factory_ca.key").chmod(0)
     done = owner.run("keys", "ca", "create", pki, "--json", bound_by_modes=True)
     assert (done.code, done.error["code"]) == (8, "key-unreadable")
+
+
+def test_disk_without_room_is_noticed_before_the_server_makes_keys(owner: Owner, relay: Relay, pki: Path) -> None:
+    done = owner.run("keys", "ca", "create", pki, "--json", largest_file_bytes=1024)
+    assert (done.code, done.error["code"]) == (8, "pki-directory-unwritable")
+    assert os.listdir(pki) == []
+    assert not [line for line in relay.lines if not line.startswith("GET")]
+
+
+def test_second_run_in_the_same_directory_is_refused_while_the_first_works(
+    owner: Owner, relay: Relay, pki: Path
+) -> None:
+    pki.mkdir()
+    descriptor = os.open(pki, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        done = owner.run("keys", "ca", "create", pki, "--json")
+    finally:
+        os.close(descriptor)
+    assert (done.code, done.error["code"]) == (7, "pki-directory-busy")
+    assert os.listdir(pki) == []
+    assert owner.run("keys", "ca", "create", pki).code == 0
+
+
+def test_older_server_that_answers_200_with_nothing_in_it_is_not_taken_over(
+    owner: Owner, relay: Relay, pki: Path
+) -> None:
+    relay.spoil_once("GET", "certs/", Instead(200, b'{"root-crt":null,"tls-crt":null,"ca-crt":null}'))
+    assert owner.run("keys", "ca", "create", pki).code == 0
 
 
 def test_file_in_place_of_the_directory_is_refused(owner: Owner, relay: Relay, pki: Path) -> None:
