@@ -79,12 +79,8 @@ def _require_admissible(pki: FactoryPki, certificate: x509.Certificate, evidence
 
 
 def _require_key_of_its_own(pki: FactoryPki, certificate: x509.Certificate, evidence: Evidence) -> None:
-    """A device CA key opens the door to devices and nothing else, and a disabled key does not return by a new name."""
+    """A device CA's key serves nothing else (the root's own is `ca-root-key`), and a disabled one stays disabled."""
     key_id = spki_sha256(certificate.public_key())
-    if pki.root is not None and key_id == spki_sha256(pki.root.public_key()):
-        raise _refused(
-            certificate, "device-ca-key-is-root-key", "is over the root's own key. Give it a key of its own."
-        )
     servers = {spki_sha256(c.public_key()) for c in (pki.gateway_tls, pki.est_tls) if c is not None}
     servers |= {key.spki_sha256 for key in evidence.pending if key.kind is not KeyKind.ONLINE_CA}
     if key_id in servers:

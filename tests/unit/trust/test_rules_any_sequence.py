@@ -150,17 +150,21 @@ class Factory(RuleBasedStateMachine):
     @precondition(lambda self: self.is_the_owners)
     @rule(kind=st.sampled_from([KeyKind.TLS, KeyKind.EST]))
     def owner_rotates_a_server_certificate(self, kind: KeyKind) -> None:
+        replaced = self.pki.gateway_tls if kind is KeyKind.TLS else self.pki.est_tls
         certificate = changed(SPECS[kind], key=self.hand_out(kind))
         change = UploadPki(gateway_tls=certificate) if kind is KeyKind.TLS else UploadPki(est_tls=certificate)
         outcome = self.send(change)
         assert isinstance(outcome, Accepted)
         assert len(outcome.events) == 1
+        assert replaced is None or key_of(replaced) in self.destroyed
 
     @precondition(lambda self: self.is_the_owners)
     @rule()
     def owner_adds_an_online_ca(self) -> None:
+        before = self.pki.signing_ca
         new = changed(ONLINE_CA, key=self.hand_out(KeyKind.ONLINE_CA))
         assert isinstance(self.send(UploadPki(device_cas=self.whole_list_and(new))), Accepted)
+        assert before is None or key_of(before.certificate) in self.destroyed
         assert self.pki.signing_ca is not None
         assert self.pki.signing_ca.certificate == new
 
@@ -194,6 +198,7 @@ class Factory(RuleBasedStateMachine):
         self.pki = dataclasses.replace(self.pki, device_cas=cas, revoked_serials=revoked)
         if chosen.signs:
             self.active.discard(key_of(chosen.certificate))
+        assert isinstance(self.send(UploadPki(device_cas=self.whole_list_and(chosen.certificate))), Refused)
 
     # --- what an intruder does, and what time does
 
@@ -227,11 +232,46 @@ class Factory(RuleBasedStateMachine):
         new = [self.forge(data, data.draw(st.sampled_from([LOCAL_CA, ONLINE_CA]))) for _ in range(count)]
         self.send(UploadPki(device_cas=self.whole_list_and(*new)[left_out:]))
 
+    @precondition(lambda self: self.is_the_owners)
+    @rule(kind=st.sampled_from(list(KeyKind)))
+    def owner_comes_too_late(self, kind: KeyKind) -> None:
+        certificate = changed(SPECS[kind], key=self.hand_out(kind))
+        self.now += timedelta(hours=1)
+        change = {
+            KeyKind.TLS: UploadPki(gateway_tls=certificate),
+            KeyKind.EST: UploadPki(est_tls=certificate),
+            KeyKind.ONLINE_CA: UploadPki(device_cas=self.whole_list_and(certificate)),
+        }[kind]
+        assert isinstance(self.send(change), Refused)
+
+    @precondition(lambda self: self.pki.device_cas)
+    @rule(data=st.data())
+    def intruder_leaves_out_a_ca(self, data: st.DataObject) -> None:
+        left_out = data.draw(st.sampled_from(self.pki.device_cas)).certificate
+        rest = tuple(certificate for certificate in self.whole_list_and() if certificate != left_out)
+        assert isinstance(self.send(UploadPki(device_cas=rest)), Refused)
+
+    @precondition(lambda self: self.is_the_owners)
+    @rule(data=st.data())
+    def owner_repeats_a_serial(self, data: st.DataObject) -> None:
+        serial = data.draw(st.sampled_from([c.serial_number for c in self.pki.certificates()]))
+        ca = changed(LOCAL_CA, key="owner's other ca", serial=serial)
+        tls = changed(GATEWAY_TLS, key=self.hand_out(KeyKind.TLS), serial=serial)
+        for change in (UploadPki(device_cas=self.whole_list_and(ca)), UploadPki(gateway_tls=tls)):
+            assert isinstance(self.send(change), Refused)
+
+    @precondition(lambda self: self.is_the_owners)
+    @rule()
+    def owner_sends_two_online_cas(self) -> None:
+        pair = [changed(ONLINE_CA, key=self.hand_out(KeyKind.ONLINE_CA)) for _ in range(2)]
+        assert isinstance(self.send(UploadPki(device_cas=self.whole_list_and(*pair))), Refused)
+
     @precondition(lambda self: self.pki.is_taken_over)
     @rule()
     def intruder_certifies_a_key_of_their_own(self) -> None:
         """The signature is the one thing wrong."""
-        forged = changed(LOCAL_CA, key="thief's ca", signer="thief" if self.is_the_owners else "root")
+        is_thieves = self.pki.root == make(THIEVES_ROOT)
+        forged = changed(LOCAL_CA, key="thief's ca", signer="root" if is_thieves else "thief")
         assert isinstance(self.send(UploadPki(device_cas=self.whole_list_and(forged))), Refused)
 
     @precondition(lambda self: self.seen)
