@@ -55,9 +55,7 @@ class _Challenge:
     sealed: SealedKey
 
 
-def request_csrs(
-    order: CsrOrder, principal: Principal, keyring: Keyring, *, now: datetime
-) -> Steps[Csrs]:
+def request_csrs(order: CsrOrder, principal: Principal, keyring: Keyring, *, now: datetime) -> Steps[Csrs]:
     """Make one new key of each kind wanted and return its CSR.
 
     Raises:
