@@ -6,6 +6,7 @@ with gateway_world(tmp_path) as world:
 """
 
 import dataclasses
+import http.client
 import multiprocessing
 import os
 import signal
@@ -63,7 +64,7 @@ class GatewayWorld:
     """
 
     database: SqlDatabase
-    database_file: Path
+    database_url: str
     acme: FactoryWorld
     shared_root: Pair
     shared_ca: Pair
@@ -88,6 +89,15 @@ class GatewayWorld:
         """Return the codes of the refusals stored so far."""
         factory_id = (factory or self.acme).factory.id
         return {refusal.code for refusal in self.database.read(lambda uow: uow.refusals.list(factory_id))}
+
+    def admin(self, path: str, worker: int = 0) -> tuple[int, str]:
+        """Ask a worker's admin port; returns status and body."""
+        address = self.reports[worker].admin
+        assert address is not None
+        connection = http.client.HTTPConnection(*address, timeout=10)
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
 
     def delete(self, uuid: str) -> None:
         """Delete a device and deny its uuid, as the API does."""
@@ -136,22 +146,30 @@ class GatewayWorld:
 
 
 @contextmanager
-def gateway_world(tmp_path: Path, *, workers: int = 1, shared: bool = False, **settings: Any) -> Iterator[GatewayWorld]:
-    """Run workers until the block ends, and check that SIGTERM ends each of them with status 0."""
-    file = tmp_path / "gateway.db"
-    database = open_database(file)
+def gateway_world(
+    database_url: Path | str, *, workers: int = 1, shared: bool = False, **settings: Any
+) -> Iterator[GatewayWorld]:
+    """Run workers until the block ends, and check that SIGTERM ends each of them with status 0.
+
+    Args:
+        database_url: a folder for a new SQLite database, or the address of an empty one on PostgreSQL.
+        shared: acme lives on the shared PKI until `take_over`.
+        settings: of the workers, by their names in `GatewaySettings`.
+    """
+    url = str(database_url / "gateway.db") if isinstance(database_url, Path) else database_url
+    database = open_database(url)
     shared_root = factory_root("shared", now=utc_now())
     shared_ca = device_ca(shared_root, "shared online CA", "shared", now=utc_now())
     _save_shared(database, shared_root, shared_ca)
     acme = _add_factory(database, "acme", is_default=True, lives_on=shared_root if shared else None)
-    world = GatewayWorld(database, file, acme, shared_root, shared_ca)
+    world = GatewayWorld(database, url, acme, shared_root, shared_ca)
     context = multiprocessing.get_context("spawn")
     try:
         port = 0
         for number in range(workers):
             ours, theirs = context.Pipe()
             asked = GatewaySettings(host="127.0.0.1", port=port, worker=number, admin_port=0, **settings)
-            process = context.Process(target=serve, args=(str(file), asked, theirs), daemon=True)
+            process = context.Process(target=serve, args=(url, asked, theirs), daemon=True)
             process.start()
             world.processes.append(process)
             theirs.close()
@@ -165,10 +183,10 @@ def gateway_world(tmp_path: Path, *, workers: int = 1, shared: bool = False, **s
         database.close()
 
 
-def serve(database_file: str, settings: GatewaySettings, ready: Connection) -> None:
+def serve(database_url: str, settings: GatewaySettings, ready: Connection) -> None:
     """Run one worker; the entry of its process."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-    database = open_database(database_file)
+    database = open_database(database_url)
     keyring = Keyring({SealedKeyPurpose.GATEWAY_TLS: Sealer(_SEALING_KEY)})
     try:
         status = run_worker(settings, database=database, open_key=keyring.open, clock=utc_now, ready=ready.send)

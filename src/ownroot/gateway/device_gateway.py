@@ -37,7 +37,7 @@ from ownroot.services.authorize_device import (
     identify_caller,
     settle_standing,
 )
-from ownroot.services.ports import Database
+from ownroot.services.ports import Database, Device
 from ownroot.services.read_gateway_trust import DeviceKey, FactoryTrust, Refreshed, TrustPicture
 
 _log = structlog.get_logger(__name__)
@@ -147,7 +147,7 @@ class DeviceGateway:
         self._snapshot.close_expired_sites(self._clock())
 
     def refreshed(self, found: Refreshed) -> None:
-        """Act on changes: void what was decided, cut the connections of what lost trust."""
+        """Act on changes: decisions that do not hold any more are void, connections of what lost trust are cut."""
         moved = self._snapshot.replace(found.picture, now=self._clock())
         for factory_id in moved:
             issuers = found.picture.factories[factory_id].issuers
@@ -155,9 +155,11 @@ class DeviceGateway:
                 if session.issuer_sha256 is not None and session.issuer_sha256 not in issuers:
                     self._cut(session)
         for key, device in found.devices.items():
-            for session in self._memory.void_device(key):
-                if device is None or device.spki_sha256 != session.spki_sha256:
-                    self._cut(session)
+            self._follow(key, device)
+
+    def _follow(self, key: DeviceKey, device: Device | None) -> None:
+        for session in self._memory.follow(key, device):
+            self._cut(session)
 
     def _cut(self, session: DeviceSession) -> None:
         self.swept += 1
@@ -200,6 +202,7 @@ class DeviceGateway:
             if isinstance(verdict, Denied):
                 return verdict
             if trust is caller.trust and verdict.generation >= self._snapshot.picture.generation:
+                self._follow(caller.key, verdict.device)  # a promotion ends the connections of the old key
                 return self._memory.remember(session, caller, verdict.device)
             if trust is not None and trust is not caller.trust:
                 again = identify_caller(session.peer.certificate_der, trust, now=self._clock())

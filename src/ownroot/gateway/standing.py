@@ -167,16 +167,31 @@ class StandingMemory:
         session.caller = None
         self._attach(session, standing.entry.key)
 
-    def void_device(self, key: DeviceKey) -> list[DeviceSession]:
-        """Void every decision about a device; returns its open connections, which still count as the device's."""
-        entry = self._entries.pop(key, None)
+    def follow(self, key: DeviceKey, device: Device | None) -> list[DeviceSession]:
+        """Take in what is stored of a device now; returns its open connections that must end.
+
+        While the pinned key stays, every decision stays too. Otherwise all are void, and connections that show the
+        new key may go on once they have been looked up again.
+        """
+        entry = self._entries.get(key)
         if entry is None:
             return []
+        known = entry.device
+        if device is not None and known is None:
+            return []  # nothing was decided yet, and the next request will be looked up
+        if device is not None and known is not None and known.spki_sha256 == device.spki_sha256:
+            entry.device = device
+            return []
+        sessions = self._void(entry)
+        return [session for session in sessions if device is None or session.spki_sha256 != device.spki_sha256]
+
+    def _void(self, entry: DeviceEntry) -> list[DeviceSession]:
+        del self._entries[entry.key]
         entry.is_current = False
         sessions, entry.sessions = entry.sessions, []
         for session in sessions:
             session.entry = session.standing = session.caller = None
-            self._attach(session, key)
+            self._attach(session, entry.key)
         return sessions
 
     def sessions_of(self, factory_id: int) -> Iterable[DeviceSession]:
