@@ -53,11 +53,14 @@ def error_of(answer: Answer) -> OwnrootError:
 
 
 def _plain_text(answer: Answer) -> ErrorBody | None:
-    """The gateway and other servers of this protocol say their reason as plain text."""
+    """Read a reason in plain text, as gateways give it; ours puts the code before it: `device-denied: ...`."""
     if not answer.headers.get("content-type", "").startswith("text/plain"):
         return None
-    text = " ".join(answer.text.split())
-    return ErrorBody(message=text[:_MAX_TEXT]) if text and text.isprintable() else None
+    text = " ".join(answer.text.split())[:_MAX_TEXT]
+    if not text.isprintable() or not text:
+        return None
+    code, found, reason = text.partition(": ")
+    return ErrorBody(message=reason, code=code) if found and _CODE.fullmatch(code) else ErrorBody(message=text)
 
 
 def _fields(said: ErrorBody | None) -> dict[str, str]:

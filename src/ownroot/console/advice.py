@@ -28,6 +28,14 @@ class Advice(NamedTuple):
 
 
 _NOTHING_CHANGED = "Nothing was changed."
+_ASK_THE_OPERATOR = Advice(
+    "Your token is valid, and not for this.",
+    "Ask the operator for one that is: `ownroot token create --factory FACTORY --scope SCOPE`.",
+)
+_REGISTER_AGAIN = Advice(
+    "The certificate of this device does not count at that gateway (any more).",
+    "Register the device again: `ownroot-device register --force`.",
+)
 _PKI_DIRECTORY_MIXED = Advice(
     "The files of this directory do not belong together, so nothing of it was used or sent.",
     "Name the directory that holds this factory's root, or restore its files from your backup.",
@@ -60,7 +68,7 @@ _BY_FAMILY: Mapping[type[OwnrootError], Advice] = {
     DeclinedError: Advice(_NOTHING_CHANGED, "Run the command again when you are ready."),
 }
 
-_BY_CODE: Mapping[str, Advice] = {
+ADVICE_BY_CODE: Mapping[str, Advice] = {
     "no-connection": Advice(
         "The server is not running, the address is wrong, or a firewall is in between. " + _NOTHING_CHANGED,
         "Check the address (`--url`, OWNROOT_URL) and that `ownroot serve` is running there.",
@@ -143,14 +151,36 @@ _BY_CODE: Mapping[str, Advice] = {
         "A token is valid for one factory. " + _NOTHING_CHANGED,
         "Name the right factory with `-f`, or log in with a token made for this one.",
     ),
+    "scope-missing": _ASK_THE_OPERATOR,
+    "role-missing": _ASK_THE_OPERATOR,
+    "device-unknown": Advice(
+        "There is no such device in this factory, or it has another name by now.",
+        "See all with `ownroot devices list`; by uuid: `-u`.",
+    ),
+    "device-denied": Advice(
+        "The device was deleted, and contact alone does not bring it back.",
+        "If it should come back, register it again: `ownroot-device register --force`.",
+    ),
+    "device-ca-unknown": _REGISTER_AGAIN,
+    "device-ca-not-trusted": _REGISTER_AGAIN,
+    "device-ca-revoked": _REGISTER_AGAIN,
+    "device-factory": _REGISTER_AGAIN,
+    "device-ca-disabled": Advice(
+        "Devices known before go on; new ones are not admitted under this CA.",
+        "Register this device under another device CA, or ask the owner to enable this one.",
+    ),
+    "device-key-mismatch": Advice(
+        "A device of this uuid is known with another key. Either this one lost its key, or one of the two is a clone.",
+        "Find out which. If it is this one, delete the device (`ownroot devices delete`) and register it again.",
+    ),
     "config-unreadable": Advice("Address and token are kept in that file.", "Repair it, or run `ownroot login` again."),
 }
 
 
 def advice_for(error: OwnrootError) -> Advice:
     """Return what to add to an error's own text."""
-    if error.code in _BY_CODE:
-        return _BY_CODE[error.code]
+    if error.code in ADVICE_BY_CODE:
+        return ADVICE_BY_CODE[error.code]
     for family in type(error).__mro__:
         if family in _BY_FAMILY:
             return _BY_FAMILY[family]

@@ -59,9 +59,16 @@ def test_code_that_is_not_one_gives_way_to_the_status(code: object) -> None:
     assert error_of(_answer(400, {"message": "No.", "code": code})).code == "http-400"
 
 
-def test_plain_text_of_a_gateway_is_its_reason() -> None:
-    answer = _answer(403, b"device certificate: expired\n", content_type="text/plain; charset=utf-8")
-    assert error_of(answer).detail == "device certificate: expired"
+@pytest.mark.parametrize(
+    ("text", "code", "detail"),
+    [
+        ("device-denied: It was deleted.\n", "device-denied", "It was deleted."),
+        ("The device: it was deleted.", "http-403", "The device: it was deleted."),
+    ],
+)
+def test_plain_text_of_a_gateway_is_its_reason(text: str, code: str, detail: str) -> None:
+    error = error_of(_answer(403, text.encode(), content_type="text/plain; charset=utf-8"))
+    assert (error.code, error.detail) == (code, detail)
 
 
 def test_html_of_some_proxy_is_not_shown() -> None:

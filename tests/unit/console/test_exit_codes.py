@@ -1,6 +1,8 @@
 """Every error family has its exit code and its advice, each of them once."""
 
+import re
 from importlib import import_module
+from pathlib import Path
 from pkgutil import walk_packages
 
 import pytest
@@ -11,7 +13,7 @@ import ownroot.console
 import ownroot.device
 import ownroot.keystore
 import ownroot.pki
-from ownroot.console.advice import advice_for
+from ownroot.console.advice import ADVICE_BY_CODE, advice_for
 from ownroot.console.exit_codes import EXIT_CODE_BY_FAMILY, EXIT_CODES_HELP, ExitCode, exit_code_of
 from ownroot.errors import KeyStoreError, OwnrootError, UnavailableError
 from tests.support.errors import walk_subclasses
@@ -63,3 +65,10 @@ def test_code_with_advice_of_its_own_wins_over_its_family() -> None:
 def test_help_names_every_exit_code() -> None:
     numbers = {int(word) for word in EXIT_CODES_HELP.split() if word.isdigit()}
     assert numbers == {int(code) for code in ExitCode}
+
+
+def test_advice_is_only_given_for_codes_that_exist() -> None:
+    package = Path(ownroot.console.__file__).parent.parent
+    sources = (path.read_text() for path in package.rglob("*.py") if path.name != "advice.py")
+    raised = set(re.findall(r'"([a-z0-9]+(?:-[a-z0-9]+)*)"', "\n".join(sources)))
+    assert ADVICE_BY_CODE.keys() - raised == set()
