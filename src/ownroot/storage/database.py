@@ -1,5 +1,6 @@
 """A database opened by one process: reads on the caller's thread, writes by group commit."""
 
+import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -7,10 +8,10 @@ from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 
-from ownroot.errors import InvalidInputError, OwnrootError
+from ownroot.errors import InvalidInputError
 from ownroot.services.ports import Inbox, Outcome, UnitOfWork
 from ownroot.storage.backend import Backend
-from ownroot.storage.faults import closed, unavailable
+from ownroot.storage.faults import closed, translated, unavailable
 from ownroot.storage.group_commit import GroupCommit, Member
 from ownroot.storage.options import StorageOptions
 from ownroot.storage.session import Session
@@ -31,7 +32,7 @@ def open_database(url_or_path: str | Path, *, options: StorageOptions = _DEFAULT
     Args:
         url_or_path: a file of SQLite, or `sqlite:///relative`, `sqlite:////absolute`, `postgresql://...`.
     Raises:
-        InvalidInputError: `database-url`; `database-too-old`.
+        InvalidInputError: `database-url`, `database-driver-missing`, `database-too-old`.
         ConflictError: `schema-unknown`.
         UnavailableError: `database-unavailable`, `database-migration-failed`.
     """
@@ -60,12 +61,9 @@ class SqlDatabase:
         """
         if self._is_closed:
             raise closed()
-        try:
-            with self._backend.reading() as connection:
-                session = Session(connection, self._backend.statements, self._backend.driver)
-                return work(SqlUnitOfWork(session, self._options, for_update=False))
-        except (self._backend.driver.Error, sa.exc.SQLAlchemyError) as exc:
-            raise unavailable(exc) from exc
+        with translated(self._backend.driver), self._backend.reading() as connection:
+            session = Session(connection, self._backend.statements, self._backend.driver)
+            return work(SqlUnitOfWork(session, self._options, for_update=False))
 
     def write(self, work: Callable[[UnitOfWork], T]) -> "Future[T]":
         """Queue for the next group commit."""
@@ -85,10 +83,8 @@ class SqlDatabase:
         """
         if self._is_closed:
             raise closed()
-        try:
+        with translated(self._backend.driver):
             return self._backend.has_foreign_changes()
-        except (self._backend.driver.Error, sa.exc.SQLAlchemyError) as exc:
-            raise unavailable(exc) from exc
 
     def close(self) -> None:
         """Finish what is queued, then let go of every connection."""
@@ -114,25 +110,40 @@ _FUTURES: Final = _FutureInbox()
 
 
 def _backend(url_or_path: str | Path, options: StorageOptions) -> Backend:
+    if isinstance(url_or_path, Path) or "://" not in url_or_path:
+        return _sqlite(Path(url_or_path), options)
     try:
-        if isinstance(url_or_path, Path) or "://" not in url_or_path:
-            return SqliteBackend(Path(url_or_path), options)
         url = sa.make_url(url_or_path)
-        match url.get_backend_name():
-            case "sqlite" if url.database:
-                return SqliteBackend(Path(url.database), options)
-            case "postgresql":
-                # Loaded here: an installation with SQLite has no driver for it.
-                from ownroot.storage.postgres import PostgresBackend  # noqa: PLC0415
-
-                return PostgresBackend(url, options)
-    except OwnrootError:
-        raise
     except sa.exc.ArgumentError as exc:
         raise _bad_url() from exc
-    except (sa.exc.SQLAlchemyError, OSError) as exc:
-        raise unavailable(exc) from exc
+    if url.drivername == "sqlite" and url.database:
+        return _sqlite(Path(url.database), options)
+    if url.drivername in ("postgresql", "postgresql+psycopg"):
+        return _postgres(url, options)
     raise _bad_url()
+
+
+def _sqlite(path: Path, options: StorageOptions) -> Backend:
+    try:
+        with translated(sqlite3):
+            return SqliteBackend(path, options)
+    except OSError as exc:
+        raise unavailable(exc) from exc
+
+
+def _postgres(url: sa.URL, options: StorageOptions) -> Backend:
+    # Loaded here: an installation with SQLite has no driver for it.
+    try:
+        import psycopg  # noqa: PLC0415
+
+        from ownroot.storage.postgres import PostgresBackend  # noqa: PLC0415
+    except ImportError as exc:
+        raise InvalidInputError(
+            "database-driver-missing",
+            "PostgreSQL needs a driver that is not installed: install Ownroot with its extra, `ownroot[postgres]`.",
+        ) from exc
+    with translated(psycopg):
+        return PostgresBackend(url, options)
 
 
 def _bad_url() -> InvalidInputError:

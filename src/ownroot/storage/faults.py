@@ -5,8 +5,12 @@ of the store, after which nothing of the transaction counts.
 """
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
+
+import sqlalchemy as sa
 
 from ownroot.errors import ConflictError, InvalidInputError, OwnrootError, UnavailableError
 
@@ -33,6 +37,15 @@ def classify(driver: Any, exc: Exception) -> Fault:
     if isinstance(exc, (driver.DataError, UnicodeError, OverflowError)):
         return Fault(_not_storable(exc), loses_transaction=False)
     return Fault(unavailable(exc), loses_transaction=True)
+
+
+@contextmanager
+def translated(driver: Any) -> Iterator[None]:
+    """Turn errors of the store, outside of any statement, into ours."""
+    try:
+        yield
+    except (driver.Error, sa.exc.SQLAlchemyError) as exc:
+        raise unavailable(exc) from exc
 
 
 def unavailable(exc: BaseException) -> UnavailableError:

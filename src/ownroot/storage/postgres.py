@@ -24,6 +24,7 @@ from ownroot.storage.statements import StatementCache
 _CHANNEL: Final = "ownroot_changes"
 _POLL_SECONDS: Final = 1.0
 _CONNECT_TIMEOUT_SECONDS: Final = 5
+_CONNECTING: Final[dict[str, Any]] = {"connect_timeout": _CONNECT_TIMEOUT_SECONDS, "application_name": "ownroot"}
 _MINIMUM_VERSION: Final = 150_000
 _MIGRATION_LOCK: Final = 0x6F776E726F6F74  # "ownroot": any number nobody else locks
 
@@ -113,7 +114,7 @@ class _Probe:
     def _connect(self) -> psycopg.Connection[Any]:
         self._seen, self._next_poll = -1, 0.0
         url = self._url.set(drivername="postgresql").render_as_string(hide_password=False)
-        self._connection = psycopg.connect(url, autocommit=True, connect_timeout=_CONNECT_TIMEOUT_SECONDS)
+        self._connection = psycopg.connect(url, autocommit=True, **_CONNECTING)
         self._connection.execute(f"LISTEN {_CHANNEL}")
         return self._connection
 
@@ -138,7 +139,7 @@ def _checked_out(engine: sa.Engine) -> Iterator[Any]:
 def _engine(url: sa.URL, *, connections: int) -> sa.Engine:
     engine = sa.create_engine(
         url.set(drivername="postgresql+psycopg"),
-        connect_args={"connect_timeout": _CONNECT_TIMEOUT_SECONDS, "application_name": "ownroot"},
+        connect_args=_CONNECTING,
         pool_size=connections,
         max_overflow=0,
         pool_pre_ping=True,

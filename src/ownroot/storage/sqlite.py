@@ -5,11 +5,11 @@ ended by us, not by the driver: a writer takes the lock at once (BEGIN IMMEDIATE
 its middle because another one was faster.
 """
 
+import contextlib
 import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,7 +38,7 @@ class SqliteBackend:
     driver: Any = sqlite3
 
     def __init__(self, path: Path, options: StorageOptions) -> None:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        _make_private_file(path)
         migrate_sqlite(path)
         self._writer = _engine(path, options.busy_timeout_seconds, connections=1)
         self._readers = _engine(path, options.busy_timeout_seconds, connections=options.read_connections)
@@ -47,7 +47,7 @@ class SqliteBackend:
         self.statements = StatementCache(self._writer.dialect)
         self._probe = _Probe(self._readers)
 
-    @contextmanager
+    @contextlib.contextmanager
     def reading(self) -> Iterator[Any]:
         with _checked_out(self._readers) as connection:
             connection.execute("BEGIN")
@@ -56,7 +56,7 @@ class SqliteBackend:
             finally:
                 connection.rollback()
 
-    @contextmanager
+    @contextlib.contextmanager
     def writing(self) -> Iterator[Any]:
         with self._turnstile.turn(), _checked_out(self._writer) as connection:
             connection.execute("BEGIN IMMEDIATE")
@@ -90,6 +90,16 @@ def migrate_sqlite(path: Path) -> None:
         engine.dispose()
 
 
+def _make_private_file(path: Path) -> None:
+    """Make an empty database for its owner alone, unless there is one.
+
+    One that is there must not even be opened: closing any descriptor of a file drops every lock this process holds on
+    it (POSIX), and with them SQLite's knowledge that the database is in use.
+    """
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
 class _Probe:
     """Watches the data version, on a connection that never writes; it moves at the commits of every other one."""
 
@@ -110,7 +120,7 @@ class _Probe:
         self._pooled.close()
 
 
-@contextmanager
+@contextlib.contextmanager
 def _checked_out(engine: sa.Engine) -> Iterator[Any]:
     pooled: PoolProxiedConnection = engine.raw_connection()
     try:
