@@ -132,10 +132,10 @@ def _find_issuer(certificate: x509.Certificate, trust: GatewayTrust, now: dateti
     named = trust.named(issuer_der(certificate))
     signer = next((ca for ca in named if is_signed_by(certificate, ca.certificate)), None)
     if signer is None:
-        known = "only by name; its signature is not that CA's" if named else "by none"
+        fault = "names, but was not signed by, one" if named else "was issued by none"
         return NotTrusted(
             "device-ca-unknown",
-            f"The certificate was issued by {known} of the device CAs that factory {trust.factory} trusts. "
+            f"The certificate {fault} of the device CAs that factory {trust.factory} trusts. "
             "If the factory's keys changed or that CA was revoked, register the device again.",
         )
     # A CA that was certified again has two certificates over one key.
