@@ -150,6 +150,15 @@ def test_with_a_certificate_it_serves_tls(tmp_path):
         assert b"HTTP/1.1 200" not in get_health(int(port), None)
 
 
+def test_a_certificate_that_cannot_be_used_stops_the_start(tmp_path):
+    pki = OpensslOwner(tmp_path, "acme")
+    pki.make_root()
+    pki.make_server("api", "api.localhost")
+    said = refused_start(tmp_path, "--api-tls", str(tmp_path / "api.pem"), str(tmp_path / "root.key"))
+    assert "api-tls-unusable" in said
+    assert "api-tls-unusable" in refused_start(tmp_path, "--api-tls", "/none.pem", str(tmp_path / "api.key"))
+
+
 def get_health(port: int, trust: ssl.SSLContext | None) -> bytes:
     """Ask for `/healthz` as `api.localhost`, over TLS or in clear; returns what came back."""
     with socket.create_connection(("127.0.0.1", port), timeout=5) as plain:

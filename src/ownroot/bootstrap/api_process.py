@@ -1,6 +1,7 @@
 """The process that serves the API."""
 
 import asyncio
+import gc
 import socket
 from collections.abc import Callable
 from ipaddress import ip_network
@@ -13,7 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from ownroot.api.application import build_application
 from ownroot.api.backend import Backend
-from ownroot.bootstrap.installation import ABANDONED_AFTER, finish_what_a_crash_left, keyring_of
+from ownroot.bootstrap.installation import finish_what_a_crash_left, keyring_of
 from ownroot.bootstrap.jobs import ApiJob
 from ownroot.clock import utc_now
 from ownroot.errors import OwnrootError
@@ -24,6 +25,8 @@ from ownroot.web.application import BodyLimits, Edge
 from ownroot.web.frontage import Frontage
 from ownroot.web.listener import server_options
 from ownroot.web.metrics import RequestMetrics
+
+_TIDYING_INTERVAL_SECONDS = 60.0
 
 
 def run_api(job: ApiJob, ready: Callable[[], None]) -> int:
@@ -51,6 +54,7 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._database = database
         self._ready = ready
+        self._tidying: asyncio.Task[None] | None = None
         self._log = structlog.get_logger("ownroot.api")
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -58,16 +62,20 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._tidying = asyncio.create_task(self._tidy_up())
+            # What is loaded now stays; collecting it again and again is time taken from requests.
+            gc.collect()
+            gc.freeze()
             self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Finish what is under way."""
-        self._tidying.cancel()
+        if self._tidying is not None:
+            self._tidying.cancel()
         await super().shutdown(sockets)
 
     async def _tidy_up(self) -> None:
         while True:
-            await asyncio.sleep(ABANDONED_AFTER.total_seconds())
+            await asyncio.sleep(_TIDYING_INTERVAL_SECONDS)
             try:
                 await asyncio.to_thread(finish_what_a_crash_left, self._database, alone=False, clock=utc_now)
             except OwnrootError as error:

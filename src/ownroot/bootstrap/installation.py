@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from ownroot.errors import ConflictError, KeyStoreError, UnavailableError
@@ -19,13 +19,10 @@ from ownroot.pki.encoding import spki_sha256
 from ownroot.services.backend_keys import Keyring
 from ownroot.services.gateway_names import settle_base_name
 from ownroot.services.ports import Database, SealedKeyPurpose
-from ownroot.services.recover_issuances import recover_issuances
+from ownroot.services.recover_issuances import SIGNING_TIME, recover_issuances
 from ownroot.services.shared_pki import ensure_shared_pki, ensure_shared_tls
 from ownroot.services.steps import run_blocking
 from ownroot.storage import open_database
-
-# Longer than any signature takes: an older intent has nobody left who could finish it.
-ABANDONED_AFTER = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +68,13 @@ def keyring_of(sub_keys: Mapping[SealedKeyPurpose, bytes]) -> Keyring:
 
 
 def finish_what_a_crash_left(database: Database, *, alone: bool, clock: Callable[[], datetime]) -> int:
-    """Void what was never signed; with company, only what nobody can be signing any more."""
+    """Void what was recorded and never signed; returns how many entries there were.
+
+    Args:
+        alone: no other process registers devices on this database.
+    """
     now = clock()
-    before = None if alone else now - ABANDONED_AFTER
+    before = None if alone else now - SIGNING_TIME
     return database.write(lambda uow: recover_issuances(uow, recorded_before=before, now=now)).result()
 
 

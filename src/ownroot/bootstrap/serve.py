@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import ssl
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from ownroot.bootstrap.logs import set_up_logs
 from ownroot.bootstrap.report import ServeReport
 from ownroot.bootstrap.supervisor import Supervisor
 from ownroot.clock import utc_now
-from ownroot.config import Address, Settings
+from ownroot.config import Address, Settings, TlsFiles
 from ownroot.errors import InvalidInputError
 from ownroot.services.ports import SealedKeyPurpose
 
@@ -51,6 +52,7 @@ def serve(settings: Settings, parts: frozenset[Part], say: Callable[[ServeReport
     """
     forbid_core_dumps()
     set_up_logs(settings.log_level, part="supervisor")
+    _require_usable(settings.api.tls)
     with ExitStack() as stack:
         make_data_dir(settings.data_dir)
         if Part.API in parts:
@@ -73,6 +75,23 @@ def serve(settings: Settings, parts: frozenset[Part], say: Callable[[ServeReport
             asyncio.run(_supervise(jobs, on_ready))
         finally:
             report_file.unlink(missing_ok=True)
+
+
+def _require_usable(files: TlsFiles | None) -> None:
+    if files is None:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(files.certificate, files.key, password=_no_password)
+    except (OSError, ValueError) as exc:
+        raise InvalidInputError(
+            "api-tls-unusable",
+            f"The API's certificate {files.certificate} and key {files.key} cannot be used: {exc}. "
+            "Both are PEM files, they belong together, and the key is not encrypted.",
+        ) from exc
+
+
+def _no_password() -> str:
+    raise ValueError("the key is encrypted")
 
 
 async def _supervise(jobs: list[tuple[str, Job]], on_ready: Callable[[], None]) -> None:
