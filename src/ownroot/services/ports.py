@@ -396,7 +396,7 @@ class IssuanceLog(Protocol):
         ...
 
     def history(self, factory_id: int | None, subject_key: str, spki_sha256: bytes) -> Sequence[Issuance]:
-        """Entries for this subject and key that are not voided, newest first, at most 20."""
+        """Entries for this subject and key, newest first: the open ones, and the newest 20 with a certificate."""
         ...
 
 

@@ -56,13 +56,15 @@ _ENTRY: Final = sa.select(
     issuances.c.state,
 )
 _OPEN_INTENTS: Final = Statement(_ENTRY.where(_IS_OPEN).order_by(issuances.c.id))
-_HISTORY: Final = Statement(
-    _ENTRY.where(
-        issuances.c.subject_key == param("subject"),
-        issuances.c.factory_id.is_not_distinct_from(param("factory", sa.BigInteger)),
-        issuances.c.spki_sha256 == param("key"),
-        issuances.c.state != sa.literal_column(str(_VOIDED)),
-    )
+_OF_KEY: Final = _ENTRY.where(
+    issuances.c.subject_key == param("subject"),
+    issuances.c.factory_id.is_not_distinct_from(param("factory", sa.BigInteger)),
+    issuances.c.spki_sha256 == param("key"),
+)
+# Open ones are never cut off: a crowd of equal requests must not hide the certificate that one of them got.
+_OPEN_OF_KEY: Final = Statement(_OF_KEY.where(_IS_OPEN))
+_RECORDED_OF_KEY: Final = Statement(
+    _OF_KEY.where(issuances.c.state == sa.literal_column(str(_RECORDED)))
     .order_by(issuances.c.id.desc())
     .limit(sa.literal_column(str(_HISTORY_LENGTH)))
 )
@@ -121,8 +123,9 @@ class SqlIssuanceLog:
         return [_read(row) for row in self._session.all(_OPEN_INTENTS)]
 
     def history(self, factory_id: int | None, subject_key: str, spki_sha256: bytes) -> Sequence[Issuance]:
-        rows = self._session.all(_HISTORY, factory=factory_id, subject=subject_key, key=spki_sha256)
-        return [_read(row) for row in rows]
+        asked = {"factory": factory_id, "subject": subject_key, "key": spki_sha256}
+        rows = [*self._session.all(_OPEN_OF_KEY, **asked), *self._session.all(_RECORDED_OF_KEY, **asked)]
+        return [_read(row) for row in sorted(rows, reverse=True)]
 
 
 def _read(row: Row) -> Issuance:

@@ -68,7 +68,16 @@ def test_history_is_newest_first_without_voided_entries(database: Database, fact
     record(database, an_intent(factory, serial=99, spki_sha256=sha256("other key")))
     database.write(lambda uow: uow.issuances.void(entries[-1])).result()
     found = database.read(lambda uow: uow.issuances.history(factory.id, "dev-1", sha256("dev-1")))
-    assert [issuance.id for issuance in found] == entries[-2:-22:-1]
+    assert [issuance.id for issuance in found] == entries[-2::-1]
+
+
+def test_history_ends_after_twenty_certificates_but_shows_everything_open(database: Database, factory: Factory) -> None:
+    entries = [record(database, an_intent(factory, serial=serial)) for serial in range(1, 61)]
+    recorded, still_open = entries[:25], entries[25:]
+    for entry in recorded:
+        database.write(lambda uow, entry=entry: uow.issuances.record_certificate(entry, b"DER")).result()
+    found = database.read(lambda uow: uow.issuances.history(factory.id, "dev-1", sha256("dev-1")))
+    assert [issuance.id for issuance in found] == [*still_open[::-1], *recorded[:-21:-1]]
 
 
 def test_shared_pki_has_a_history_of_its_own(database: Database, factory: Factory) -> None:

@@ -329,3 +329,14 @@ def test_twin_requests_in_flight_get_one_certificate(world: RegistrationWorld, l
     assert device is not None
     assert [entry.certificate_der for entry in world.history(device)] == [certificate_der(first.certificate)]
     assert world.open_intents() == []
+
+
+@pytest.mark.parametrize("first", [0, 12, 39])
+def test_a_crowd_of_equal_requests_gets_one_certificate(world: RegistrationWorld, first: int) -> None:
+    csr = device_csr()
+    crowd = [world.begin(csr) for _ in range(40)]
+    for stepper in crowd:
+        stepper.step()
+    certificates = {crowd[first].finish().certificate, *(stepper.finish().certificate for stepper in crowd[::-1])}
+    assert len(certificates) == 1
+    assert world.open_intents() == []
