@@ -19,7 +19,7 @@ from ownroot.pki.encoding import spki_sha256
 from ownroot.services.backend_keys import Keyring
 from ownroot.services.gateway_names import settle_base_name
 from ownroot.services.ports import Database, SealedKeyPurpose
-from ownroot.services.recover_issuances import SIGNING_TIME, recover_issuances
+from ownroot.services.recover_issuances import recover_issuances
 from ownroot.services.shared_pki import ensure_shared_pki, ensure_shared_tls
 from ownroot.services.steps import run_blocking
 from ownroot.storage import open_database
@@ -74,8 +74,7 @@ def finish_what_a_crash_left(database: Database, *, alone: bool, clock: Callable
         alone: no other process registers devices on this database.
     """
     now = clock()
-    before = None if alone else now - SIGNING_TIME
-    return database.write(lambda uow: recover_issuances(uow, recorded_before=before, now=now)).result()
+    return database.write(lambda uow: recover_issuances(uow, alone=alone, now=now)).result()
 
 
 def make_data_dir(data_dir: Path) -> None:

@@ -11,21 +11,21 @@ from ownroot.pki.profiles import DEVICE
 from ownroot.pki.serials import serial_text
 from ownroot.services.device_reservations import undo_reservation
 from ownroot.services.issue_own import SERVER
-from ownroot.services.ports import Issuance, UnitOfWork
+from ownroot.services.ports import Issuance, IssuanceIntent, UnitOfWork
 
 # Longer than any key store takes for one signature.
 SIGNING_TIME = timedelta(minutes=2)
 
 
-def recover_issuances(uow: UnitOfWork, *, recorded_before: datetime | None, now: datetime) -> int:
+def recover_issuances(uow: UnitOfWork, *, alone: bool, now: datetime) -> int:
     """Void intents that nobody will finish, give back what they reserved, and return how many there were.
 
     Args:
-        recorded_before: leave younger intents of devices alone, somebody may be signing them; None takes all, which is
-            right only where nobody else registers devices on this store. Certificates of our own are also signed by
-            the operator's commands, so theirs are always given `SIGNING_TIME`.
+        alone: no other process registers devices on this store, so every open intent of a device is a dead one.
+            Otherwise only one older than any signature takes is. That always holds for certificates of our own,
+            since the operator's commands sign those too.
     """
-    abandoned = [issuance for issuance in uow.issuances.open_intents() if _is_abandoned(issuance, recorded_before, now)]
+    abandoned = [issuance for issuance in uow.issuances.open_intents() if _is_abandoned(issuance.intent, alone, now)]
     for issuance in abandoned:
         uow.issuances.void(issuance.id)
         undo_reservation(uow, issuance)
@@ -33,11 +33,8 @@ def recover_issuances(uow: UnitOfWork, *, recorded_before: datetime | None, now:
     return len(abandoned)
 
 
-def _is_abandoned(issuance: Issuance, recorded_before: datetime | None, now: datetime) -> bool:
-    intent = issuance.intent
-    if intent.profile != DEVICE.name:
-        return intent.recorded_at < now - SIGNING_TIME
-    return recorded_before is None or intent.recorded_at < recorded_before
+def _is_abandoned(intent: IssuanceIntent, alone: bool, now: datetime) -> bool:
+    return (alone and intent.profile == DEVICE.name) or intent.recorded_at < now - SIGNING_TIME
 
 
 def _voided(issuance: Issuance, now: datetime) -> AuditEvent:

@@ -49,7 +49,7 @@ def face_of(database: Database, factory_id: int) -> x509.Certificate:
 
 
 def recover(database: Database, now: datetime) -> int:
-    return database.write(lambda uow: recover_issuances(uow, recorded_before=None, now=now)).result()
+    return database.write(lambda uow: recover_issuances(uow, alone=True, now=now)).result()
 
 
 def test_the_online_ca_is_signed_by_the_shared_root_and_its_key_is_sealed(database):
