@@ -127,9 +127,9 @@ class RegistrationWorld:
         ref = DeviceRef(uuid, is_uuid=True)
         self.write(lambda uow: delete_device(uow, ref, by=self.owner, now=NOW))
 
-    def recover(self, *, recorded_before: datetime | None = None) -> None:
+    def recover(self, *, alone: bool = True) -> None:
         """Do what a server does at its start, and from time to time, with the intents that requests left open."""
-        self.write(lambda uow: recover_issuances(uow, recorded_before=recorded_before, now=NOW))
+        self.write(lambda uow: recover_issuances(uow, alone=alone, now=NOW))
 
     def take_over(self) -> x509.Certificate:
         """Give the factory a root and an online CA of its own; returns the online CA's certificate."""

@@ -58,7 +58,7 @@ def test_recovery_never_removes_a_device_that_has_a_certificate(world: Registrat
 def test_recovery_leaves_alone_what_somebody_may_be_signing(world: RegistrationWorld) -> None:
     stepper = world.begin()
     stepper.step()
-    world.recover(recorded_before=NOW)
+    world.recover(alone=False)
     assert stepper.finish()
 
 
