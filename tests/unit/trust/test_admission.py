@@ -92,7 +92,7 @@ def test_an_unclaimed_device_with_the_same_key_just_goes_on(standing: Standing) 
     assert admission(unclaimed(PINNED), ca_standing=standing) == GoOn()
 
 
-@pytest.mark.parametrize("next_key", [None, NEXT, PINNED])
+@pytest.mark.parametrize("next_key", [None, NEXT, PINNED], ids=["no-next-key", "another-next-key", "that-next-key"])
 def test_an_unclaimed_device_with_another_key_is_a_first_contact_that_replaces_it(next_key: bytes | None) -> None:
     """Also when the old identity announced that key: what it said counts for nothing now."""
     assert admission(unclaimed(OTHER, next_key)) == FirstContact(replaces_key=True)
