@@ -100,7 +100,7 @@ def test_an_issuer_known_by_name_alone_is_refused() -> None:
     refused = refusal(changed(DEVICE, signer="thief"))
 
     assert refused.code == "device-ca-unknown"
-    assert "only by name" in refused.detail
+    assert "was not signed by" in refused.detail
 
 
 def test_an_issuer_not_known_at_all_is_refused() -> None:
