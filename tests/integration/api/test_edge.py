@@ -178,3 +178,21 @@ def test_tokens_and_keys_stay_out_of_the_log(server):
     server.call("GET", CERTS, token="own_" + "a" * 43)
     assert server.owner_token not in server.log
     assert "PRIVATE KEY" not in server.log
+
+
+def test_clients_that_never_finish_do_not_stop_the_others(server):
+    where = urlsplit(server.api_url)
+    heads = [
+        b"",
+        b"GET / HT",
+        b"POST " + CERTS.encode() + b" HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{",
+    ]
+    slow = [socket.create_connection((where.hostname, where.port), timeout=10) for _ in range(60)]
+    try:
+        for number, connection in enumerate(slow):
+            connection.sendall(heads[number % len(heads)])
+        assert server.call("GET", CERTS).status_code == 206
+    finally:
+        for connection in slow:
+            connection.close()
+    assert server.call("GET", CERTS).status_code == 206
