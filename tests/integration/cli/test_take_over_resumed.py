@@ -17,11 +17,22 @@ from tests.support.relay import Fault, Instead, Relay
 from tests.support.world import RunningServer
 
 FILES = ["factory_ca.key", "factory_ca.pem", "local-ca.key", "local-ca.pem", "online-crt", "tls-crt"]
-STEPS = [("GET", "certs/"), ("GET", "users/self/"), ("GET", "/ota/devices/"), ("POST", "certs/"), ("PATCH", "certs/")]
 
 
-@pytest.mark.parametrize("fault", [Fault.LOST_ON_THE_WAY, Fault.GARBAGE, Instead(503, b"<html>"), Instead(200, b"[]")])
-@pytest.mark.parametrize(("method", "path"), STEPS[:4])
+@pytest.mark.parametrize(
+    ("method", "path", "fault"),
+    [
+        ("GET", "certs/", Instead(503, b"<html>")),
+        ("GET", "users/self/", Fault.LOST_ON_THE_WAY),
+        ("GET", "/ota/devices/", Instead(200, b"[]")),
+        ("POST", "certs/", Fault.LOST_ON_THE_WAY),
+        ("POST", "certs/", Fault.ANSWER_LOST),
+        ("POST", "certs/", Fault.GARBAGE),
+        ("POST", "certs/", Instead(503, b"<html>")),
+        ("POST", "certs/", Instead(200, b"{}")),
+        ("POST", "certs/", Instead(201, b'{"tls-csr":"-----BEGIN CERTIFICATE REQUEST-----"}')),
+    ],
+)
 def test_failure_before_the_upload_leaves_no_key(
     owner: Owner, relay: Relay, pki: Path, method: str, path: str, fault: Fault | Instead
 ) -> None:
