@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
+from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -156,30 +156,43 @@ def gateway_world(
         shared: acme lives on the shared PKI until `take_over`.
         settings: of the workers, by their names in `GatewaySettings`.
     """
+    with idle_world(database_url, shared=shared) as world:
+        context = multiprocessing.get_context("spawn")
+        try:
+            port = 0
+            for number in range(workers):
+                asked = GatewaySettings(host="127.0.0.1", port=port, worker=number, admin_port=0, **settings)
+                world.reports.append(_start(context, world, asked))
+                world.address = world.reports[-1].address
+                port = world.address[1]
+            yield world
+        finally:
+            _stop(world.processes)
+
+
+def _start(context: SpawnContext, world: GatewayWorld, settings: GatewaySettings) -> WorkerReport:
+    ours, theirs = context.Pipe()
+    process = context.Process(target=serve, args=(world.database_url, settings, theirs), daemon=True)
+    process.start()
+    world.processes.append(process)
+    theirs.close()
+    assert ours.poll(_START_SECONDS), "the worker did not start"
+    report: WorkerReport = ours.recv()
+    return report
+
+
+@contextmanager
+def idle_world(database_url: Path | str, *, shared: bool = False) -> Iterator[GatewayWorld]:
+    """Make the database and its factory without any worker."""
     url = str(database_url / "gateway.db") if isinstance(database_url, Path) else database_url
     database = open_database(url)
     shared_root = factory_root("shared", now=utc_now())
     shared_ca = device_ca(shared_root, "shared online CA", "shared", now=utc_now())
     _save_shared(database, shared_root, shared_ca)
     acme = _add_factory(database, "acme", is_default=True, lives_on=shared_root if shared else None)
-    world = GatewayWorld(database, url, acme, shared_root, shared_ca)
-    context = multiprocessing.get_context("spawn")
     try:
-        port = 0
-        for number in range(workers):
-            ours, theirs = context.Pipe()
-            asked = GatewaySettings(host="127.0.0.1", port=port, worker=number, admin_port=0, **settings)
-            process = context.Process(target=serve, args=(url, asked, theirs), daemon=True)
-            process.start()
-            world.processes.append(process)
-            theirs.close()
-            assert ours.poll(_START_SECONDS), "the worker did not start"
-            report: WorkerReport = ours.recv()
-            world.reports.append(report)
-            world.address, port = report.address, report.address[1]
-        yield world
+        yield GatewayWorld(database, url, acme, shared_root, shared_ca)
     finally:
-        _stop(world.processes)
         database.close()
 
 

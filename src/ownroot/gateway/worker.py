@@ -60,7 +60,7 @@ def run_worker(
     Raises:
         UnavailableError: trust could not be read at the start. Nothing was closed that was given.
     """
-    settings = replace(settings, limits=_fit_limits(settings.limits, _raise_file_limit()))
+    settings = replace(settings, limits=fit_limits(settings.limits, _raise_file_limit()))
     worker = _Worker(settings, database, open_key, clock)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(worker.run(ready))
@@ -74,7 +74,7 @@ def _raise_file_limit() -> int:
     return hard
 
 
-def _fit_limits(limits: Limits, open_files: int) -> Limits:
+def fit_limits(limits: Limits, open_files: int) -> Limits:
     """Never admit more connections than there are files: beyond that even the database cannot be opened again."""
     return replace(limits, connections=max(1, min(limits.connections, open_files - _SPARE_FILES)))
 
