@@ -5,17 +5,17 @@ device is registered and every other file is complete.
 """
 
 import os
-import tempfile
 from pathlib import Path
 
 from ownroot.errors import InvalidInputError
-from ownroot.keystore.durable import sync_directory
+from ownroot.keystore.durable import replace_file, sync_directory
 
 KEY_FILE = "pkey.pem"
 CERTIFICATE_FILE = "client.pem"
 CHAIN_FILE = "client.chained"
 ROOT_FILE = "root.crt"
 SETTINGS_FILE = "sota.toml"
+PRIVATE_MODE = 0o600
 
 
 def is_registered(directory: Path) -> bool:
@@ -24,19 +24,29 @@ def is_registered(directory: Path) -> bool:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file readable by its owner alone: complete and on disk under its name, or not there at all."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
+    """Write a file readable by its owner alone, whole, in place of one that may be there. Never for keys.
+
+    Raises:
+        InvalidInputError: `device-directory`; nothing changed.
+    """
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_directory(path.parent)
+        replace_file(path, text.encode("utf-8"), mode=PRIVATE_MODE)
+    except OSError as error:
+        raise InvalidInputError("device-directory", f"{path} cannot be written: {error.strerror}.") from error
+
+
+def withdraw_registration(directory: Path) -> None:
+    """Take `client.pem` away before the files around it change: what is there in between is no registration.
+
+    Raises:
+        InvalidInputError: `device-directory`.
+    """
+    path = directory / CERTIFICATE_FILE
+    try:
+        path.unlink(missing_ok=True)
+        sync_directory(directory)
+    except OSError as error:
+        raise InvalidInputError("device-directory", f"{path} cannot be removed: {error.strerror}.") from error
 
 
 def prepare_directory(directory: Path) -> None:

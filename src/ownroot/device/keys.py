@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from ownroot.device.files import KEY_FILE, write_private
+from ownroot.device.files import KEY_FILE, PRIVATE_MODE
 from ownroot.errors import KeyStoreError
+from ownroot.keystore.durable import write_new_file
 from ownroot.keystore.file import load_key, sec1_pem
 from ownroot.pki.signer import PrivateKey, generate_key
 
@@ -15,18 +16,32 @@ def find_or_create_key(directory: Path) -> tuple[PrivateKey, bool]:
     twice and not two devices.
 
     Raises:
-        KeyStoreError: `key-unreadable`, `key-unsupported`: the file is there and is no EC private key.
+        KeyStoreError: `key-unreadable`, `key-unsupported` (the file is there and is no EC private key),
+            `key-unwritable`.
     """
     path = directory / KEY_FILE
+    if not path.exists():
+        key = generate_key()
+        if place_key(directory, key):
+            return key, False
     try:
         return load_key(path.read_bytes(), where=str(path)), True
-    except FileNotFoundError:
-        return place_key(directory, generate_key()), False
     except OSError as error:
         raise KeyStoreError("key-unreadable", f"The key {path} cannot be read: {error.strerror}.") from error
 
 
-def place_key(directory: Path, key: PrivateKey) -> PrivateKey:
-    """Write a key as the directory's; on return it is on disk, readable by its owner alone."""
-    write_private(directory / KEY_FILE, sec1_pem(key).decode("ascii"))
-    return key
+def place_key(directory: Path, key: PrivateKey) -> bool:
+    """Write a key as the directory's, unless there is one: a key in use may already be certified.
+
+    Returns: whether it is there now; on True it is on disk, readable by its owner alone.
+    Raises:
+        KeyStoreError: `key-unwritable`; nothing is left behind.
+    """
+    path = directory / KEY_FILE
+    try:
+        write_new_file(path, sec1_pem(key), mode=PRIVATE_MODE)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise KeyStoreError("key-unwritable", f"The key {path} cannot be written: {error.strerror}.") from error
+    return True

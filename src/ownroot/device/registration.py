@@ -22,6 +22,7 @@ from ownroot.device.files import (
     SETTINGS_FILE,
     is_registered,
     prepare_directory,
+    withdraw_registration,
     write_private,
 )
 from ownroot.device.keys import find_or_create_key
@@ -80,7 +81,9 @@ def register(wish: RegistrationWish, send: SendRegistration, *, replace: bool = 
         replace: register again although the directory holds a registration. The key is kept.
     Raises:
         ConflictError: `already-registered`.
-        InvalidInputError: `registration-reply`, the answer does not fit the request; nothing was written but the key.
+        InvalidInputError: `registration-reply`, the answer does not fit the request; nothing was written but the key;
+            `device-directory`.
+        KeyStoreError: as `find_or_create_key`.
         OwnrootError: whatever `send` raises.
     """
     prepare_directory(wish.directory)
@@ -117,10 +120,10 @@ def verify_reply(reply: RegistrationReply, *, key: PrivateKey, uuid: str, factor
     if subject.common_names != (uuid,) or subject.organizational_units != (factory,):
         raise _bad_reply(f"the certificate does not name device {uuid} of factory {factory}")
     chain = parse_certificates(reply.client_chained) if reply.client_chained else ()
-    if chain and chain[0] != certificate:
-        raise _bad_reply("client.chained does not begin with the certificate of client.pem")
+    if len(chain) < 2 or chain[0] != certificate:
+        raise _bad_reply("client.chained does not hold the certificate of client.pem followed by its CA")
     root = parse_certificate(reply.root_crt)
-    if len(chain) > 1 and not (is_signed_by(certificate, chain[1]) and is_signed_by(chain[1], root)):
+    if not (is_signed_by(certificate, chain[1]) and is_signed_by(chain[1], root)):
         raise _bad_reply("the certificate does not lead to root.crt over the CA in client.chained")
     return certificate
 
@@ -139,10 +142,10 @@ def _request(wish: RegistrationWish, key: PrivateKey, uuid: str) -> Registration
 
 
 def _write_reply(directory: Path, reply: RegistrationReply) -> None:
+    withdraw_registration(directory)
     write_private(directory / ROOT_FILE, reply.root_crt)
     write_private(directory / SETTINGS_FILE, reply.sota_toml)
-    if reply.client_chained:
-        write_private(directory / CHAIN_FILE, reply.client_chained)
+    write_private(directory / CHAIN_FILE, reply.client_chained)
     write_private(directory / CERTIFICATE_FILE, reply.client_pem)
 
 

@@ -1,7 +1,9 @@
-"""Files that appear whole or not at all, and never take the place of another."""
+"""Files that appear whole or not at all; on return they are on disk under their name."""
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -15,17 +17,8 @@ def write_new_file(path: Path, content: bytes, *, mode: int) -> None:
         FileExistsError: the name is taken; what is there was not touched.
         OSError: anything else; nothing is left behind.
     """
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fchmod(stream.fileno(), mode)
-            os.fsync(stream.fileno())
+    with _complete_temporary(path, content, mode) as temporary:
         os.link(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
     sync_directory(path.parent)
 
 
@@ -37,18 +30,8 @@ def replace_file(path: Path, content: bytes, *, mode: int) -> None:
     Raises:
         OSError: nothing changed and nothing is left behind.
     """
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fchmod(stream.fileno(), mode)
-            os.fsync(stream.fileno())
+    with _complete_temporary(path, content, mode) as temporary:
         temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
     sync_directory(path.parent)
 
 
@@ -59,3 +42,19 @@ def sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def _complete_temporary(path: Path, content: bytes, mode: int) -> Iterator[Path]:
+    """Write and sync a file beside its future name; whatever happens, nothing of it stays under the temporary one."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fchmod(stream.fileno(), mode)
+            os.fsync(stream.fileno())
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from ownroot.device.files import KEY_FILE, prepare_directory
+from ownroot.device.files import prepare_directory
 from ownroot.device.keys import place_key
 from ownroot.pki.signer import PrivateKey
 
@@ -42,8 +42,7 @@ def simulated_key(seed: int, number: int) -> PrivateKey:
 def place_simulated_key(device: SimulatedDevice, key: PrivateKey) -> None:
     """Put the key where the device program looks for it, unless one is there already."""
     prepare_directory(device.directory)
-    if not (device.directory / KEY_FILE).exists():
-        place_key(device.directory, key)
+    place_key(device.directory, key)
 
 
 def _digest(purpose: str, seed: int, number: int) -> bytes:

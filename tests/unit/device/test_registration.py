@@ -1,5 +1,7 @@
 """A device believes a server's answer only as far as it fits what the device asked for."""
 
+import errno
+import os
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -9,7 +11,9 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from ownroot.device.files import KEY_FILE
+from ownroot.device import registration
+from ownroot.device.files import KEY_FILE, is_registered
+from ownroot.device.keys import find_or_create_key, place_key
 from ownroot.device.registration import RegistrationWish, register, uuid_of_key, verify_reply
 from ownroot.errors import ConflictError, InvalidInputError, KeyStoreError, UnavailableError
 from ownroot.pki.encoding import certificate_pem, csr_pem, spki_der
@@ -146,17 +150,28 @@ def other_root(site: Site, body: bytes) -> RegistrationReply:
     )
 
 
-def chain_of_another_certificate(site: Site, body: bytes) -> RegistrationReply:
-    good = site.reply(body)
+def with_chain(reply: RegistrationReply, chain: str) -> RegistrationReply:
     return RegistrationReply(
-        root_crt=good.root_crt,
-        sota_toml=good.sota_toml,
-        client_pem=good.client_pem,
-        client_chained=site.reply(body).client_chained,
+        root_crt=reply.root_crt, sota_toml=reply.sota_toml, client_pem=reply.client_pem, client_chained=chain
     )
 
 
-@pytest.mark.parametrize("tamper", [other_key, other_root, chain_of_another_certificate])
+def no_chain(site: Site, body: bytes) -> RegistrationReply:
+    return with_chain(site.reply(body), "")
+
+
+def chain_without_its_ca(site: Site, body: bytes) -> RegistrationReply:
+    good = site.reply(body)
+    return with_chain(good, good.client_pem)
+
+
+def chain_of_another_certificate(site: Site, body: bytes) -> RegistrationReply:
+    return with_chain(site.reply(body), site.reply(body).client_chained)
+
+
+@pytest.mark.parametrize(
+    "tamper", [other_key, other_root, no_chain, chain_without_its_ca, chain_of_another_certificate]
+)
 def test_answer_that_does_not_fit_writes_nothing_but_the_key(
     site: Site, wish: RegistrationWish, tamper: Tamper
 ) -> None:
@@ -206,3 +221,48 @@ def test_uuid_follows_from_the_key() -> None:
     key = generate_key()
     assert uuid_of_key(key) == uuid_of_key(key)
     assert uuid_of_key(key) != uuid_of_key(generate_key())
+
+
+@pytest.mark.parametrize("cut_at", ["root.crt", "sota.toml", "client.chained", "client.pem"])
+def test_repeat_cut_while_writing_is_no_registration_and_can_be_repeated(
+    site: Site, wish: RegistrationWish, cut_at: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(wish, site.answer)
+    write = registration.write_private
+
+    def cut(path: Path, text: str) -> None:
+        if path.name == cut_at:
+            raise SystemExit
+        write(path, text)
+
+    monkeypatch.setattr(registration, "write_private", cut)
+    with pytest.raises(SystemExit):
+        register(wish, site.answer, replace=True)
+    monkeypatch.undo()
+    assert not is_registered(wish.directory)
+    assert register(wish, site.answer).resumed
+
+
+def test_full_disk_is_named_and_leaves_no_registration(
+    site: Site, wish: RegistrationWish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_space(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fchmod", no_space)
+    with pytest.raises(KeyStoreError, match="No space left"):
+        register(wish, site.answer)
+    monkeypatch.undo()
+    find_or_create_key(wish.directory)
+    monkeypatch.setattr(os, "fchmod", no_space)
+    with pytest.raises(InvalidInputError, match="No space left"):
+        register(wish, site.answer)
+    assert [path.name for path in wish.directory.iterdir()] == [KEY_FILE]
+
+
+def test_key_that_another_run_made_meanwhile_is_used_and_never_overwritten(tmp_path: Path) -> None:
+    first, _ = find_or_create_key(tmp_path)
+    assert not place_key(tmp_path, generate_key())
+    again, was_there = find_or_create_key(tmp_path)
+    assert was_there
+    assert spki_der(again.public_key()) == spki_der(first.public_key())
