@@ -5,12 +5,12 @@ store in batches. What is lost in a crash is at most the last second of visits; 
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 import structlog
 
-from ownroot.errors import OwnrootError
+from ownroot.errors import OwnrootError, UnavailableError
 from ownroot.gateway.standing import CheckInValues, DeviceEntry
 from ownroot.services.ports import CheckIn, Database
 from ownroot.services.read_gateway_trust import DeviceKey
@@ -19,6 +19,7 @@ from ownroot.services.record_check_ins import record_check_ins
 _log = structlog.get_logger(__name__)
 _REPEAT_AFTER = timedelta(seconds=60)
 _MAX_PENDING = 50_000
+_MAX_BATCH = 5_000
 # Longest values kept, in characters; what no device of the field sends is ignored rather than cut short.
 _HEADERS: tuple[tuple[bytes, int], ...] = (
     (b"x-ats-tags", 512),
@@ -84,15 +85,20 @@ class CheckInRecorder:
             await self.flush()
 
     async def flush(self) -> None:
-        """Write what is pending; on failure it stays pending."""
+        """Write what is pending. While the store is unavailable it stays pending."""
         batch, self._pending = self._pending, {}
-        if not batch:
-            return
-        visits: Sequence[CheckIn] = list(batch.values())
-        try:
-            await asyncio.wrap_future(self._database.write(record_check_ins(visits)))
-        except OwnrootError as error:
-            _log.warning("check-ins could not be stored, they are kept", visits=len(visits), code=error.code)
-            self._pending = batch | self._pending
-        else:
-            self.recorded += len(visits)
+        visits = list(batch.values())
+        for start in range(0, len(visits), _MAX_BATCH):
+            part = visits[start : start + _MAX_BATCH]
+            try:
+                await asyncio.wrap_future(self._database.write(record_check_ins(part)))
+            except UnavailableError as error:
+                kept = {(visit.factory_id, visit.uuid): visit for visit in visits[start:]}
+                self._pending = kept | self._pending
+                _log.warning("check-ins could not be stored, they are kept", visits=len(kept), code=error.code)
+                return
+            except OwnrootError as error:
+                self.dropped += len(part)
+                _log.error("check-ins could not be stored, they are lost", visits=len(part), exc_info=error)
+            else:
+                self.recorded += len(part)

@@ -111,6 +111,8 @@ class TlsConnection(asyncio.BufferedProtocol, Generic[S]):
 
     def pause_writing(self) -> None:
         self._blocked = True
+        if self._state is _State.HANDSHAKE:
+            return  # its own limit goes on
         self.deadline = self._hub.now() + self._hub.limits.write_seconds
         if self._state is _State.OPEN:
             self._transport.pause_reading()
@@ -229,14 +231,18 @@ class TlsConnection(asyncio.BufferedProtocol, Generic[S]):
     def _serve(self) -> None:
         """Answer whole requests in order until one must wait; then answer a fault, if there is one."""
         parser = self._parser
+        has_answered = False
         while parser is not None and self._state is _State.OPEN and self._answer is None and not self._blocked:
             if parser.requests:
                 self._handle(parser, parser.requests[0])
+                has_answered = True
             elif parser.fault is not None:
                 self._refuse(parser.fault.status, parser.fault.detail)
             else:
                 if parser.is_between_requests:
                     self._parser = None
+                elif has_answered:  # the next request has begun already
+                    self.deadline = self._hub.now() + self._hub.limits.request_seconds
                 return
 
     def _handle(self, parser: RequestParser, request: Request) -> None:

@@ -43,6 +43,7 @@ from ownroot.services.read_gateway_trust import DeviceKey, FactoryTrust, Refresh
 _log = structlog.get_logger(__name__)
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~+/=:-]{1,128}\Z")
 _ATTEMPTS = 3
+_KEY_MISMATCH = "device-key-mismatch"
 _UNREADABLE = UnavailableError("trust-unreadable", "The gateway cannot read its database. Try later.", retry_after=30)
 _UNSETTLED = UnavailableError("trust-moving", "The factory's trust changed meanwhile. Try again.", retry_after=1)
 
@@ -236,7 +237,9 @@ class DeviceGateway:
         self._refusals.note(
             RefusedRequest(peer.site_key, denied.code, denied.detail, subject, fingerprint, peer.address), now
         )
-        _log.info("device refused", code=denied.code, subject=subject, peer=peer.address)
+        if denied.code == _KEY_MISMATCH:
+            # A stolen CA key or a copied device; everything else strangers could write into the log at will.
+            _log.warning("device refused", code=denied.code, device=subject, peer=peer.address)
         return Response(403, f"{denied.code}: {denied.detail}\n".encode(), close=True)
 
     def _is_misdirected(self, session: DeviceSession, request: Request) -> bool:

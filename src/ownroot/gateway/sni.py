@@ -9,10 +9,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import structlog
 from OpenSSL import SSL
 
+from ownroot.errors import OwnrootError
 from ownroot.gateway.tls_context import make_base_context
 
+_log = structlog.get_logger(__name__)
 _KEPT_CONTEXTS = 1024
 _OSTREE = "ostree."
 
@@ -39,7 +42,7 @@ class SiteTable:
     def __init__(self) -> None:
         self._by_name: Mapping[str, Site] = {}
         self._default: Site | None = None
-        self._contexts: OrderedDict[tuple[int, bytes], SSL.Context] = OrderedDict()
+        self._contexts: OrderedDict[tuple[int, bytes], SSL.Context | None] = OrderedDict()
         self.base_context = make_base_context(self._choose)
 
     def replace(self, sites: Mapping[str, Site], *, default: Site | None) -> None:
@@ -67,16 +70,23 @@ class SiteTable:
         raw = tls.get_servername()
         site = self.find(raw.decode("ascii", "replace") if raw else None)
         if site is not None and site.make_context is not None:
-            tls.set_context(self._context_of(site, site.make_context))
-            tls.set_app_data(site.key)
+            context = self.context_of(site, site.make_context)
+            if context is not None:
+                tls.set_context(context)
+                tls.set_app_data(site.key)
 
-    def _context_of(self, site: Site, make_context: Callable[[], SSL.Context]) -> SSL.Context:
+    def context_of(self, site: Site, make_context: Callable[[], SSL.Context]) -> SSL.Context | None:
+        """Return the kept context of a site, or a new one; None if none can be made for this identity."""
         key = (site.key, site.identity)
-        context = self._contexts.get(key)
-        if context is None:
-            context = self._contexts[key] = make_context()
-            if len(self._contexts) > _KEPT_CONTEXTS:
-                self._contexts.popitem(last=False)
-        else:
+        if key in self._contexts:
             self._contexts.move_to_end(key)
+            return self._contexts[key]
+        try:
+            context = make_context()
+        except (OwnrootError, SSL.Error) as error:
+            _log.error("a gateway certificate cannot be presented; its name is closed", site=site.key, exc_info=error)
+            context = None
+        self._contexts[key] = context
+        if len(self._contexts) > _KEPT_CONTEXTS:
+            self._contexts.popitem(last=False)
         return context

@@ -1,8 +1,10 @@
 """How long a decision holds, and what happens when the world moves while one is being made."""
 
 import asyncio
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from ownroot.trust.state import Standing
 from tests.support.certificates import device_ca
 from tests.support.gateway_in_process import InProcess, in_process
 from tests.support.gateway_world import local_ca
+from tests.support.stored_values import a_device
 
 
 def test_decision_ends_with_the_certificate_on_an_open_connection(tmp_path: Path) -> None:
@@ -192,3 +195,58 @@ def test_device_without_request_is_cut_when_its_ca_goes(tmp_path: Path) -> None:
         assert (silent.is_cut, bare.is_cut) == (True, False)
 
     in_process(tmp_path, scenario)
+
+
+def test_same_key_under_another_ca_is_the_same_device_and_the_new_ca_vouches_for_it(tmp_path: Path) -> None:
+    async def scenario(run: InProcess) -> None:
+        old = run.world.device()
+        assert await run.code(run.connect(old)) == "ok"
+        second = device_ca(run.world.acme.root, now=utc_now())
+        run.world.change_pki(run.world.acme, device_cas=(*run.world.acme.pki.device_cas, local_ca(second)))
+        await run.watcher.poll()
+        renewed = run.connect(run.world.device(ca=second, key=old.key))
+        assert await run.code(renewed) == "ok"
+        stored = run.world.stored("dev-1")
+        assert stored is not None
+        assert stored.issuer_serial == second.certificate.serial_number
+        run.world.change_pki(run.world.acme, device_cas=(local_ca(second),))
+        await run.watcher.poll()
+        assert not renewed.is_cut
+        assert await run.code(renewed) == "ok"
+
+    in_process(tmp_path, scenario)
+
+
+def test_new_device_whose_name_is_taken_gets_another_name_and_gets_in(tmp_path: Path) -> None:
+    async def scenario(run: InProcess) -> None:
+        factory = run.world.acme.factory
+        run.world.write(lambda uow: uow.devices.add(a_device(factory, "someone-else", name="dev-1")))
+        assert await run.code(run.connect(run.world.device())) == "ok"
+        stored = run.world.stored("dev-1")
+        assert stored is not None
+        assert stored.name == f"dev-1-{stored.spki_sha256.hex()[:12]}"
+
+    in_process(tmp_path, scenario)
+
+
+def test_check_ins_wait_while_the_database_is_locked(tmp_path: Path) -> None:
+    async def scenario(run: InProcess) -> None:
+        wire = run.connect(run.world.device())
+        assert (await run.ask(wire, x_ats_tags="main")).status == 200
+        with locked(tmp_path / "gateway.db"):
+            await run.check_ins.flush()
+        assert run.check_ins.recorded == 0
+        await run.check_ins.flush()
+        stored = run.world.stored("dev-1")
+        assert stored is not None
+        assert stored.tags == "main"
+
+    in_process(tmp_path, scenario)
+
+
+@contextmanager
+def locked(file: Path) -> Iterator[None]:
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")

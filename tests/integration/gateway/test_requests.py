@@ -160,6 +160,14 @@ def test_slow_head_is_cut_off_however_often_bytes_come() -> None:
         assert engine.call(lambda: engine.hub.counters.timeouts) == 1
 
 
+def test_slow_request_behind_an_answered_one_is_cut_off_too() -> None:
+    with running_engine(small(request_seconds=1)) as engine, Device().connect(engine.address) as connection:
+        connection.sendall(OK + b"\r\n" + b"GET /b HTTP/1.1\r\nX: ")
+        assert read_reply(connection).status == 200
+        with pytest.raises((ConnectionError, ssl.SSLError)):
+            drip(connection)
+
+
 def drip(connection: ssl.SSLSocket) -> None:
     for _ in range(100):
         connection.sendall(b"y")

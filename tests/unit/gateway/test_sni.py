@@ -3,6 +3,7 @@
 import pytest
 from OpenSSL import SSL
 
+from ownroot.errors import KeyStoreError
 from ownroot.gateway.sni import Site, SiteTable
 from ownroot.gateway.tls_context import make_base_context
 
@@ -64,9 +65,25 @@ def test_context_is_made_once_per_certificate() -> None:
         one = Site(1, identity, lambda identity=identity: context(identity))  # type: ignore[misc]
         sites.replace({"gw.example": one}, default=one)
         for _ in range(2):
-            SSL.Connection(sites.base_context, None)
             chosen = sites.find("gw.example")
             assert chosen is not None
             assert chosen.make_context is not None
-            sites._context_of(chosen, chosen.make_context)
+            assert sites.context_of(chosen, chosen.make_context) is not None
     assert made == [b"old", b"new"]
+
+
+def test_site_whose_context_cannot_be_made_is_closed_until_its_certificate_changes() -> None:
+    tries: list[int] = []
+
+    def fail() -> SSL.Context:
+        tries.append(1)
+        raise KeyStoreError("sealed-unreadable", "no")
+
+    sites = SiteTable()
+    broken = Site(1, b"identity", fail)
+    sites.replace({"gw.example": broken}, default=broken)
+    assert [sites.context_of(broken, fail) for _ in range(3)] == [None] * 3
+    assert len(tries) == 1
+    mended = site(1)
+    assert mended.make_context is not None
+    assert sites.context_of(Site(1, b"next", mended.make_context), mended.make_context) is not None
