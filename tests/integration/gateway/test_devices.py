@@ -2,10 +2,13 @@
 
 import json
 import ssl
+import subprocess
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from cryptography.x509.oid import NameOID
 
 from ownroot.clock import utc_now
@@ -22,6 +25,7 @@ from tests.support.certificates import (
 )
 from tests.support.gateway_world import OWNER_ID, GatewayWorld, gateway_world
 from tests.support.tls_device import Device, ask, is_closed_by_peer
+from tests.support.tools import require_tool
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +63,6 @@ def test_first_contact_creates_the_device_and_tells_it_who_it_is(world: GatewayW
 
 
 def test_public_key_is_shown_as_pem(world: GatewayWorld) -> None:
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
     device = world.device("pem")
     document = json.loads(Device(identity=device).get(world.address).body)
     pem = device.ec_key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
@@ -286,3 +288,20 @@ def assert_refused(world: GatewayWorld, identity: Pair, code: str) -> None:
         assert (reply.status, reply.text.partition(":")[0]) == (403, code)
         assert is_closed_by_peer(connection)
     world.await_(lambda: code in world.refusal_codes())
+
+
+def test_curl_is_a_device_with_the_right_key_and_nobody_without(world: GatewayWorld, tmp_path: Path) -> None:
+    certificate, key, root = tmp_path / "device.pem", tmp_path / "device.key", tmp_path / "root.pem"
+    device = world.device("curls")
+    certificate.write_text(device.pem)
+    key.write_bytes(device.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    root.write_text(world.acme.root.pem)
+    host, port = world.address
+    command = [
+        *(require_tool("curl"), "--silent", "--show-error", "--cacert", str(root)),
+        *("--resolve", f"gw.example:{port}:{host}", f"https://gw.example:{port}/device"),
+    ]
+    done = subprocess.run([*command, "--cert", str(certificate), "--key", str(key)], capture_output=True, check=True)
+    assert json.loads(done.stdout)["uuid"] == "curls"
+    bare = subprocess.run(command, capture_output=True, check=True)
+    assert bare.stdout.startswith(b"client-certificate-missing: ")
