@@ -18,16 +18,15 @@ from ownroot.cli.pki_directory import (
     PkiDirectory,
     key_label,
 )
-from ownroot.errors import ConflictError, InvalidInputError, NotFoundError
+from ownroot.cli.signing import sign_local_ca, sign_online_ca, sign_tls
+from ownroot.errors import ConflictError, NotFoundError
 from ownroot.pki import names
 from ownroot.pki.chains import is_signed_by
-from ownroot.pki.conformance import check_device_ca, check_factory_root, check_tls
+from ownroot.pki.conformance import check_device_ca, check_factory_root
 from ownroot.pki.encoding import parse_csr
 from ownroot.pki.issuance import (
     Issuer,
-    plan_device_ca,
     plan_factory_root,
-    plan_gateway_tls,
     plan_requested,
     sign_plan,
 )
@@ -101,26 +100,19 @@ class OwnerPkiMaker:
             return certificate
         label = key_label(wish.file)
         key = self._directory.find_key(label) or self._directory.create_key(label)
-        subject = names.local_ca_subject(self._factory, wish.polis_id)
-        plan = plan_device_ca(subject, key.public_key(), root.certificate, now=self._now, serial=new_serial())
-        certificate = sign_plan(plan, root.key)
+        certificate = sign_local_ca(root, key.public_key(), wish.polis_id, now=self._now)
         self._directory.write_certificate(wish.file, certificate)
         return certificate
 
     def sign_tls(self, root: Issuer, csr: VerifiedCsr) -> x509.Certificate:
         """Sign the gateway's TLS certificate and put it in place of one that never came into service."""
-        plan = plan_gateway_tls(csr, root.certificate, now=self._now, serial=new_serial())
-        certificate = sign_plan(plan, root.key)
-        check_tls(certificate, root.certificate, csr.dns_names, self._now)
+        certificate = sign_tls(root, csr, now=self._now)
         self._directory.replace_certificate(TLS_FILE, certificate)
         return certificate
 
     def sign_online_ca(self, root: Issuer, csr: VerifiedCsr) -> x509.Certificate:
         """Sign the backend's device CA and put it in place of one that never came into service."""
-        subject = names.reencode_subject(csr.subject)
-        plan = plan_device_ca(subject, csr.public_key, root.certificate, now=self._now, serial=new_serial())
-        certificate = sign_plan(plan, root.key)
-        check_device_ca(certificate, root.certificate, self._factory, self._now)
+        certificate = sign_online_ca(root, csr, now=self._now)
         self._directory.replace_certificate(ONLINE_CA_FILE, certificate)
         return certificate
 
@@ -151,23 +143,6 @@ class OwnerPkiMaker:
 
     def _mixed(self, fault: str) -> ConflictError:
         return ConflictError("pki-directory-mixed", f"In {self._directory.path}, {fault}.")
-
-
-def read_backend_csr(name: str, pem: str | None, factory: str) -> VerifiedCsr:
-    """Read a CSR the backend sent, before any key of ours is touched.
-
-    Raises:
-        InvalidInputError: `csr-missing`, `csr-other-factory`, or why it does not verify; the detail names it.
-    """
-    if not pem:
-        raise InvalidInputError("csr-missing", f"The server did not send the {name} it was asked for.")
-    try:
-        csr = verify_csr(parse_csr(pem))
-    except InvalidInputError as exc:
-        raise InvalidInputError(exc.code, f"The server's {name} is not usable: {exc.detail}") from exc
-    if names.read_subject(csr.subject).organizational_units != (factory,):
-        raise InvalidInputError("csr-other-factory", f"The server's {name} is not for factory {factory}.")
-    return csr
 
 
 def sign_request(directory: PkiDirectory, csr_text: str, *, now: datetime) -> x509.Certificate:
