@@ -103,7 +103,15 @@ def parse_crl(text: str) -> x509.CertificateRevocationList:
     Raises:
         InvalidInputError: the `pem-` codes of `parse_certificate`, `crl-malformed`.
     """
-    data = _only_block(text, _CRL, MAX_CRL_OCTETS)
+    return load_crl_der(_only_block(text, _CRL, MAX_CRL_OCTETS))
+
+
+def load_crl_der(data: bytes) -> x509.CertificateRevocationList:
+    """Read one DER CRL; its signature is not verified.
+
+    Raises:
+        InvalidInputError: `crl-malformed`.
+    """
     with refusing("crl-malformed", "The CRL is damaged or uses something we do not support."):
         crl = x509.load_der_x509_crl(data)
         # Touched for the faults they raise, see the module's rule.
@@ -156,6 +164,11 @@ def certificate_pem(certificate: x509.Certificate) -> str:
 def csr_pem(csr: x509.CertificateSigningRequest) -> str:
     """Return one PEM block that ends in exactly one newline (a second one breaks the reference client)."""
     return csr.public_bytes(Encoding.PEM).decode("ascii")
+
+
+def crl_pem(crl: x509.CertificateRevocationList) -> str:
+    """Return a CRL as PEM text with exactly one newline at its end."""
+    return crl.public_bytes(Encoding.PEM).decode("ascii")
 
 
 def certificate_der(certificate: x509.Certificate) -> bytes:

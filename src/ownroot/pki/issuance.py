@@ -239,11 +239,15 @@ def sign_plan(plan: Plan, key: PrivateKey) -> x509.Certificate:
     """
     signer = plan.contents.issuer.public_key
     _demand_key(key, signer)
-    algorithm = signing_hash(signer)
-    signature = key.sign(plan.signed_part, ec.ECDSA(algorithm))
+    signature = key.sign(plan.signed_part, ec.ECDSA(signing_hash(signer)))
     return x509.load_der_x509_certificate(
-        der.sequence(plan.signed_part, _ECDSA_WITH[algorithm.name], der.bit_string(signature))
+        der.sequence(plan.signed_part, signature_algorithm(signer), der.bit_string(signature))
     )
+
+
+def signature_algorithm(key: PublicKey) -> bytes:
+    """Return the AlgorithmIdentifier of what this key signs, in DER."""
+    return _ECDSA_WITH[signing_hash(key).name]
 
 
 def key_identifier(spki_der: bytes) -> bytes:
@@ -313,7 +317,7 @@ def _signed_part(contents: Contents) -> bytes:
     return der.sequence(
         _VERSION_3,
         der.integer(contents.serial),
-        _ECDSA_WITH[signing_hash(issuer.public_key).name],
+        signature_algorithm(issuer.public_key),
         issuer.name_der,
         der.sequence(der.time(contents.not_before), der.time(contents.not_after)),
         contents.subject_der,

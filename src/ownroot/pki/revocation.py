@@ -1,23 +1,41 @@
-"""Revoke, disable, renew: reading CRLs as the signed commands they are here.
+"""Revoke, disable, renew: reading and making CRLs as the signed commands they are here.
 
 A CRL of this protocol lists only the device CAs to act on now (api.md §3.5). It is never cumulative, its number is
 always 1, and absence from it means nothing. Whether the serials are known and whether a command was seen before is
-decided in `trust`.
+decided in `trust`. We encode the signed part ourselves: half of all device CAs have serials of 160 bits, which the
+builder of `cryptography` refuses.
 """
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import CRLEntryExtensionOID
 
-from ownroot.errors import InvalidInputError
-from ownroot.pki import encoding
+from ownroot.errors import InvalidInputError, RefusedError
+from ownroot.pki import der, encoding, profiles
 from ownroot.pki.conformance import CLOCK_SKEW
+from ownroot.pki.issuance import Issuer, IssuerTerms, signature_algorithm
 from ownroot.pki.requests import STRONG_HASHES
 from ownroot.pki.serials import Serial
+from ownroot.pki.signer import signing_hash
+
+# RFC 5280 §5.3.1; the numbers are what goes over the wire.
+CERTIFICATE_HOLD: Final = 6
+REMOVE_FROM_CRL: Final = 8
+PRIVILEGE_WITHDRAWN: Final = 9
+
+_KNOWN_REASONS: Final = frozenset((0, 1, 2, 3, 4, 5, CERTIFICATE_HOLD, REMOVE_FROM_CRL, PRIVILEGE_WITHDRAWN, 10))
+
+CRL_LIFETIME: Final = timedelta(minutes=15)
+
+_VERSION_2: Final = der.integer(1)
+_REASON_CODE: Final = bytes.fromhex("0603551d15")
+_ENUMERATED: Final = 0x0A
 
 
 class Verdict(enum.Enum):
@@ -28,12 +46,20 @@ class Verdict(enum.Enum):
     RENEW = "renew"
 
 
+_VERDICTS: Final = {CERTIFICATE_HOLD: Verdict.DISABLE, REMOVE_FROM_CRL: Verdict.RENEW}
+
+
 @dataclass(frozen=True, slots=True)
 class CrlEntry:
-    """One device CA and what to do with it."""
+    """One device CA and what to do with it; `reason` is the number of RFC 5280 §5.3.1, None if the entry has none."""
 
     serial: Serial
-    verdict: Verdict
+    reason: int | None
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the reason means here: 6 disables, 8 renews, any other or none revokes (api.md §3.5)."""
+        return Verdict.REVOKE if self.reason is None else _VERDICTS.get(self.reason, Verdict.REVOKE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +76,60 @@ class CrlCommand:
     signed_part_sha256: bytes
 
 
-_VERDICTS: Final = {
-    x509.ReasonFlags.certificate_hold: Verdict.DISABLE,
-    x509.ReasonFlags.remove_from_crl: Verdict.RENEW,
-}
+def make_crl(issuer: Issuer, entries: Sequence[CrlEntry], *, now: datetime) -> x509.CertificateRevocationList:
+    """Sign a command on device CAs with the factory root.
+
+    Args:
+        entries: at least one, each serial once, in any order. Whether the factory knows them is not checked.
+        now: aware UTC, whole seconds. The command can be used until 15 minutes later.
+
+    Raises:
+        InvalidInputError: `crl-empty`, `crl-serial-repeated`, `serial-out-of-range`, `crl-reason-unknown`.
+        RefusedError: `issuer-expired`.
+        KeyStoreError: the key store would not sign.
+    Source: api.md §4 (CRL); RFC 5280 §5.
+    """
+    signed_part = encode_signed_part(issuer.terms, entries, now=now)
+    signature = issuer.key.sign(signed_part, ec.ECDSA(signing_hash(issuer.terms.public_key)))
+    algorithm = signature_algorithm(issuer.terms.public_key)
+    return encoding.load_crl_der(der.sequence(signed_part, algorithm, der.bit_string(signature)))
+
+
+def encode_signed_part(terms: IssuerTerms, entries: Sequence[CrlEntry], *, now: datetime) -> bytes:
+    """Check a command and write its TBSCertList (RFC 5280 §5.1); no private key is needed. Raises as `make_crl`."""
+    _check_entries(entries)
+    if terms.not_after is not None and terms.not_after <= now:
+        raise RefusedError("issuer-expired", "The factory root has expired; it can sign nothing any more.")
+    number = profiles.encode_extension(x509.CRLNumber(1), critical=False)
+    return der.sequence(
+        _VERSION_2,
+        signature_algorithm(terms.public_key),
+        terms.name_der,
+        der.time(now),
+        der.time(now + CRL_LIFETIME),
+        der.sequence(*(_encode_entry(entry, now) for entry in entries)),
+        der.explicit(0, der.sequence(terms.authority_key_identifier, number)),
+    )
+
+
+def _check_entries(entries: Sequence[CrlEntry]) -> None:
+    if not entries:
+        raise InvalidInputError("crl-empty", "The CRL names no certificate.")
+    if len({entry.serial for entry in entries}) < len(entries):
+        raise InvalidInputError("crl-serial-repeated", "The CRL names a serial more than once.")
+    # 20 octets hold 160 bits; the widest serial the reference client draws needs all of them.
+    if not all(0 < entry.serial < 1 << 160 for entry in entries):
+        raise InvalidInputError("serial-out-of-range", "A serial number is positive and has at most 160 bits.")
+    if not all(entry.reason is None or entry.reason in _KNOWN_REASONS for entry in entries):
+        raise InvalidInputError("crl-reason-unknown", "The reason of a CRL entry is a number of RFC 5280 §5.3.1.")
+
+
+def _encode_entry(entry: CrlEntry, now: datetime) -> bytes:
+    extensions = b""
+    if entry.reason is not None:
+        reason = der.encode(_ENUMERATED, bytes((entry.reason,)))
+        extensions = der.sequence(der.extension(_REASON_CODE, reason, critical=False))
+    return der.sequence(der.integer(entry.serial), der.time(now), extensions)
 
 
 def read_crl_command(crl: x509.CertificateRevocationList, root: x509.Certificate, now: datetime) -> CrlCommand:
@@ -101,18 +177,17 @@ def _read_entries(crl: x509.CertificateRevocationList) -> tuple[CrlEntry, ...]:
         serial = Serial(revoked.serial_number)
         if serial in entries:
             raise InvalidInputError("crl-serial-repeated", f"The CRL names serial {serial} more than once.")
-        entries[serial] = CrlEntry(serial, _verdict(revoked))
+        entries[serial] = CrlEntry(serial, _reason(revoked))
     if not entries:
         raise InvalidInputError("crl-empty", "The CRL names no certificate.")
     return tuple(entries.values())
 
 
-def _verdict(revoked: x509.RevokedCertificate) -> Verdict:
-    reason: x509.ReasonFlags | None = None
+def _reason(revoked: x509.RevokedCertificate) -> int | None:
+    reason: int | None = None
     for extension in revoked.extensions:
         if extension.oid == CRLEntryExtensionOID.CRL_REASON:
-            reason = extension.value.reason
+            reason = extension.value.public_bytes()[-1]  # an ENUMERATED of one octet
         elif extension.critical:
             raise InvalidInputError("crl-critical-extension", "A CRL entry has a critical extension we do not know.")
-    # No reason, or any but these two, means revoke (api.md §3.5).
-    return Verdict.REVOKE if reason is None else _VERDICTS.get(reason, Verdict.REVOKE)
+    return reason
