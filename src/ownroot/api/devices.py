@@ -16,6 +16,7 @@ from ownroot.api.device_objects import denied_object, device_object, listed_devi
 from ownroot.api.guard import wrong_factory
 from ownroot.api.registration import RegistrationEndpoint
 from ownroot.errors import InvalidInputError
+from ownroot.pki.serials import parse_serial
 from ownroot.services.authority import Principal
 from ownroot.services.manage_devices import (
     DeviceRef,
@@ -43,8 +44,12 @@ _Page = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 
 
 class _ListQuery(msgspec.Struct, frozen=True):
-    """What a listing may be narrowed to; `name` is a shell-style pattern, `sortby` a comma list."""
+    """What a listing may be narrowed to; `name` is a shell-style pattern, `sortby` a comma list.
 
+    `ca_serial` is ours: the decimal serial of the device CA that signed a device's certificate.
+    """
+
+    ca_serial: str | None = None
     factory: str | None = None
     group: str | None = None
     limit: _Limit = 100
@@ -184,7 +189,16 @@ def _filter(query: _ListQuery, caller: Principal) -> DeviceFilter:
         tag=query.match_tag,
         target_name=query.target_name,
         production=query.prod,
+        issuer_serial=_serial(query.ca_serial),
     )
+
+
+def _serial(text: str | None) -> int | None:
+    try:
+        return None if text is None else parse_serial(text)
+    except InvalidInputError as exc:
+        detail = f"Query parameter ca_serial: {exc.detail}"
+        raise InvalidInputError("bad-query", detail, fields={"ca_serial": exc.detail}) from exc
 
 
 def _sort(text: str | None) -> tuple[DeviceSort, ...]:

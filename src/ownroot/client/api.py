@@ -59,11 +59,14 @@ class DeviceQuery:
     sortby: str | None = None
     target_name: str | None = None
     uuid: str | None = None
+    ca_serial: str | None = None
     limit: int = 500
     page: int = 1
 
     def parameters(self, factory: str) -> Iterator[tuple[str, str]]:
         """Yield the query parameters that are set, sorted by name."""
+        if self.ca_serial is not None:
+            yield "ca_serial", self.ca_serial
         yield "factory", factory
         if self.group is not None:
             yield "group", self.group

@@ -168,7 +168,10 @@ class DeviceSort(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DeviceFilter:
-    """Conditions of a device listing; None = any. `name_pattern` is shell-style (`*`, `?`)."""
+    """Conditions of a device listing; None = any. `name_pattern` is shell-style (`*`, `?`).
+
+    `issuer_serial`: the device CA that signed the certificate accepted last.
+    """
 
     name_pattern: str | None = None
     uuid: str | None = None
@@ -177,6 +180,7 @@ class DeviceFilter:
     tag: str | None = None
     target_name: str | None = None
     production: bool | None = None
+    issuer_serial: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

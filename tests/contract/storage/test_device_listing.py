@@ -20,7 +20,7 @@ def fleet(database: Database, factory: Factory) -> Factory:
         a_device(factory, "u2", name="a_x", owner=SECOND, tags="main", group="edge", target_name="t-1"),
         a_device(factory, "u3", name="axx", owner=FIRST, last_seen=NOW + timedelta(1), tags="ain"),
         a_device(factory, "u4", name="B", owner=FIRST, last_seen=NOW),
-        a_device(factory, "U5", name="a[x", owner=FIRST),
+        a_device(factory, "U5", name="a[x", owner=FIRST, issuer_serial=7),
         a_device(other, "u1"),
     ]
     for row in rows:
@@ -70,6 +70,9 @@ def test_order_is_the_same_on_every_database(
         (DeviceFilter(target_name="t-1"), ["a_x"]),
         (DeviceFilter(production=True), ["b"]),
         (DeviceFilter(production=False, owner=FIRST), ["B", "a[x", "axx"]),
+        (DeviceFilter(issuer_serial=7), ["a[x"]),
+        (DeviceFilter(issuer_serial=2**160 - 1, owner=FIRST), ["B", "axx"]),
+        (DeviceFilter(issuer_serial=8), []),
         (DeviceFilter(name_pattern="' OR 1=1 --"), []),
     ],
 )
