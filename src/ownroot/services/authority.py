@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
+from ownroot.audit.events import AuditEvent, EventKind
 from ownroot.errors import InvalidInputError
 from ownroot.services.ports import Factory, Role, Scope, User
 
@@ -35,6 +37,10 @@ class Principal:
     role: Role
     scopes: frozenset[Scope]
     token_id: int
+
+    def event(self, kind: EventKind, subject: str, details: Mapping[str, str], *, at: datetime) -> AuditEvent:
+        """Say for the audit log what this caller did, or was refused."""
+        return AuditEvent(self.factory.id, at, self.user.polis_id, kind, subject, details)
 
 
 def effective_scopes(role: Role, granted: Iterable[Scope]) -> frozenset[Scope]:

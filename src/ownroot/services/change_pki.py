@@ -6,8 +6,9 @@ what the decision says. A refusal is written to the audit log before anyone hear
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 
-from ownroot.audit.events import AuditEvent, EventKind
+from ownroot.audit.events import EventKind
 from ownroot.errors import ConflictError, InvalidInputError, OwnrootError
 from ownroot.pki.encoding import load_certificate_der, spki_sha256
 from ownroot.pki.serials import serial_text
@@ -41,7 +42,12 @@ def change_pki(text: UploadText, principal: Principal, *, now: datetime) -> Step
     Raises:
         InvalidInputError, ConflictError: with the code of the rule that refused, and the field at fault.
     """
-    upload = read_upload(text)
+    try:
+        upload = read_upload(text)
+    except InvalidInputError as fault:
+        field = next(iter(fault.fields), "")
+        yield partial(_record_refusal, principal=principal, code=fault.code, field=field, now=now)
+        raise
     outcome = yield lambda uow: _decide_and_store(uow, upload, principal, now)
     if isinstance(outcome, Refused):
         raise _refusal(outcome)
@@ -51,7 +57,7 @@ def change_pki(text: UploadText, principal: Principal, *, now: datetime) -> Step
 
 def refused_access(principal: Principal, code: str, request: str, *, now: datetime) -> Work:
     """Return the work that records that somebody without the right to it asked for a change."""
-    event = _event(principal, EventKind.PKI_CHANGE_REFUSED, code, {"request": request}, now)
+    event = principal.event(EventKind.PKI_CHANGE_REFUSED, code, {"request": request}, at=now)
     return lambda uow: uow.audit.append(event)
 
 
@@ -65,14 +71,18 @@ def _decide_and_store(uow: UnitOfWork, upload: UploadPki, principal: Principal, 
     )
     verdict = decide(before, upload, evidence, now)
     if isinstance(verdict, Refused):
-        details = {"field": verdict.field or "", "request": "upload"}
-        uow.audit.append(_event(principal, EventKind.PKI_CHANGE_REFUSED, verdict.code, details, now))
+        _record_refusal(uow, principal, verdict.code, verdict.field or "", now)
         return verdict
     if verdict.new_pki is not before:
         _store(uow, verdict, principal, now)
         if not before.is_taken_over:
             _retire_shared_tls(uow, principal, now)
     return view_pki(uow, factory)
+
+
+def _record_refusal(uow: UnitOfWork, principal: Principal, code: str, field: str, now: datetime) -> None:
+    details = {"field": field, "request": "upload"}
+    uow.audit.append(principal.event(EventKind.PKI_CHANGE_REFUSED, code, details, at=now))
 
 
 def _store(uow: UnitOfWork, verdict: Accepted, principal: Principal, now: datetime) -> None:
@@ -86,7 +96,7 @@ def _store(uow: UnitOfWork, verdict: Accepted, principal: Principal, now: dateti
     for event in verdict.events:
         details = {"subject": event.certificate.subject.rfc4514_string()}
         kind, subject = _EVENTS[event.kind], serial_text(event.serial)
-        uow.audit.append(_event(principal, kind, subject, details, now))
+        uow.audit.append(principal.event(kind, subject, details, at=now))
     uow.changes.announce(ChangeKind.TRUST, factory.id)
 
 
@@ -99,7 +109,7 @@ def _retire_shared_tls(uow: UnitOfWork, principal: Principal, now: datetime) -> 
 
 def _destroy(uow: UnitOfWork, key: bytes, principal: Principal, now: datetime) -> None:
     uow.keys.destroy(key)
-    uow.audit.append(_event(principal, EventKind.PKI_KEY_DESTROYED, key.hex(), {}, now))
+    uow.audit.append(principal.event(EventKind.PKI_KEY_DESTROYED, key.hex(), {}, at=now))
 
 
 def _refusal(refused: Refused) -> OwnrootError:
@@ -107,7 +117,3 @@ def _refusal(refused: Refused) -> OwnrootError:
     if refused.kind is RefusalKind.CONFLICT:
         return ConflictError(refused.code, refused.detail, fields=fields)
     return InvalidInputError(refused.code, refused.detail, fields=fields)
-
-
-def _event(principal: Principal, kind: EventKind, subject: str, details: dict[str, str], now: datetime) -> AuditEvent:
-    return AuditEvent(principal.factory.id, now, principal.user.polis_id, kind, subject, details)

@@ -7,8 +7,8 @@ Everything that can be refused early is refused here, because after this reply t
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ownroot.audit.events import AuditEvent, EventKind
-from ownroot.errors import ConflictError, InvalidInputError
+from ownroot.audit.events import EventKind
+from ownroot.errors import ConflictError, InvalidInputError, OwnrootError
 from ownroot.pki.encoding import csr_pem
 from ownroot.pki.names import online_ca_subject
 from ownroot.pki.requests import VerifiedCsr, make_csr, verify_csr
@@ -60,25 +60,22 @@ def request_csrs(order: CsrOrder, principal: Principal, keyring: Keyring, *, now
 
     Raises:
         InvalidInputError: `csr-none-asked`.
-        ConflictError: `root-already-set`, `pki-not-initialized`; the refusal is in the audit log.
+        ConflictError: `root-already-set`, `pki-not-initialized`.
+        The refusal is in the audit log.
     """
-    if not order.kinds:
-        raise InvalidInputError(
-            "csr-none-asked", "The request asks for no CSR: set tls-csr, ca-csr or est-tls-csr to true."
-        )
     challenges = [_challenge(kind, principal, keyring, now) for kind in order.kinds]
     factory = principal.factory
 
-    def store(uow: UnitOfWork) -> ConflictError | None:
+    def store(uow: UnitOfWork) -> OwnrootError | None:
         refusal = _early_refusal(order, taken_over=uow.pki.load(factory.id).is_taken_over)
         if refusal is not None:
             details = {"request": "csrs"}
-            uow.audit.append(_event(principal, EventKind.PKI_CHANGE_REFUSED, refusal.code, details, now))
+            uow.audit.append(principal.event(EventKind.PKI_CHANGE_REFUSED, refusal.code, details, at=now))
             return refusal
         for challenge in challenges:
             uow.keys.add_pending(factory.id, challenge.pending, challenge.sealed)
         details = {"kinds": " ".join(challenge.pending.kind for challenge in challenges)}
-        uow.audit.append(_event(principal, EventKind.PKI_KEYS_REQUESTED, factory.name, details, now))
+        uow.audit.append(principal.event(EventKind.PKI_KEYS_REQUESTED, factory.name, details, at=now))
         return None
 
     refusal = yield store
@@ -101,7 +98,11 @@ def _challenge(kind: KeyKind, principal: Principal, keyring: Keyring, now: datet
     return _Challenge(csr, pending, sealed)
 
 
-def _early_refusal(order: CsrOrder, *, taken_over: bool) -> ConflictError | None:
+def _early_refusal(order: CsrOrder, *, taken_over: bool) -> OwnrootError | None:
+    if not order.kinds:
+        return InvalidInputError(
+            "csr-none-asked", "The request asks for no CSR: set tls-csr, ca-csr or est-tls-csr to true."
+        )
     if order.first_time_init is True and taken_over:
         return ConflictError(
             "root-already-set",
@@ -113,7 +114,3 @@ def _early_refusal(order: CsrOrder, *, taken_over: bool) -> ConflictError | None
             "pki-not-initialized", "This factory has no root of its own yet. Run `ownroot keys ca create` first."
         )
     return None
-
-
-def _event(principal: Principal, kind: EventKind, subject: str, details: dict[str, str], now: datetime) -> AuditEvent:
-    return AuditEvent(principal.factory.id, now, principal.user.polis_id, kind, subject, details)
