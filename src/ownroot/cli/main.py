@@ -37,7 +37,7 @@ Settings come from the command line, then from OWNROOT_URL, OWNROOT_FACTORY and 
         "serve": LazyCommand("ownroot.cli.operator:serve", "Operator: run the server."),
         "factory": LazyCommand("ownroot.cli.operator:factory", "Operator: make factories on this server."),
         "token": LazyCommand("ownroot.cli.operator:token", "Operator: make API tokens on this server."),
-        "simulate": LazyCommand("ownroot.sim.command:simulate", "Run a fleet of simulated devices against a server."),
+        "simulate": LazyCommand("ownroot.cli.simulate:simulate", "Run a fleet of simulated devices against a server."),
         "completion": LazyCommand("ownroot.cli.completion:completion", "Print the completion script for a shell."),
     },
 )

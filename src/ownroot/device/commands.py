@@ -24,7 +24,6 @@ _DIRECTORY = click.option(
     help="Directory of the device's identity.",
 )
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-_DEBUG = click.option("--debug", is_flag=True, expose_value=False, help="Show a traceback on errors.")
 
 
 @click.command(epilog=EXIT_CODES_HELP)
@@ -42,7 +41,6 @@ _DEBUG = click.option("--debug", is_flag=True, expose_value=False, help="Show a 
 @click.option("--force", is_flag=True, help="Register again over an earlier registration. The key is kept.")
 @_DIRECTORY
 @_JSON
-@_DEBUG
 def register(  # noqa: PLR0913 - one parameter an option
     *,
     api_url: str,
@@ -93,7 +91,6 @@ def register(  # noqa: PLR0913 - one parameter an option
 @click.command("check-in", epilog=EXIT_CODES_HELP)
 @_DIRECTORY
 @_JSON
-@_DEBUG
 def check_in(*, directory: Path, as_json: bool) -> None:
     """Visit the gateway once: prove who this device is and say what it runs.
 
@@ -113,7 +110,6 @@ def check_in(*, directory: Path, as_json: bool) -> None:
 @click.command(epilog=EXIT_CODES_HELP)
 @_DIRECTORY
 @_JSON
-@_DEBUG
 def whoami(*, directory: Path, as_json: bool) -> None:
     """Show what the gateway knows of this device. Asking counts as a check-in.
 

@@ -4,68 +4,66 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from ownroot.cli.options import Target, json_option, target_options
 from ownroot.console.exit_codes import EXIT_CODES_HELP, ExitCode
 from ownroot.console.output import Output, console
-from ownroot.sim.fleet import FleetPlan, FleetReport, Progress, run_fleet
-from ownroot.sim.tally import Tally
+
+if TYPE_CHECKING:
+    from ownroot.sim.fleet import FleetReport, Progress
+    from ownroot.sim.tally import Tally
 
 
 @click.command(epilog=EXIT_CODES_HELP)
 @click.option("--devices", type=click.IntRange(1, 1_000_000), required=True, help="How many devices.")
-@click.option("--url", required=True, envvar="OWNROOT_URL", help="The server's API. [env: OWNROOT_URL]")
-@click.option("-f", "--factory", required=True, envvar="OWNROOT_FACTORY", help="[env: OWNROOT_FACTORY]")
-@click.option(
-    "--token", required=True, envvar="OWNROOT_TOKEN", help="Token with the scope devices:create. [env: OWNROOT_TOKEN]"
-)
 @click.option("--rounds", type=click.IntRange(0), default=1, show_default=True, help="Check-ins of each device.")
 @click.option("--at-once", type=click.IntRange(1, 256), default=8, show_default=True, help="Devices at the same time.")
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed makes the same devices.")
-@click.option("--cacert", type=click.Path(path_type=Path), help="PEM roots to believe for the API.")
 @click.option(
     "--dir",
     "directory",
     type=click.Path(file_okay=False, path_type=Path),
     help="Keep the devices' identities here, for another run; thrown away by default.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-@click.option("--debug", is_flag=True, expose_value=False, help="Show a traceback on errors.")
-def simulate(  # noqa: PLR0913 - one parameter an option
+@target_options
+@json_option
+def simulate(
     *,
     devices: int,
-    url: str,
-    factory: str,
-    token: str,
     rounds: int,
     at_once: int,
     seed: int,
-    cacert: Path | None,
     directory: Path | None,
+    target: Target,
     as_json: bool,
 ) -> ExitCode:
     """Register a fleet of simulated devices and let them check in.
 
     They are real to the server: real keys, real certificates, real connections, through the code of `ownroot-device`.
-    Delete them afterwards with `ownroot devices delete`. The exit code is 0 only if every device got through.
+    The token needs the scope devices:create. Delete the devices afterwards with `ownroot devices delete`. The exit
+    code is 0 only if every device got through.
 
     \b
     Example:
-      ownroot simulate --devices 100 --rounds 3 --url http://127.0.0.1:8000 -f acme
+      ownroot simulate --devices 100 --rounds 3
     """
-    output = Output(as_json=as_json)
+    from ownroot.sim.fleet import FleetPlan, run_fleet
+
+    access, output = target.access(), Output(as_json=as_json)
     with _workplace(directory) as place, _progress(as_json=as_json) as progress:
         plan = FleetPlan(
-            registration_url=f"{url.rstrip('/')}/ota/devices/",
-            token=token,
-            factory=factory,
+            registration_url=f"{access.url.rstrip('/')}/ota/devices/",
+            token=access.token,
+            factory=access.factory,
             devices=devices,
             rounds=rounds,
             at_once=at_once,
             seed=seed,
             directory=place,
-            cacert=cacert,
+            cacert=access.cacert,
         )
         report = run_fleet(plan, progress)
     if as_json:
@@ -85,20 +83,13 @@ def _workplace(directory: Path | None) -> Iterator[Path]:
 
 
 @contextmanager
-def _progress(*, as_json: bool) -> Iterator[Progress]:
+def _progress(*, as_json: bool) -> Iterator["Progress"]:
     """Draw a bar on a terminal; elsewhere print a plain line at each tenth of a step."""
     screen = console(stderr=True)
     if as_json or not screen.is_terminal:
         yield _silent if as_json else _plain_line
         return
-    from rich.progress import (  # noqa: PLC0415
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TaskID,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description:<12}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=screen) as bars:
@@ -121,12 +112,12 @@ def _silent(_step: str, _done: int, _total: int) -> None:
     pass
 
 
-def _print_report(output: Output, report: FleetReport) -> None:
+def _print_report(output: Output, report: "FleetReport") -> None:
     for name, step in (("registrations", report.registrations), ("check-ins", report.check_ins)):
         output.line(f"{name:<14} {_sentence(step)}")
 
 
-def _sentence(step: Tally) -> str:
+def _sentence(step: "Tally") -> str:
     failed = "; ".join(f"{count} failed: {code}" for code, count in step.failures.items()) or "none failed"
     speed = f"{step.per_second:.0f}/s, median {step.median_ms:.0f} ms, p99 {step.p99_ms:.0f} ms"
     return f"{step.done} done ({speed}), {failed}"
