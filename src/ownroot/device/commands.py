@@ -2,12 +2,11 @@
 
 import json
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 import click
 
-from ownroot.client.registration import post_registration
+from ownroot.client.registration import RegistrationEndpoint
 from ownroot.console.exit_codes import EXIT_CODES_HELP
 from ownroot.device import registration
 from ownroot.device.check_in import check_in as visit
@@ -78,8 +77,8 @@ def register(  # noqa: PLR0913 - one parameter an option
         group=group,
         production=production,
     )
-    send = partial(post_registration, api_url, token=token, token_header=token_header, cacert=cacert)
-    done = registration.register(wish, send, replace=force)
+    with RegistrationEndpoint(api_url, token=token, token_header=token_header, cacert=cacert) as endpoint:
+        done = registration.register(wish, endpoint.register, replace=force)
     ends = done.certificate.not_valid_after_utc
     if as_json:
         _print_json({"uuid": done.uuid, "directory": str(directory), "not-after": ends.isoformat()})

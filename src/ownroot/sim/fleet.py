@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from time import perf_counter
 
-from ownroot.client.registration import post_registration
+from ownroot.client.registration import RegistrationEndpoint
 from ownroot.device.check_in import check_in, open_gateway
 from ownroot.device.files import is_registered
 from ownroot.device.identity import load_identity
@@ -55,7 +55,9 @@ class FleetReport:
 def run_fleet(plan: FleetPlan, progress: Progress) -> FleetReport:
     """Register every device, then let each check in `rounds` times. Identities stay in the plan's directory."""
     fleet = [simulated_device(plan.seed, number, below=plan.directory) for number in range(plan.devices)]
-    registrations = _run_step("registering", fleet, partial(_register, plan), plan.at_once, progress)
+    with RegistrationEndpoint(plan.registration_url, token=plan.token, cacert=plan.cacert) as endpoint:
+        act = partial(_register, plan, endpoint)
+        registrations = _run_step("registering", fleet, act, plan.at_once, progress)
     ready = [device for device in fleet if is_registered(device.directory)]
     visits = [device for _ in range(plan.rounds) for device in ready]
     return FleetReport(registrations, _run_step("checking in", visits, _check_in, plan.at_once, progress))
@@ -93,7 +95,7 @@ def _timed(act: Callable[[SimulatedDevice], None], device: SimulatedDevice) -> A
     return Attempt(perf_counter() - started)
 
 
-def _register(plan: FleetPlan, device: SimulatedDevice) -> None:
+def _register(plan: FleetPlan, endpoint: RegistrationEndpoint, device: SimulatedDevice) -> None:
     if is_registered(device.directory):
         return  # an earlier run with this seed and directory
     place_simulated_key(device, simulated_key(plan.seed, device.number))
@@ -104,7 +106,7 @@ def _register(plan: FleetPlan, device: SimulatedDevice) -> None:
         name=f"sim-{plan.seed}-{device.number}",
         hardware_id=default_hardware_id(),
     )
-    register(wish, partial(post_registration, plan.registration_url, token=plan.token, cacert=plan.cacert))
+    register(wish, endpoint.register)
 
 
 def _check_in(device: SimulatedDevice) -> None:
