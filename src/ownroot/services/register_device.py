@@ -84,8 +84,16 @@ def register_device(registration: Registration, *, by: Principal, issuing: Issui
             `registration-superseded`.
         KeyStoreError: the online CA's key cannot be used; nothing is left behind.
         UnavailableError: the database cannot commit.
+        All but the last two are in the audit log before they are raised.
     """
-    applicant = _read_applicant(registration, by, issuing.policy, now)
+    try:
+        applicant = _read_applicant(registration, by, issuing.policy, now)
+    except InvalidInputError as error:
+        # Nothing that was not understood goes into the log but the hash that finds the request again.
+        details = {"code": error.code, "request-sha256": registration.request_sha256.hex()}
+        event = by.event(EventKind.DEVICE_REGISTRATION_REFUSED, "", details, at=now)
+        yield lambda uow: uow.audit.append(event)
+        raise
     try:
         _judge(applicant, issuing.policy)
         return (yield from _register(applicant, issuing))

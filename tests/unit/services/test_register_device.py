@@ -190,6 +190,19 @@ def test_csr_of_another_factory_is_refused_and_audited(world: RegistrationWorld)
     assert (event.subject, event.details["code"]) == (UUID, "wrong-factory")
 
 
+def test_request_that_cannot_be_read_is_refused_and_audited(world: RegistrationWorld) -> None:
+    error = world.refusal("no CSR at all")
+    assert isinstance(error, InvalidInputError)
+    (event,) = world.events(EventKind.DEVICE_REGISTRATION_REFUSED)
+    assert (event.subject, event.details["code"]) == ("", error.code)
+    assert set(event.details) == {"code", "request-sha256"}
+
+
+def test_request_that_is_granted_leaves_no_refusal(world: RegistrationWorld) -> None:
+    world.register()
+    assert world.events(EventKind.DEVICE_REGISTRATION_REFUSED) == []
+
+
 def test_production_mark_is_policy(world: RegistrationWorld) -> None:
     forbidding = RegistrationPolicy(allow_production=False)
     assert world.refusal(device_csr(production=True), policy=forbidding).code == "production-forbidden"
