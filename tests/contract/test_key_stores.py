@@ -7,11 +7,24 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from ownroot.errors import KeyStoreError
 from ownroot.keystore.file import FileKeyStore
 from ownroot.keystore.memory import MemoryKeyStore
+from ownroot.keystore.pkcs11 import Pkcs11KeyStore
+from tests.support.softhsm import LABEL, PIN, soft_hsm
 
 
-@pytest.fixture(params=["file", "memory"])
-def store(request, tmp_path):
-    return FileKeyStore(tmp_path) if request.param == "file" else MemoryKeyStore()
+@pytest.fixture(params=["file", "memory", "pkcs11"])
+def store(request, tmp_path, monkeypatch):
+    match request.param:
+        case "file":
+            yield FileKeyStore(tmp_path)
+        case "memory":
+            yield MemoryKeyStore()
+        case "pkcs11":
+            hsm = soft_hsm(tmp_path)
+            for name, value in hsm.environment.items():
+                monkeypatch.setenv(name, value)
+            on_token = Pkcs11KeyStore(hsm.module, LABEL, PIN)
+            yield on_token
+            on_token.close()
 
 
 def test_a_key_that_was_made_is_found_again(store):

@@ -1,0 +1,143 @@
+"""Private keys on a token (PKCS#11): a smart card, an HSM, or SoftHSM2 (protocol: api.md §7).
+
+Keys are generated on the token as sensitive and not extractable, and never leave it. To its users such a key is an
+ordinary `PrivateKey` whose `sign` runs on the token. Keys that other programs made there are found by their label, so
+`pkcs11-tool` and both builds of the other client of this protocol (ids 0x01 and 0x31) share a token with us.
+
+The extra `hsm` brings what is needed; it is imported when a store is opened.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+
+from ownroot.errors import KeyStoreError
+from ownroot.keystore.labels import require_label
+from ownroot.pki.signer import PrivateKey, PublicKey
+
+
+class Pkcs11KeyStore:
+    """The keys of one token; label `x` is the label (CKA_LABEL) of a private and a public object.
+
+    Safe to use from many threads and after a fork. Sessions are opened as they are needed and closed by `close`.
+
+    Args:
+        module: the vendor's shared library.
+        token_label: which token of it.
+        pin: the user's PIN; one that the token refuses is not tried again.
+
+    Raises:
+        KeyStoreError: `pkcs11-missing`, `hsm-module-missing`, `hsm-module-unusable`. Nothing is asked of the token yet.
+    """
+
+    def __init__(self, module: Path, token_label: str, pin: str) -> None:
+        try:
+            from ownroot.keystore import pkcs11_keys, pkcs11_token  # noqa: PLC0415
+        except ImportError as exc:
+            raise KeyStoreError(
+                "pkcs11-missing", "Keys on a token need one more package; install it: pip install 'ownroot[hsm]'."
+            ) from exc
+        self._keys = pkcs11_keys
+        self._token = pkcs11_token.Token.open(module, token_label, pin)
+
+    def create(self, label: str) -> PrivateKey:
+        """Generate a P-256 key on the token, not extractable; the root's label `root-ca` gets the id 0x01.
+
+        Raises:
+            KeyStoreError: `key-exists` (nothing was touched), `key-label`, or why the token cannot serve.
+        """
+        require_label(label)
+        return self._private_key(self._keys.create_key(self._token, label))
+
+    def find(self, label: str) -> PrivateKey | None:
+        """Return the key under this label, whatever its id and whoever made it; None if there is none.
+
+        Raises:
+            KeyStoreError: `key-ambiguous`, `key-unsupported`, `key-public-missing`, `key-mismatch`, `key-label`, or why
+                the token cannot serve.
+        """
+        require_label(label)
+        key = self._keys.find_key(self._token, label)
+        return None if key is None else self._private_key(key)
+
+    def close(self) -> None:
+        """Close all sessions and log out, unless another store of this process uses the same token."""
+        self._token.release()
+
+    def _private_key(self, key: Any) -> PrivateKey:
+        return TokenPrivateKey(key.public_key, lambda digest: self._keys.sign_digest(self._token, key, digest))
+
+
+class TokenPrivateKey(ec.EllipticCurvePrivateKey):
+    """A private key that stays on its token.
+
+    Args:
+        sign_digest: signs a digest on the token; returns the DER sequence of r and s.
+    """
+
+    def __init__(self, public_key: PublicKey, sign_digest: Callable[[bytes], bytes]) -> None:
+        self._public_key = public_key
+        self._sign_digest = sign_digest
+
+    def sign(self, data: Any, signature_algorithm: ec.EllipticCurveSignatureAlgorithm) -> bytes:
+        """Hash here, sign on the token. Returns DER.
+
+        Raises:
+            KeyStoreError: `signature-unsupported`: not plain ECDSA; or why the token cannot serve.
+        """
+        if not isinstance(signature_algorithm, ec.ECDSA) or signature_algorithm.deterministic_signing:
+            raise KeyStoreError("signature-unsupported", "A key on a token signs with plain ECDSA only.")
+        return self._sign_digest(_digest(bytes(data), signature_algorithm.algorithm))
+
+    def public_key(self) -> PublicKey:
+        """Return the public half, an ordinary key."""
+        return self._public_key
+
+    @property
+    def curve(self) -> ec.EllipticCurve:
+        """The curve."""
+        return self._public_key.curve
+
+    @property
+    def key_size(self) -> int:
+        """The size of the curve's order in bits."""
+        return self._public_key.key_size
+
+    def exchange(self, algorithm: ec.ECDH, peer_public_key: ec.EllipticCurvePublicKey) -> NoReturn:
+        """Refuse: these keys sign and nothing else."""
+        raise KeyStoreError("key-signs-only", "A key on a token signs and does nothing else.")
+
+    def private_numbers(self) -> NoReturn:
+        """Refuse: a key on a token never leaves it."""
+        raise _not_exportable()
+
+    def private_bytes(self, encoding: Any, format: Any, encryption_algorithm: Any) -> NoReturn:  # noqa: A002
+        """Refuse: a key on a token never leaves it."""
+        raise _not_exportable()
+
+    def __copy__(self) -> "TokenPrivateKey":
+        return self
+
+    def __deepcopy__(self, memo: Any) -> "TokenPrivateKey":
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise _not_exportable()
+
+
+def _digest(data: bytes, algorithm: Prehashed | hashes.HashAlgorithm) -> bytes:
+    if isinstance(algorithm, Prehashed):
+        if len(data) != algorithm.digest_size:
+            raise KeyStoreError("signature-unsupported", f"A digest of {algorithm.digest_size} bytes was announced.")
+        return data
+    hasher = hashes.Hash(algorithm)
+    hasher.update(data)
+    return hasher.finalize()
+
+
+def _not_exportable() -> KeyStoreError:
+    return KeyStoreError("key-not-exportable", "This private key never leaves the token that holds it.")

@@ -1,0 +1,80 @@
+"""SoftHSM2 tokens of a test's own: real PKCS#11 without hardware."""
+
+import ctypes
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.tools import require_tool
+
+PIN = "472915"
+SO_PIN = "83510276"
+LABEL = "factory-hsm"
+_MODULES = ("/usr/lib/softhsm/libsofthsm2.so", "/usr/lib64/softhsm/libsofthsm.so")
+_MOST_SESSIONS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class SoftHsm:
+    """A directory of tokens, and the settings file that leads SoftHSM2 to it."""
+
+    module: Path
+    settings: Path
+    tokens: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a process needs to find these tokens."""
+        return {"SOFTHSM2_CONF": str(self.settings)}
+
+    def add_token(self, label: str = LABEL) -> None:
+        """Make one more token, even one whose label another has."""
+        command = [require_tool("softhsm2-util"), "--init-token", "--free", "--label", label]
+        self._run(*command, "--pin", PIN, "--so-pin", SO_PIN)
+
+    def pkcs11_tool(self, *arguments: str, login: bool = True, label: str = LABEL) -> str:
+        """Run OpenSC's program on a token and return what it says."""
+        command = [require_tool("pkcs11-tool"), "--module", str(self.module), "--token-label", label]
+        return self._run(*command, *(["--login", "--pin", PIN] if login else []), *arguments)
+
+    def remove(self) -> None:
+        """Pull the tokens out."""
+        self.tokens.rename(self._aside)
+        self.tokens.mkdir()
+
+    def put_back(self) -> None:
+        """Plug them in again."""
+        self.tokens.rmdir()
+        self._aside.rename(self.tokens)
+
+    @property
+    def _aside(self) -> Path:
+        return self.tokens.with_name("aside")
+
+    def _run(self, *command: str) -> str:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=30, check=False, env=os.environ | self.environment
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+def soft_hsm(folder: Path) -> SoftHsm:
+    """Make a place for tokens, with one token in it."""
+    require_tool("softhsm2-util")
+    module = next(Path(path) for path in _MODULES if Path(path).exists())
+    tokens = folder / "tokens"
+    tokens.mkdir(parents=True)
+    settings = folder / "softhsm2.conf"
+    settings.write_text(f"directories.tokendir = {tokens}\nobjectstore.backend = file\nlog.level = ERROR\n")
+    hsm = SoftHsm(module, settings, tokens)
+    hsm.add_token()
+    return hsm
+
+
+def open_sessions(module: Path) -> int:
+    """Count the sessions that this process has open on all tokens, as the module itself knows them."""
+    native = ctypes.CDLL(str(module))
+    info = (ctypes.c_ulong * 4)()
+    return sum(native.C_GetSessionInfo(ctypes.c_ulong(handle), info) == 0 for handle in range(1, _MOST_SESSIONS))
