@@ -46,6 +46,8 @@ class GatewayFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     `name`: base name, fixed by the first start. `public_port`: the port devices are told, where it is not the one we
     listen on. `trust_grace_seconds`: how long known devices go on while the database cannot be read.
     `allow_rsa`, `allow_ca_profile`: accept device certificates that other tools made (protocol: gateway.md T11).
+    `admin_port`: on loopback; worker 0 answers `/readyz` and `/metrics` there, worker n on the n-th port after it. 0
+    takes free ports.
     """
 
     listen: str = "0.0.0.0:8443"
@@ -55,6 +57,7 @@ class GatewayFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     trust_grace_seconds: Annotated[int, msgspec.Meta(ge=0)] = 300
     allow_rsa: bool = False
     allow_ca_profile: bool = False
+    admin_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
 
 
 class LogFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -127,7 +130,10 @@ class ApiSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayPart:
-    """The gateway's listeners. `public_port` None: devices are told the port we listen on."""
+    """The gateway's listeners.
+
+    `public_port` None: devices are told the port we listen on. `admin_ports`: one for each worker; 0 is any free one.
+    """
 
     listen: Address
     name: str | None
@@ -136,6 +142,7 @@ class GatewayPart:
     trust_grace_seconds: int
     allow_rsa: bool
     allow_ca_profile: bool
+    admin_ports: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,15 +250,27 @@ def _network(text: str) -> IpNetwork:
 def _gateway(raw: GatewayFile, options: Options) -> GatewayPart:
     if options.workers is not None and options.workers < 1:
         raise InvalidInputError("config-invalid", "The gateway needs at least one worker.")
+    workers = options.workers or raw.workers or default_workers()
     return GatewayPart(
         listen=parse_address(options.gateway or raw.listen),
         name=options.gateway_name or raw.name,
-        workers=options.workers or raw.workers or default_workers(),
+        workers=workers,
         public_port=raw.public_port,
         trust_grace_seconds=raw.trust_grace_seconds,
         allow_rsa=raw.allow_rsa,
         allow_ca_profile=raw.allow_ca_profile,
+        admin_ports=_admin_ports(raw.admin_port, workers),
     )
+
+
+def _admin_ports(first: int, workers: int) -> tuple[int, ...]:
+    if first == 0:
+        return (0,) * workers
+    if first + workers - 1 > 65535:
+        raise InvalidInputError(
+            "config-invalid", f"[gateway] admin_port {first} leaves no port for each of {workers} workers."
+        )
+    return tuple(range(first, first + workers))
 
 
 def default_workers() -> int:

@@ -100,6 +100,49 @@ def test_a_part_that_dies_is_started_again(tmp_path):
         assert "a part of the server died" in server.log
 
 
+def admin_pages(server: RunningServer) -> list[str]:
+    """Where the gateway workers answer their operator."""
+    report = json.loads((server.data_dir / "serve.json").read_bytes())
+    return [f"http://{address}" for address in report["gateway-admin"]]
+
+
+def readiness(server: RunningServer) -> tuple[int, str]:
+    answer = httpx2.get(f"{server.api_url}/readyz", trust_env=False, timeout=10)
+    return answer.status_code, answer.json().get("code", "")
+
+
+def test_each_worker_shows_its_own_readiness_and_metrics(tmp_path):
+    with running_server(tmp_path, workers=2) as server:
+        pages = admin_pages(server)
+        assert len(set(pages)) == 2
+        for page in pages:
+            ready = httpx2.get(f"{page}/readyz", trust_env=False)
+            assert (ready.status_code, ready.text) == (200, "ready\n")
+            assert "ownroot_gateway_connections " in httpx2.get(f"{page}/metrics", trust_env=False).text
+
+
+def test_a_gateway_worker_that_hangs_makes_the_server_unready_until_it_goes_on(tmp_path):
+    with running_server(tmp_path, workers=2, factory=None) as server:
+        assert readiness(server) == (200, "")
+        worker = max(children_of(server.process.pid))
+        os.kill(worker, signal.SIGSTOP)
+        try:
+            wait_until(lambda: readiness(server) == (503, "gateway-not-ready"))
+        finally:
+            os.kill(worker, signal.SIGCONT)
+        wait_until(lambda: readiness(server) == (200, ""))
+
+
+def test_a_worker_comes_back_at_the_admin_address_it_had(tmp_path):
+    with running_server(tmp_path, workers=1, factory=None) as server:
+        (page,) = admin_pages(server)
+        worker = max(children_of(server.process.pid))
+        os.kill(worker, signal.SIGKILL)
+        wait_until(lambda: readiness(server) == (503, "gateway-not-ready"))
+        wait_until(lambda: readiness(server) == (200, ""))
+        assert httpx2.get(f"{page}/readyz", trust_env=False).text == "ready\n"
+
+
 def test_no_part_of_it_dumps_core(tmp_path):
     with running_server(tmp_path, workers=1, factory=None) as server:
         for pid in [server.process.pid, *children_of(server.process.pid)]:

@@ -35,6 +35,18 @@ def test_an_option_beats_the_file_and_the_file_beats_the_default(tmp_path):
     assert (made.api.listen.port, made.gateway.listen.port, made.gateway.workers) == (9, 2, 3)
 
 
+def test_each_worker_has_an_admin_port_of_its_own(tmp_path):
+    text = "[gateway]\nadmin_port = 9100\nworkers = 3\n"
+    assert settings(tmp_path, text).gateway.admin_ports == (9100, 9101, 9102)
+    assert settings(tmp_path, workers=2).gateway.admin_ports == (0, 0)
+
+
+def test_admin_ports_beyond_the_last_port_are_refused(tmp_path):
+    text = "[gateway]\nadmin_port = 65534\nworkers = "
+    assert settings(tmp_path, text + "2").gateway.admin_ports == (65534, 65535)
+    assert refusal(tmp_path, text + "3").code == "config-invalid"
+
+
 @pytest.mark.parametrize("address", ["0.0.0.0:8000", "192.0.2.1:8000", "[::]:8000", "api.example.com:8000"])
 def test_plain_http_beyond_loopback_is_refused(tmp_path, address):
     error = refusal(tmp_path, api=address)

@@ -3,19 +3,20 @@
 from ownroot import __version__
 from ownroot.api import accounts, certs, devices, operations
 from ownroot.api.backend import Backend
+from ownroot.api.gateway_workers import GatewayWorkers
 from ownroot.api.guard import TokenGuard
 from ownroot.services.authority import Principal
 from ownroot.web.application import Edge, WebApplication
 from ownroot.web.openapi import describe
 
 
-def build_application(backend: Backend, edge: Edge) -> WebApplication[Principal]:
+def build_application(backend: Backend, edge: Edge, gateway: GatewayWorkers) -> WebApplication[Principal]:
     """Put all endpoints behind one guard, with their description at `/openapi.json`."""
     endpoints = (
         *accounts.endpoints(backend),
         *certs.endpoints(backend),
         *devices.endpoints(backend),
-        *operations.endpoints(backend, edge.metrics),
+        *operations.endpoints(backend, edge.metrics, gateway),
     )
     document = describe(endpoints, title="Ownroot backend API", version=__version__)
     description = operations.description_endpoint(document)

@@ -6,7 +6,8 @@ from ipaddress import ip_address
 from typing import Any
 
 from ownroot.api.backend import Backend
-from ownroot.errors import RefusedError
+from ownroot.api.gateway_workers import GatewayWorkers
+from ownroot.errors import RefusedError, UnavailableError
 from ownroot.services.authority import Principal
 from ownroot.services.ports import Role, Scope
 from ownroot.web.endpoint import PUBLIC, Access, Call, Endpoint, Reply
@@ -21,17 +22,30 @@ _ALIVE = {"status": "ok"}
 class OperationsPages:
     """Handlers for monitoring."""
 
-    def __init__(self, backend: Backend, metrics: RequestMetrics) -> None:
+    def __init__(self, backend: Backend, metrics: RequestMetrics, gateway: GatewayWorkers) -> None:
         self._backend = backend
         self._metrics = metrics
+        self._gateway = gateway
 
     async def alive(self, _call: Call[Principal]) -> Reply:
         """The process answers."""
         return Reply(body=_ALIVE)
 
     async def ready(self, _call: Call[Principal]) -> Reply:
-        """The process can serve: its database answers. Otherwise 503 with what is wrong."""
+        """The server can serve: the database answers, the gateway workers too. Otherwise 503 with what is wrong.
+
+        Not why a worker is not ready: that tells of factories, and anybody may ask here.
+        """
         await self._backend.read(lambda uow: uow.changes.generation())
+        unready = await self._gateway.unready()
+        if unready:
+            numbers = ", ".join(map(str, unready))
+            raise UnavailableError(
+                "gateway-not-ready",
+                f"Not ready: gateway worker {numbers}. Each says why at /readyz of its address under gateway-admin in "
+                "serve.json, to callers on the server's own machine.",
+                retry_after=5,
+            )
         return Reply(body=_ALIVE)
 
     async def metrics(self, call: Call[Principal]) -> Reply:
@@ -48,9 +62,9 @@ class OperationsPages:
         return Reply(body=FactoryStatus(total_devices=total))
 
 
-def endpoints(backend: Backend, metrics: RequestMetrics) -> tuple[Endpoint[Principal], ...]:
+def endpoints(backend: Backend, metrics: RequestMetrics, gateway: GatewayWorkers) -> tuple[Endpoint[Principal], ...]:
     """Declare them."""
-    pages = OperationsPages(backend, metrics)
+    pages = OperationsPages(backend, metrics, gateway)
     return (
         Endpoint(
             method="GET",
@@ -73,7 +87,7 @@ def endpoints(backend: Backend, metrics: RequestMetrics) -> tuple[Endpoint[Princ
             path="/readyz",
             handler=pages.ready,
             access=PUBLIC,
-            summary="Can the process serve?",
+            summary="Can the server serve?",
             replies={200: dict[str, str]},
         ),
         Endpoint(

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from ownroot.api.application import build_application
 from ownroot.api.backend import Backend
+from ownroot.api.gateway_workers import GatewayWorkers
 from ownroot.bootstrap.installation import finish_what_a_crash_left, keyring_of
 from ownroot.bootstrap.jobs import ApiJob
 from ownroot.clock import utc_now
@@ -36,7 +37,7 @@ def run_api(job: ApiJob, ready: Callable[[], None]) -> int:
         finish_what_a_crash_left(database, alone=job.alone, clock=utc_now)
         keyring = keyring_of(job.sub_keys)
         backend = Backend(database, keyring, OnlineIssuers(keyring), job.public_gateway_port)
-        application = build_application(backend, _edge(job))
+        application = build_application(backend, _edge(job), GatewayWorkers(job.gateway_admin_ports))
         config = uvicorn.Config(
             application, ssl_certfile=job.tls_certificate, ssl_keyfile=job.tls_key, **server_options()
         )

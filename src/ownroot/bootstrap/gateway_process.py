@@ -23,6 +23,7 @@ def run_gateway(job: GatewayJob, ready: Callable[[], None]) -> int:
         trust_grace_seconds=job.trust_grace_seconds,
         allow_rsa=job.allow_rsa,
         allow_ca_profile=job.allow_ca_profile,
+        admin_port=job.admin_port,
     )
     database = open_database(job.database_url)
     try:

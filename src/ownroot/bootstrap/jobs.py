@@ -29,6 +29,7 @@ class ApiJob(msgspec.Struct, frozen=True, kw_only=True, tag="api"):
     max_body_bytes: int
     body_timeout_seconds: int
     public_gateway_port: int
+    gateway_admin_ports: tuple[int, ...]
     alone: bool
 
 
@@ -44,6 +45,7 @@ class GatewayJob(msgspec.Struct, frozen=True, kw_only=True, tag="gateway"):
     trust_grace_seconds: int
     allow_rsa: bool
     allow_ca_profile: bool
+    admin_port: int
 
 
 Job: TypeAlias = ApiJob | GatewayJob

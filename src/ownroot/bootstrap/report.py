@@ -4,10 +4,14 @@ import msgspec
 
 
 class ServeReport(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", omit_defaults=True):
-    """The content of `serve.json`, and the one line of `--json-ready`."""
+    """The content of `serve.json`, and the one line of `--json-ready`.
+
+    `gateway_admin`: where each worker answers `/readyz` and `/metrics`, worker 0 first.
+    """
 
     pid: int
     api: str | None = None
     gateway: str | None = None
     gateway_name: str | None = None
     workers: int | None = None
+    gateway_admin: tuple[str, ...] = ()

@@ -25,6 +25,7 @@ from ownroot.errors import InvalidInputError
 from ownroot.services.ports import SealedKeyPurpose
 
 DEFAULT_GATEWAY_PORT = 8443
+_LOOPBACK = "127.0.0.1"
 
 
 class Part(StrEnum):
@@ -36,10 +37,16 @@ class Part(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class _Sockets:
-    """The API's listening socket, and one that keeps the gateway's port ours while its workers come and go."""
+    """The API's listening socket, and those that keep the gateway's ports ours while its workers come and go."""
 
     api: socket.socket | None
     gateway: socket.socket | None
+    admin: tuple[socket.socket, ...]
+
+    @property
+    def admin_ports(self) -> tuple[int, ...]:
+        """Where each worker answers `/readyz` and `/metrics`."""
+        return tuple(_port(bound) for bound in self.admin)
 
 
 def serve(settings: Settings, parts: frozenset[Part], say: Callable[[ServeReport], None]) -> None:
@@ -100,6 +107,7 @@ async def _supervise(jobs: list[tuple[str, Job]], on_ready: Callable[[], None]) 
 
 def _bind(settings: Settings, parts: frozenset[Part], stack: ExitStack) -> _Sockets:
     api = gateway = None
+    admin: list[socket.socket] = []
     if Part.API in parts:
         api = stack.enter_context(_bound(settings.api.listen))
         api.listen(2048)
@@ -109,7 +117,9 @@ def _bind(settings: Settings, parts: frozenset[Part], stack: ExitStack) -> _Sock
         with _bound(settings.gateway.listen) as probe:
             address = Address(settings.gateway.listen.host, probe.getsockname()[1])
         gateway = stack.enter_context(_bound(address, shared=True))
-    return _Sockets(api, gateway)
+        # Nobody listens on these: Linux lets a worker bind the same port, so a dead one is refused, not waited for.
+        admin += [stack.enter_context(_bound(Address(_LOOPBACK, port))) for port in settings.gateway.admin_ports]
+    return _Sockets(api, gateway, tuple(admin))
 
 
 def _bound(address: Address, *, shared: bool = False) -> socket.socket:
@@ -134,18 +144,17 @@ def _bound(address: Address, *, shared: bool = False) -> socket.socket:
 def _jobs(settings: Settings, installation: Installation, sockets: _Sockets) -> list[tuple[str, Job]]:
     jobs: list[tuple[str, Job]] = []
     if sockets.api is not None:
-        jobs.append(("API", _api_job(settings, installation, sockets.api, sockets.gateway)))
+        jobs.append(("API", _api_job(settings, installation, sockets.api, sockets)))
     if sockets.gateway is not None:
-        for number in range(settings.gateway.workers):
-            jobs.append((f"gateway worker {number}", _gateway_job(settings, installation, sockets.gateway, number)))
+        for number, admin_port in enumerate(sockets.admin_ports):
+            job = _gateway_job(settings, installation, sockets.gateway, number, admin_port)
+            jobs.append((f"gateway worker {number}", job))
     return jobs
 
 
-def _api_job(
-    settings: Settings, installation: Installation, bound: socket.socket, gateway: socket.socket | None
-) -> ApiJob:
+def _api_job(settings: Settings, installation: Installation, bound: socket.socket, sockets: _Sockets) -> ApiJob:
     api, tls = settings.api, settings.api.tls
-    gateway_port = DEFAULT_GATEWAY_PORT if gateway is None else _port(gateway)
+    gateway_port = DEFAULT_GATEWAY_PORT if sockets.gateway is None else _port(sockets.gateway)
     return ApiJob(
         database_url=settings.database_url,
         sub_keys=dict(installation.sub_keys),
@@ -158,11 +167,14 @@ def _api_job(
         max_body_bytes=api.max_body_bytes,
         body_timeout_seconds=api.body_timeout_seconds,
         public_gateway_port=settings.gateway.public_port or gateway_port,
+        gateway_admin_ports=sockets.admin_ports,
         alone=settings.database_url.startswith("sqlite"),
     )
 
 
-def _gateway_job(settings: Settings, installation: Installation, bound: socket.socket, worker: int) -> GatewayJob:
+def _gateway_job(
+    settings: Settings, installation: Installation, bound: socket.socket, worker: int, admin_port: int
+) -> GatewayJob:
     gateway = settings.gateway
     tls_only = {SealedKeyPurpose.GATEWAY_TLS: installation.sub_keys[SealedKeyPurpose.GATEWAY_TLS]}
     return GatewayJob(
@@ -175,6 +187,7 @@ def _gateway_job(settings: Settings, installation: Installation, bound: socket.s
         trust_grace_seconds=gateway.trust_grace_seconds,
         allow_rsa=gateway.allow_rsa,
         allow_ca_profile=gateway.allow_ca_profile,
+        admin_port=admin_port,
     )
 
 
@@ -191,6 +204,7 @@ def _report(settings: Settings, installation: Installation, sockets: _Sockets) -
         gateway=gateway,
         gateway_name=None if gateway is None else installation.base_name,
         workers=None if gateway is None else settings.gateway.workers,
+        gateway_admin=tuple(str(Address(_LOOPBACK, port)) for port in sockets.admin_ports),
     )
 
 
