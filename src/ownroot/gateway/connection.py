@@ -198,6 +198,7 @@ class TlsConnection(asyncio.BufferedProtocol, Generic[S]):
 
     def _read(self) -> None:
         """Decrypt what came in and serve it, until there is no more or something has to wait."""
+        has_data = False
         while self._state is _State.OPEN and self._answer is None and not self._blocked:
             try:
                 data = self._tls.recv(_RECORD_BYTES)
@@ -213,9 +214,11 @@ class TlsConnection(asyncio.BufferedProtocol, Generic[S]):
                 self._break_off()
                 return
             self._bytes_in = 0
+            has_data = True
             self._feed(data)
             self._serve()
-        if self._state is _State.OPEN:
+        # An answer has taken everything along; without one, TLS itself may have something to say.
+        if self._state is _State.OPEN and (not has_data or self._parser is not None):
             self._flush()
 
     def _feed(self, data: bytes) -> None:
@@ -322,11 +325,13 @@ class TlsConnection(asyncio.BufferedProtocol, Generic[S]):
     def _flush(self) -> None:
         """Hand everything OpenSSL wants to send to the transport, in one write where it fits."""
         parts: list[bytes] = []
-        with contextlib.suppress(SSL.WantReadError):
+        try:
             while not parts or len(parts[-1]) == _RECORD_BYTES:
                 parts.append(self._tls.bio_read(_RECORD_BYTES))
-        if parts:
-            self._transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
+        except SSL.WantReadError:  # nothing more
+            if not parts:
+                return
+        self._transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
 
     def _say_goodbye(self) -> None:
         with contextlib.suppress(SSL.Error):  # a broken connection has nothing to say goodbye with

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 
 import httptools
+import msgspec
 
 from ownroot.gateway.limits import Limits
 
@@ -26,8 +27,7 @@ class HttpFault:
     detail: str
 
 
-@dataclass(slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """One whole request. Header names are lower-case; repeated headers are joined with `, ` (RFC 9110 §5.3)."""
 
     method: str

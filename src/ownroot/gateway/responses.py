@@ -1,15 +1,15 @@
 """HTTP/1.1 responses as values, and as bytes."""
 
-from dataclasses import dataclass
 from http import HTTPStatus
+
+import msgspec
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode("ascii") for status in HTTPStatus}
 _BODYLESS = frozenset((204, 304))
 CONTINUE = _STATUS_LINES[100] + b"\r\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(msgspec.Struct, frozen=True, gc=False):
     """An answer. Names and values of `headers` are ready for the wire; the engine adds date, length and connection.
 
     `close` ends the connection after this answer; a request can ask for that too.

@@ -1,15 +1,15 @@
 """One request of a known device."""
 
-from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 from ownroot.gateway.http_parser import Request
 from ownroot.gateway.standing import CheckInValues
 from ownroot.services.ports import Device, Factory
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceCall:
+class DeviceCall(msgspec.Struct, frozen=True):
     """What an endpoint is given.
 
     Attributes:

@@ -1,6 +1,7 @@
 """GET /device: who the gateway thinks is calling."""
 
 from binascii import b2a_base64
+from functools import lru_cache
 
 import msgspec
 
@@ -59,6 +60,7 @@ def show_device(call: DeviceCall) -> Response:
     return Response(200, _ENCODER.encode(document), b"application/json")
 
 
+@lru_cache(maxsize=4096)
 def _public_key_pem(spki_der: bytes) -> str:
     text = b2a_base64(spki_der, newline=False).decode("ascii")
     lines = [text[start : start + 64] for start in range(0, len(text), 64)]
