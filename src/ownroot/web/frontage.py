@@ -21,7 +21,12 @@ _MAX_FORWARDED = 20
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a request came from (`client_address`) and how its sender names us (`base_url`, no slash at the end)."""
+    """Where a request came from and how its sender names us.
+
+    Attributes:
+        client_address: empty if nobody trustworthy said; a proxy's own address never stands in for its clients'.
+        base_url: no slash at the end.
+    """
 
     client_address: str
     base_url: str
@@ -55,7 +60,7 @@ class Frontage:
         client = "" if peer is None else str(peer)
         if from_proxy:
             scheme = _forwarded_scheme(headers) or scheme
-            client = _forwarded_client(headers, self.proxies) or client
+            client = _forwarded_client(headers, self.proxies) or ""
         return Origin(client, f"{scheme}://{host}")
 
     def _require_host(self, headers: Headers, *, vouched: bool) -> str:

@@ -58,6 +58,14 @@ def test_a_proxy_tells_client_and_scheme():
     assert (origin.client_address, origin.base_url) == ("192.0.2.1", "https://api.example.com")
 
 
+@pytest.mark.parametrize("chain", [None, "", "unknown", "127.0.0.1", "192.0.2.1, not-an-address"])
+def test_a_proxy_on_loopback_that_names_no_client_does_not_make_callers_local(chain):
+    frontage = Frontage(proxies=(ip_network("127.0.0.0/8"),))
+    said = {} if chain is None else {"x_forwarded_for": chain}
+    assert locate(frontage, "localhost", **said).client_address == ""
+    assert locate(frontage, "localhost", x_forwarded_for="192.0.2.1").client_address == "192.0.2.1"
+
+
 def test_forwarded_headers_of_others_do_not_count():
     origin = locate(Frontage(), "localhost", x_forwarded_for="192.0.2.1", x_forwarded_proto="https")
     assert (origin.client_address, origin.base_url) == ("127.0.0.1", "http://localhost")
