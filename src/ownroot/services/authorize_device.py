@@ -17,7 +17,7 @@ from ownroot.audit.events import AuditEvent, EventKind
 from ownroot.errors import InvalidInputError
 from ownroot.pki.encoding import certificate_sha256, load_certificate_der
 from ownroot.pki.names import DeviceUuid, read_subject
-from ownroot.services.issuers import effective_pki
+from ownroot.services.effective_pki import effective_pki, is_unclaimed
 from ownroot.services.ports import ChangeKind, Device, Factory, UnitOfWork
 from ownroot.services.read_gateway_trust import DeviceKey, FactoryTrust
 from ownroot.trust.admission import Admission, FirstContact, GoOn, KnownDevice, Promote, Refuse, admit
@@ -137,7 +137,7 @@ def _ask_table(
     device = uow.devices.find(factory.id, caller.uuid)
     admission = admit(
         caller,
-        None if device is None else _known(uow, factory, device, caller),
+        None if device is None else _known(uow, device, caller),
         denied=uow.devices.find_denied(factory.id, caller.uuid) is not None,
         case_twin=device is None and uow.devices.has_case_twin(factory.id, caller.uuid),
         ca_standing=None if ca is None else ca.standing,
@@ -145,21 +145,13 @@ def _ask_table(
     return device, admission
 
 
-def _known(uow: UnitOfWork, factory: Factory, device: Device, caller: Identified) -> KnownDevice:
+def _known(uow: UnitOfWork, device: Device, caller: Identified) -> KnownDevice:
     differs = device.spki_sha256 != caller.spki_sha256
     return KnownDevice(
         device.spki_sha256,
         device.next_spki_sha256,
-        is_unclaimed=differs and _is_unclaimed(uow, factory, device),
+        is_unclaimed=differs and is_unclaimed(uow, device),
     )
-
-
-def _is_unclaimed(uow: UnitOfWork, factory: Factory, device: Device) -> bool:
-    """Was the device last accepted under the shared PKI, in a factory that has its own by now?"""
-    if not uow.pki.load(factory.id).is_taken_over:
-        return False
-    shared = uow.pki.load(None)
-    return any(certificate_sha256(ca.certificate) == device.issuer_sha256 for ca in shared.device_cas)
 
 
 def _current(pki: FactoryPki, issuer: DeviceCa) -> DeviceCa | None:

@@ -23,6 +23,7 @@ from ownroot.pki.profiles import DEVICE
 from ownroot.pki.requests import DeviceCsr
 from ownroot.pki.serials import Serial, serial_text
 from ownroot.services.device_conflicts import name_taken, superseded, uuid_taken
+from ownroot.services.effective_pki import is_unclaimed
 from ownroot.services.issuers import OnlineIssuer
 from ownroot.services.ports import ChangeKind, Device, Factory, Issuance, IssuanceIntent, UnitOfWork, User
 from ownroot.trust.state import Standing
@@ -188,7 +189,7 @@ def _reserve_known(uow: UnitOfWork, claim: Claim, known: Device) -> Reservation 
     applicant, online = claim.applicant, claim.online
     if known.spki_sha256 == applicant.spki_sha256:
         return _find_issued(uow, applicant, online) or _record(uow, claim, Reason.REPEATED)
-    if not _was_left_behind(uow, known, online):
+    if not is_unclaimed(uow, known):
         raise uuid_taken(known, uow.accounts.find_user(known.owner))
     uow.devices.replace_key(claim.row)
     return _record(uow, claim, Reason.TAKEN_OVER, previous=known)
@@ -247,13 +248,6 @@ def _require_no_uuid_of_another(uow: UnitOfWork, row: Device) -> None:
     """A device called as another one's uuid would be mistaken for it in every path that takes either."""
     if row.name != row.uuid and uow.devices.find(row.factory_id, row.name) is not None:
         raise name_taken(row.name)
-
-
-def _was_left_behind(uow: UnitOfWork, known: Device, online: OnlineIssuer) -> bool:
-    """Is this a device of the shared PKI in a factory taken over since? Its old identity counts for nothing."""
-    if online.shared:
-        return False
-    return known.issuer_sha256 in {_ca_sha256(ca.certificate) for ca in uow.pki.load(None).device_cas}
 
 
 def _find_issued(uow: UnitOfWork, applicant: Applicant, online: OnlineIssuer) -> Registered | None:

@@ -14,6 +14,7 @@ from ownroot.errors import KeyStoreError, RefusedError
 from ownroot.pki.encoding import certificate_sha256, spki_sha256
 from ownroot.pki.issuance import Issuer
 from ownroot.services.backend_keys import Keyring
+from ownroot.services.effective_pki import effective_pki
 from ownroot.services.ports import Factory, UnitOfWork
 from ownroot.trust.state import DeviceCa, FactoryPki, Standing
 
@@ -63,12 +64,6 @@ class OnlineIssuers:
                 if generation == self._generation:
                     self._known[factory.id] = found
         return found
-
-
-def effective_pki(uow: UnitOfWork, factory: Factory) -> tuple[FactoryPki, bool]:
-    """Return the trust that counts in a factory and whether it is the shared one."""
-    own = uow.pki.load(factory.id)
-    return (own, False) if own.is_taken_over else (uow.pki.load(None), True)
 
 
 def _load(uow: UnitOfWork, factory: Factory, keyring: Keyring) -> OnlineIssuer:

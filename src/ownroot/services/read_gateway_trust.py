@@ -12,9 +12,9 @@ from cryptography import x509
 
 from ownroot.pki.encoding import certificate_sha256, load_certificate_der, spki_sha256
 from ownroot.pki.names import DeviceUuid
+from ownroot.services.effective_pki import EffectivePkis
 from ownroot.services.ports import Change, ChangeKind, Device, Factory, SealedKey, UnitOfWork
 from ownroot.trust.device_identity import GatewayTrust
-from ownroot.trust.state import FactoryPki
 
 DeviceKey: TypeAlias = tuple[int, DeviceUuid]
 
@@ -68,8 +68,9 @@ class Refreshed:
 
 
 def read_trust(uow: UnitOfWork, policy: DeviceCertificatePolicy) -> TrustPicture:
-    """Read everything; one query per factory, none per device."""
-    factories = {factory.id: _read_factory(uow, factory, policy) for factory in uow.factories.list()}
+    """Read everything: a few queries per factory, none per device, and the shared PKI once."""
+    pkis = EffectivePkis(uow)
+    factories = {factory.id: _read_factory(uow, factory, pkis, policy) for factory in uow.factories.list()}
     return TrustPicture(uow.changes.generation(), factories)
 
 
@@ -110,8 +111,9 @@ def _reread_factories(
         return known
     if None in moved:
         return read_trust(uow, policy)
+    pkis = EffectivePkis(uow)
     factories = {
-        factory.id: _read_factory(uow, factory, policy)
+        factory.id: _read_factory(uow, factory, pkis, policy)
         if factory.id in moved or factory.id not in known.factories
         else known.factories[factory.id]
         for factory in uow.factories.list()
@@ -123,25 +125,24 @@ def _read_devices(uow: UnitOfWork, keys: Iterable[DeviceKey]) -> dict[DeviceKey,
     return {key: uow.devices.find(*key) for key in keys}
 
 
-def _read_factory(uow: UnitOfWork, factory: Factory, policy: DeviceCertificatePolicy) -> FactoryTrust:
-    own = uow.pki.load(factory.id)
-    pki = own if own.is_taken_over else uow.pki.load(None)
-    tls = _tls_certificate(uow, factory, own)
+def _read_factory(
+    uow: UnitOfWork, factory: Factory, pkis: EffectivePkis, policy: DeviceCertificatePolicy
+) -> FactoryTrust:
+    pki, is_shared = pkis.of(factory.id)
+    tls = _shared_tls(uow, factory) if is_shared else pki.gateway_tls
     return FactoryTrust(
         factory=factory,
         trust=GatewayTrust(
             factory.name, pki.device_cas, allow_rsa=policy.allow_rsa, allow_ca_profile=policy.allow_ca_profile
         ),
-        is_taken_over=own.is_taken_over,
-        taken_over_at=uow.pki.change_meta(factory.id)[1] if own.is_taken_over else "",
+        is_taken_over=not is_shared,
+        taken_over_at="" if is_shared else uow.pki.change_meta(factory.id)[1],
         issuers=frozenset(certificate_sha256(ca.certificate) for ca in pki.device_cas),
         tls=tls,
         tls_key=None if tls is None else uow.keys.find(spki_sha256(tls.public_key())),
     )
 
 
-def _tls_certificate(uow: UnitOfWork, factory: Factory, own: FactoryPki) -> x509.Certificate | None:
-    if own.is_taken_over:
-        return own.gateway_tls
+def _shared_tls(uow: UnitOfWork, factory: Factory) -> x509.Certificate | None:
     der = uow.pki.shared_tls(factory.id)
     return None if der is None else load_certificate_der(der)
