@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from ownroot.cli.hsm import HsmKeys, hsm_options
 from ownroot.cli.options import Target, json_option, target_options, yes_option
 from ownroot.console.lazy import OrderedGroup
 from ownroot.console.switches import SwitchCommand
@@ -23,6 +24,7 @@ def ca() -> None:
 Examples:
   ownroot keys ca create ~/acme-pki
   ownroot keys ca create ~/acme-pki --no-local-ca --yes --json
+  ownroot keys ca create ~/acme-pki --hsm-module /usr/lib/softhsm/libsofthsm2.so --hsm-token-label acme
 
 \b
 What you get in DIR, each file readable by you alone:
@@ -30,6 +32,7 @@ What you get in DIR, each file readable by you alone:
   tls-crt                          the gateway's certificate; its key is with the server
   online-crt                       the device CA whose key is with the server
   local-ca.key, local-ca.pem       a device CA of your own, for a manufacturing site
+With the root on a token there is no factory_ca.key.
 """,
 )
 @click.argument("directory", metavar="DIR", type=_DIRECTORY)
@@ -39,10 +42,12 @@ What you get in DIR, each file readable by you alone:
     "--local-ca-filename", metavar="FILE", default="local-ca.pem", show_default=True, help="Its certificate's file."
 )
 @yes_option
+@hsm_options(local_ca=True)
 @target_options
 @json_option
 def create(
     target: Target,
+    hsm: HsmKeys | None,
     directory: Path,
     online_ca: bool,
     local_ca: bool,
@@ -58,7 +63,9 @@ def create(
     from ownroot.cli.keys_ca_create import create_pki, parse_local_ca_file
 
     local_ca_file = parse_local_ca_file(local_ca_filename) if local_ca else None
-    create_pki(target, directory, online_ca=online_ca, local_ca_file=local_ca_file, assume_yes=yes, as_json=as_json)
+    create_pki(
+        target, directory, hsm, online_ca=online_ca, local_ca_file=local_ca_file, assume_yes=yes, as_json=as_json
+    )
 
 
 @ca.command(
@@ -111,12 +118,13 @@ Examples:
 )
 @click.option("--pki-dir", metavar="DIR", required=True, type=_DIRECTORY, help="Where the root key is.")
 @click.argument("csr", type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True))
+@hsm_options()
 @json_option
-def sign(pki_dir: Path, csr: Path, as_json: bool) -> None:
+def sign(hsm: HsmKeys | None, pki_dir: Path, csr: Path, as_json: bool) -> None:
     """Sign a CSR with the root and print the certificate; `-` reads stdin. No server is needed.
 
     A CSR that asks for CA:TRUE becomes a device CA, any other one a TLS server certificate with all its names.
     """
     from ownroot.cli.keys_ca_sign import sign_csr
 
-    sign_csr(pki_dir, csr, as_json=as_json)
+    sign_csr(pki_dir, csr, hsm, as_json=as_json)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from ownroot.cli.hsm import HsmKeys
 from ownroot.cli.options import Target
 from ownroot.cli.pki_directory import ROOT_FILE, PkiDirectory
 from ownroot.cli.take_over import Survey, TakenOver, TakeOver, TakeOverWish
@@ -34,6 +35,7 @@ def parse_local_ca_file(name: str) -> str:
 def create_pki(
     target: Target,
     directory: Path,
+    hsm: HsmKeys | None,
     *,
     online_ca: bool,
     local_ca_file: str | None,
@@ -43,7 +45,7 @@ def create_pki(
     """Run the take-over and say what came of it."""
     access = target.access()
     output = Output(as_json=as_json)
-    pki_directory = PkiDirectory(directory)
+    pki_directory = PkiDirectory(directory, hsm)
     wish = TakeOverWish(factory=access.factory, online_ca=online_ca, local_ca_file=local_ca_file)
     with Api(access) as api:
         run = TakeOver(api, pki_directory, wish, now=utc_now(), say=output.note)
@@ -83,8 +85,11 @@ def _say_result(wish: TakeOverWish, directory: PkiDirectory, taken: TakenOver, o
     )
     output.line("Next:")
     output.line(
-        f"  1. Copy {directory.path} to two safe places that are not online. factory_ca.key cannot be replaced."
+        f"  1. Copy {directory.path} to two safe places that are not online. {directory.root_key_name} "
+        "cannot be replaced."
     )
+    if directory.hsm is not None:
+        output.line("     The key never leaves the token: back the token up as its vendor says, or lose both together.")
     output.line("  2. See who holds which key: ownroot keys ca show --pretty")
     if taken.devices:
         output.line("  3. Register the devices again: ownroot-device register --force, or your registration server.")

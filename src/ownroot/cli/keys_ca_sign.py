@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from ownroot.cli.hsm import HsmKeys
 from ownroot.cli.owner_pki import sign_request
 from ownroot.cli.pki_directory import PkiDirectory, read_text
 from ownroot.clock import utc_now
@@ -11,10 +12,10 @@ from ownroot.pki.encoding import certificate_pem
 from ownroot.pki.serials import serial_text
 
 
-def sign_csr(pki_dir: Path, csr: Path, *, as_json: bool) -> None:
+def sign_csr(pki_dir: Path, csr: Path, hsm: HsmKeys | None, *, as_json: bool) -> None:
     """Print the certificate for a CSR file."""
     text = sys.stdin.read() if str(csr) == "-" else read_text(csr)
-    certificate = sign_request(PkiDirectory(pki_dir), text or "", now=utc_now())
+    certificate = sign_request(PkiDirectory(pki_dir, hsm), text or "", now=utc_now())
     output = Output(as_json=as_json)
     if as_json:
         serial = serial_text(certificate.serial_number)

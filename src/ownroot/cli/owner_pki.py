@@ -16,10 +16,9 @@ from ownroot.cli.pki_directory import (
     ROOT_KEY_LABEL,
     TLS_FILE,
     PkiDirectory,
-    key_label,
 )
 from ownroot.cli.signing import sign_local_ca, sign_online_ca, sign_tls
-from ownroot.errors import ConflictError, NotFoundError
+from ownroot.errors import ConflictError, KeyStoreError, NotFoundError
 from ownroot.pki import names
 from ownroot.pki.chains import is_signed_by
 from ownroot.pki.conformance import check_device_ca, check_factory_root
@@ -72,7 +71,8 @@ class OwnerPkiMaker:
         Raises:
             ConflictError: `pki-directory-mixed`, `pki-directory-other-factory`; nothing was touched.
             NotFoundError: `pki-directory-incomplete`, a certificate stands there without its key.
-            KeyStoreError, InvalidInputError: a file cannot be read for what it should be.
+            KeyStoreError: `key-exists`: a key on the token belongs to no certificate here; or a key cannot be read.
+            InvalidInputError: a file cannot be read for what it should be.
         """
         root = self._read_root()
         found = {name: self._directory.find_certificate(name) for name in (TLS_FILE, ONLINE_CA_FILE, local_ca_file)}
@@ -85,7 +85,7 @@ class OwnerPkiMaker:
 
     def ensure_root(self) -> Issuer:
         """Return the root, making what is missing: first the key, then the certificate."""
-        key = self._directory.find_key(ROOT_KEY_LABEL) or self._directory.create_key(ROOT_KEY_LABEL)
+        key = self._directory.find_root_key() or self._directory.create_root_key()
         certificate = self._directory.find_certificate(ROOT_FILE)
         if certificate is None:
             plan = plan_factory_root(self._factory, key.public_key(), now=self._now, serial=new_serial())
@@ -98,8 +98,7 @@ class OwnerPkiMaker:
         certificate = self._directory.find_certificate(wish.file)
         if certificate is not None:
             return certificate
-        label = key_label(wish.file)
-        key = self._directory.find_key(label) or self._directory.create_key(label)
+        key = self._directory.find_local_ca_key(wish.file) or self._directory.create_local_ca_key(wish.file)
         certificate = sign_local_ca(root, key.public_key(), wish.polis_id, now=self._now)
         self._directory.write_certificate(wish.file, certificate)
         return certificate
@@ -119,10 +118,11 @@ class OwnerPkiMaker:
     def _read_root(self) -> x509.Certificate | None:
         certificate = self._directory.find_certificate(ROOT_FILE)
         if certificate is None:
+            self._refuse_unknown_root_key()
             return None
         key = self._directory.root_key()
         if key.public_key() != certificate.public_key():
-            raise self._mixed(f"factory_ca.key is not the key of {ROOT_FILE}")
+            raise self._mixed(f"{self._directory.root_key_name} is not the key of {ROOT_FILE}")
         if names.read_subject(certificate.subject).organizational_units != (self._factory,):
             raise ConflictError(
                 "pki-directory-other-factory",
@@ -132,17 +132,37 @@ class OwnerPkiMaker:
         return certificate
 
     def _check_pair(self, file: str, certificate: x509.Certificate | None, root: x509.Certificate | None) -> None:
+        directory = self._directory
         if certificate is None or root is None:
+            if directory.hsm is not None and directory.hsm.local_ca_label and directory.find_local_ca_key(file):
+                raise _key_exists(directory.local_ca_key_name(file), file, directory)
             return
-        key = self._directory.find_key(key_label(file))
+        key = directory.find_local_ca_key(file)
         if key is None:
             raise NotFoundError("pki-directory-incomplete", f"{file} stands in {self._directory.path} without its key.")
         if key.public_key() != certificate.public_key():
-            raise self._mixed(f"{key_label(file)}.key is not the key of {file}")
+            raise self._mixed(f"{directory.local_ca_key_name(file)} is not the key of {file}")
         check_device_ca(certificate, root, self._factory, self._now)
+
+    def _refuse_unknown_root_key(self) -> None:
+        """A key file without a certificate is what a cut run left; of a key on a token nobody knows whose it is."""
+        if self._directory.hsm is None:
+            return
+        if self._directory.find_key(ROOT_KEY_LABEL) is not None:
+            raise self._mixed("factory_ca.key stands there already, and the root is to be made on a token")
+        if self._directory.find_root_key() is not None:
+            raise _key_exists(self._directory.root_key_name, ROOT_FILE, self._directory)
 
     def _mixed(self, fault: str) -> ConflictError:
         return ConflictError("pki-directory-mixed", f"In {self._directory.path}, {fault}.")
+
+
+def _key_exists(key: str, file: str, directory: PkiDirectory) -> KeyStoreError:
+    return KeyStoreError(
+        "key-exists",
+        f"There is a key {key} already, and no {file} in {directory.path} that belongs to it. If it serves another "
+        "factory, use another token or label; if a run that was cut left it, delete it with pkcs11-tool.",
+    )
 
 
 def sign_request(directory: PkiDirectory, csr_text: str, *, now: datetime) -> x509.Certificate:

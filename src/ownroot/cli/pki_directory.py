@@ -14,11 +14,13 @@ from pathlib import Path
 
 from cryptography import x509
 
+from ownroot.cli.hsm import HsmKeys
 from ownroot.errors import ConflictError, InvalidInputError, KeyStoreError, NotFoundError
-from ownroot.keystore.durable import replace_file, write_new_file
+from ownroot.keystore.durable import replace_file, sync_directory, write_new_file
 from ownroot.keystore.file import KEY_SUFFIX, FileKeyStore
+from ownroot.keystore.labels import HSM_ROOT_LABEL
 from ownroot.pki.encoding import certificate_pem, parse_certificate
-from ownroot.pki.signer import PrivateKey
+from ownroot.pki.signer import KeyStore, PrivateKey
 
 ROOT_KEY_LABEL = "factory_ca"
 ROOT_FILE = "factory_ca.pem"
@@ -26,21 +28,29 @@ TLS_FILE = "tls-crt"
 ONLINE_CA_FILE = "online-crt"
 LOCAL_CA_FILE = "local-ca.pem"
 CERTIFICATE_SUFFIX = ".pem"
+# A certificate that the server has not accepted yet, and one that a newer one has taken over from.
+STAGED_SUFFIX = ".new"
+BACKUP_SUFFIX = ".bak"
 
 _DIRECTORY_MODE = 0o700
 _FILE_MODE = 0o400
 # The temporary names of `keystore.durable`: `.factory_ca.key.a1b2c3d4`, eight characters at the end.
-_LEFTOVER = re.compile(r"\.(tls-crt|online-crt|[A-Za-z0-9._-]+\.(key|pem))\.[a-z0-9_]{8}")
+_LEFTOVER = re.compile(r"\.(tls-crt|online-crt|[A-Za-z0-9._-]+\.(key|pem))(\.new|\.bak)?\.[a-z0-9_]{8}")
 # More than a whole PKI takes: a full disk shows before a key is made.
 _ROOM_BYTES = 32 * 1024
 _MAX_BYTES = 1024 * 1024
 
 
 class PkiDirectory:
-    """One owner's PKI directory. What is in it is read anew at every call."""
+    """One owner's PKI directory. What is in it is read anew at every call.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        hsm: the token that holds the root, and perhaps a local device CA; None: all keys are files of the directory.
+    """
+
+    def __init__(self, path: Path, hsm: HsmKeys | None = None) -> None:
         self.path = path
+        self.hsm = hsm
         self._keys = FileKeyStore(path)
 
     @contextmanager
@@ -115,10 +125,45 @@ class PkiDirectory:
             NotFoundError: `pki-directory-incomplete`.
             KeyStoreError: it is there and cannot be used.
         """
-        key = self.find_key(ROOT_KEY_LABEL)
+        key = self.find_root_key()
         if key is None:
-            raise NotFoundError("pki-directory-incomplete", f"There is no root key (factory_ca.key) in {self.path}.")
+            hint = "" if self.hsm is not None else f" in {self.path}. If it is on a token, say which one: --hsm-module"
+            raise NotFoundError("pki-directory-incomplete", f"There is no root key ({self.root_key_name}){hint}.")
         return key
+
+    @property
+    def root_key_name(self) -> str:
+        """What the root key is called, for a person."""
+        return f"{ROOT_KEY_LABEL}{KEY_SUFFIX}" if self.hsm is None else _on_token(self.hsm, HSM_ROOT_LABEL)
+
+    def local_ca_key_name(self, file: str) -> str:
+        """What the key of a local device CA is called, for a person."""
+        if self.hsm is None or self.hsm.local_ca_label is None:
+            return f"{key_label(file)}{KEY_SUFFIX}"
+        return _on_token(self.hsm, self.hsm.local_ca_label)
+
+    def find_root_key(self) -> PrivateKey | None:
+        """Read the root key, from the token if there is one; None if there is none. Raises KeyStoreError."""
+        return self._keys.find(ROOT_KEY_LABEL) if self.hsm is None else self.hsm.store.find(HSM_ROOT_LABEL)
+
+    def create_root_key(self) -> PrivateKey:
+        """Make the root key, on the token if there is one. Raises as `create_key`, or why the token cannot serve."""
+        return self._keys.create(ROOT_KEY_LABEL) if self.hsm is None else self.hsm.store.create(HSM_ROOT_LABEL)
+
+    def find_local_ca_key(self, file: str) -> PrivateKey | None:
+        """Read the key of a local device CA by its certificate's file, from the token if it has a label there."""
+        store, label = self._place_of_local_ca(file)
+        return store.find(label)
+
+    def create_local_ca_key(self, file: str) -> PrivateKey:
+        """Make the key of a local device CA, on the token if it has a label there. Raises as `create_root_key`."""
+        store, label = self._place_of_local_ca(file)
+        return store.create(label)
+
+    def _place_of_local_ca(self, file: str) -> tuple[KeyStore, str]:
+        if self.hsm is None or self.hsm.local_ca_label is None:
+            return self._keys, key_label(file)
+        return self.hsm.store, self.hsm.local_ca_label
 
     def create_key(self, label: str) -> PrivateKey:
         """Make a P-256 key; its file is on disk on return. Raises KeyStoreError `key-exists`, `key-unwritable`."""
@@ -145,6 +190,39 @@ class PkiDirectory:
         except OSError as exc:
             raise _unwritable(self.path / name, exc) from exc
 
+    def stage(self, name: str, certificate: x509.Certificate) -> None:
+        """Write a certificate beside the file it will become, before it is sent. Raises as `write_certificate`."""
+        self.replace_certificate(name + STAGED_SUFFIX, certificate)
+
+    def find_staged(self, name: str) -> x509.Certificate | None:
+        """Read what `stage` wrote, in this run or in one that was cut. Raises as `find_certificate`."""
+        return self.find_certificate(name + STAGED_SUFFIX)
+
+    def promote(self, name: str) -> None:
+        """Put a staged certificate, which the server has accepted, in its place; what was there becomes `NAME.bak`.
+
+        There is a file NAME at every moment, and a run that was cut can promote again.
+
+        Raises:
+            KeyStoreError: `pki-directory-unwritable`.
+        """
+        current, staged = self.path / name, self.path / (name + STAGED_SUFFIX)
+        try:
+            if current.exists():
+                replace_file(self.path / (name + BACKUP_SUFFIX), current.read_bytes(), mode=_FILE_MODE)
+            staged.replace(current)
+            sync_directory(self.path)
+        except OSError as exc:
+            raise _unwritable(current, exc) from exc
+
+    def unstage(self, name: str) -> None:
+        """Remove a staged certificate that will never be accepted. Raises KeyStoreError `pki-directory-unwritable`."""
+        staged = self.path / (name + STAGED_SUFFIX)
+        try:
+            staged.unlink(missing_ok=True)
+        except OSError as exc:
+            raise _unwritable(staged, exc) from exc
+
     def files(self) -> tuple[str, ...]:
         """Return the names of all files, sorted."""
         return tuple(sorted(entry.name for entry in self.path.iterdir() if entry.is_file()))
@@ -157,6 +235,10 @@ class PkiDirectory:
 def key_label(certificate_name: str) -> str:
     """Return the label of the key that goes with `x.pem`."""
     return certificate_name.removesuffix(CERTIFICATE_SUFFIX)
+
+
+def _on_token(hsm: HsmKeys, label: str) -> str:
+    return f"{label} on the token {hsm.token_label!r}"
 
 
 def read_text(path: Path) -> str | None:

@@ -4,6 +4,10 @@ import re
 
 from ownroot.errors import KeyStoreError
 
+# What every client of this protocol calls a root on a token (api.md §7).
+HSM_ROOT_LABEL = "root-ca"
+HSM_ROOT_ID = b"\x01"
+
 _LABEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}\Z")
 
 

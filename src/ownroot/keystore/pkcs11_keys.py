@@ -18,12 +18,10 @@ from pkcs11 import Attribute, KeyType, Mechanism, MechanismFlag, ObjectClass
 from pkcs11.types import SignMixin
 
 from ownroot.errors import KeyStoreError
+from ownroot.keystore.labels import HSM_ROOT_ID, HSM_ROOT_LABEL
 from ownroot.keystore.pkcs11_token import Line, Token
 from ownroot.pki import der
 from ownroot.pki.signer import PublicKey
-
-ROOT_KEY_LABEL = "root-ca"
-ROOT_KEY_ID = b"\x01"
 
 _P256_PARAMETERS = bytes.fromhex("06082a8648ce3d030107")
 # CKA_EC_PARAMS: the curve's object identifier in DER.
@@ -184,4 +182,4 @@ def _id_of(key: pkcs11.PrivateKey) -> bytes:
 
 def _id_for(label: str) -> bytes:
     """Return the id of a new key: the protocol's for the root, else one that follows from the label."""
-    return ROOT_KEY_ID if label == ROOT_KEY_LABEL else hashlib.sha256(label.encode()).digest()[:8]
+    return HSM_ROOT_ID if label == HSM_ROOT_LABEL else hashlib.sha256(label.encode()).digest()[:8]
