@@ -87,10 +87,11 @@ class SqlDatabase:
             return self._backend.has_foreign_changes()
 
     def close(self) -> None:
-        """Finish what is queued, then let go of every connection."""
+        """Finish what is queued, then let go of every connection; nothing more happens the second time."""
         self._writer.close()
-        self._is_closed = True
-        self._backend.close()
+        if not self._is_closed:
+            self._is_closed = True
+            self._backend.close()
 
 
 class _FutureInbox:

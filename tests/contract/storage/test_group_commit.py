@@ -217,6 +217,15 @@ def test_close_finishes_what_is_queued_and_refuses_the_rest(address: str) -> Non
         database.read(lambda uow: uow.changes.generation())
 
 
+def test_closing_twice_is_closing_once(address: str) -> None:
+    database = open_database(address)
+    database.close()
+    database.close()
+    with pytest.raises(UnavailableError) as refused:
+        database.read(lambda uow: uow.changes.generation())
+    assert refused.value.code == "database-closed"
+
+
 def test_a_reader_cannot_write(database: Database, factory: Factory) -> None:
     with pytest.raises(UnavailableError):
         database.read(lambda uow: uow.devices.add(a_device(factory)))
