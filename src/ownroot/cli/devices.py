@@ -27,6 +27,7 @@ Examples:
 @click.argument("pattern", required=False)
 @click.option("-g", "--by-group", metavar="GROUP", help="Only devices of this group.")
 @click.option("--by-tag", metavar="TAG", help="Only devices that follow this tag.")
+@click.option("--by-ca-serial", metavar="DECIMAL", help="Only devices whose certificate this device CA signed.")
 @click.option("--by-target", metavar="TARGET", help="Only devices that run this target.")
 @click.option("--uuid", metavar="UUID", help="Only the device with this uuid.")
 @click.option("--just-mine", is_flag=True, help="Only devices that you own.")
@@ -50,6 +51,7 @@ def list_devices(
     pattern: str | None,
     by_group: str | None,
     by_tag: str | None,
+    by_ca_serial: str | None,
     by_target: str | None,
     uuid: str | None,
     just_mine: bool,
@@ -69,6 +71,7 @@ def list_devices(
         group=by_group,
         match_tag=by_tag,
         target_name=by_target,
+        ca_serial=by_ca_serial,
         uuid=uuid,
         mine=just_mine,
         prod=None if production is None else production == "prod",

@@ -7,7 +7,10 @@ from ownroot.console.lazy import LazyCommand, LazyGroup
 
 @click.group(
     cls=LazyGroup,
-    lazy={"ca": LazyCommand("ownroot.cli.keys_ca:ca", "The factory's root, device CAs and gateway certificate.")},
+    lazy={
+        "ca": LazyCommand("ownroot.cli.keys_ca:ca", "The factory's root, device CAs and gateway certificate."),
+        "est": LazyCommand("ownroot.cli.keys_est:est", "The certificate of the EST server."),
+    },
 )
 def keys() -> None:
     """Take over a factory's keys, look at them, change them."""

@@ -170,7 +170,10 @@ def sign_change(
         InvalidInputError, RefusedError: why a certificate cannot be signed.
         KeyStoreError: the root key would not sign.
     """
-    _check_root(change, root.certificate, state)
+    if not isinstance(change, CreatePki):
+        require_active_root(root.certificate, state)
+    elif state.root_crt is not None and parse_certificate(state.root_crt) != root.certificate:
+        raise ConflictError("root-already-set", "The factory has another root already.")
     match change:
         case CreatePki() | AddDeviceCas():
             return _sign_cas(change, offered, root, state, now=now, next_serial=next_serial)
@@ -205,14 +208,17 @@ def trusted_device_cas(state: FactoryCerts) -> tuple[x509.Certificate, ...]:
     return parse_certificates(state.ca_crt) if state.ca_crt else ()
 
 
-def _check_root(change: Change, root: x509.Certificate, state: FactoryCerts) -> None:
+def require_active_root(root: x509.Certificate, state: FactoryCerts) -> None:
+    """Check that this is the root the factory trusts: what any other signs would be refused.
+
+    Raises:
+        NotFoundError: `pki-not-set-up`.
+        ConflictError: `other-root`.
+    """
     active = parse_certificate(state.root_crt) if state.root_crt else None
-    if isinstance(change, CreatePki):
-        if active is not None and active != root:
-            raise ConflictError("root-already-set", "The factory has another root already.")
-    elif active is None:
+    if active is None:
         raise NotFoundError("pki-not-set-up", "The factory has no root of its own yet, so there is nothing to change.")
-    elif active != root:
+    if active != root:
         raise ConflictError(
             "other-root",
             f"The factory's root has serial {serial_text(active.serial_number)}, the one here "

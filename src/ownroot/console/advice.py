@@ -132,7 +132,21 @@ ADVICE_BY_CODE: Mapping[str, Advice] = {
     ),
     "pki-file-exists": Advice(
         "It was made by an earlier run or by hand, and files of a PKI are never replaced.",
-        "Use another directory, or move the old files to a safe place first.",
+        "Name another file (`--local-ca-filename`) or directory. A CA that is not trusted yet is sent by "
+        "`ownroot keys ca update DIR`.",
+    ),
+    "other-root": Advice(
+        "The server would refuse all that the root here signs. " + _NOTHING_CHANGED,
+        "Name the PKI directory of this factory, or the factory of this directory (`-f`).",
+    ),
+    "no-such-device-ca": Advice(
+        "It may be revoked already, never have been trusted, or be of another factory. " + _NOTHING_CHANGED,
+        "See what is trusted with `ownroot keys ca show --pretty`. A revoked CA comes back by its certificate: "
+        "`ownroot keys ca enable-device-ca DIR --ca-file NAME`.",
+    ),
+    "est-not-authorized": Advice(
+        "Devices cannot renew their certificates until the server has one for EST.",
+        "Give it one: `ownroot keys est authorize DIR`.",
     ),
     "pki-directory-unwritable": Advice(
         "The root key would have no place to stay, so none was made. " + _NOTHING_CHANGED,
