@@ -5,6 +5,13 @@ from pathlib import Path
 import click
 
 from ownroot.cli.hsm import HsmKeys, hsm_options
+from ownroot.cli.keys_ca_change_commands import (
+    add_device_ca,
+    disable_device_ca,
+    enable_device_ca,
+    revoke_device_ca,
+    rotate_tls,
+)
 from ownroot.cli.options import Target, json_option, target_options, yes_option
 from ownroot.console.lazy import OrderedGroup
 from ownroot.console.switches import SwitchCommand
@@ -128,3 +135,7 @@ def sign(hsm: HsmKeys | None, pki_dir: Path, csr: Path, as_json: bool) -> None:
     from ownroot.cli.keys_ca_sign import sign_csr
 
     sign_csr(pki_dir, csr, hsm, as_json=as_json)
+
+
+for command in (add_device_ca, rotate_tls, disable_device_ca, enable_device_ca, revoke_device_ca):
+    ca.add_command(command)

@@ -37,7 +37,7 @@ def add_device_cas(
         output.line(f"  serial {_serial(each)}, valid until {each.certificate.not_valid_after_utc:%Y-%m-%d}")
         if each.name == ONLINE_CA_FILE:
             output.line("  Devices that register from now on get their certificates from it. Earlier ones go on.")
-        else:
+        elif hsm is None or hsm.local_ca_label is None:
             output.line(f"  Its key {key_label(each.name)}.key is here alone. Take both to the site they are for.")
 
 

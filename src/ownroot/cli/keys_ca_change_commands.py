@@ -111,16 +111,9 @@ def _verdict_options(function: Callable[..., None]) -> Callable[..., None]:
         )
         function(target, directory, options)
 
-    added: tuple[Decorator, ...] = (
-        json_option,
-        target_options,
-        hsm_options(),
-        yes_option,
-        *reversed(_WHICH),
-        directory_argument,
-    )
+    last: tuple[Decorator, ...] = (json_option, target_options, hsm_options(), yes_option)
     decorated: Callable[..., None] = command
-    for option in added:
+    for option in (*last, *reversed(_WHICH), directory_argument):
         decorated = option(decorated)
     return decorated
 
