@@ -7,7 +7,7 @@ the root is, the upload and `is_in_effect` where the server can be reached again
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, TypeVar, assert_never
 
 from cryptography import x509
@@ -156,6 +156,7 @@ def sign_change(
     state: FactoryCerts,
     *,
     now: datetime,
+    crl_lifetime: timedelta = revocation.CRL_LIFETIME,
     next_serial: NextSerial = new_serial,
 ) -> SignedChange:
     """Sign everything a change needs.
@@ -164,6 +165,7 @@ def sign_change(
         offered: from `read_csrs` for the same change.
         root: the factory's root; for `CreatePki` the new one.
         state: what the factory trusts now, as the server told it.
+        crl_lifetime: how long a verdict can be carried out.
     Raises:
         NotFoundError: `pki-not-set-up`, `no-such-device-ca`.
         ConflictError: `root-already-set`, `other-root`.
@@ -184,7 +186,7 @@ def sign_change(
             est = sign_tls(root, _present(offered.est_tls, "est-tls-csr"), now=now, next_serial=next_serial)
             return SignedChange(CertsUpload(est_tls_crt=certificate_pem(est)), (est,))
         case JudgeDeviceCas():
-            return _sign_verdict(change, root, state, now=now)
+            return _sign_verdict(change, root, state, now=now, crl_lifetime=crl_lifetime)
         case _:
             assert_never(change)
 
@@ -260,7 +262,9 @@ def device_ca_list(state: FactoryCerts, new: Sequence[x509.Certificate]) -> str 
     return "\n".join([*([state.ca_crt] if state.ca_crt else []), *map(certificate_pem, new)]) or None
 
 
-def _sign_verdict(change: JudgeDeviceCas, root: Issuer, state: FactoryCerts, *, now: datetime) -> SignedChange:
+def _sign_verdict(
+    change: JudgeDeviceCas, root: Issuer, state: FactoryCerts, *, now: datetime, crl_lifetime: timedelta
+) -> SignedChange:
     trusted = {ca.serial_number for ca in trusted_device_cas(state)}
     for ca in change.returning:
         if not is_signed_by(ca, root.certificate):
@@ -268,7 +272,7 @@ def _sign_verdict(change: JudgeDeviceCas, root: Issuer, state: FactoryCerts, *, 
     back = [ca for ca in change.returning if ca.serial_number not in trusted]
     _check_known(change.serials, trusted | {ca.serial_number for ca in back})
     entries = [CrlEntry(serial, _REASONS[change.verdict]) for serial in change.serials]
-    crl = revocation.make_crl(root, entries, now=now)
+    crl = revocation.make_crl(root, entries, now=now, lifetime=crl_lifetime)
     return SignedChange(
         CertsUpload(ca_crt=device_ca_list(state, back) if back else None, ca_revoke_crl=crl_pem(crl)),
     )

@@ -76,12 +76,15 @@ class CrlCommand:
     signed_part_sha256: bytes
 
 
-def make_crl(issuer: Issuer, entries: Sequence[CrlEntry], *, now: datetime) -> x509.CertificateRevocationList:
+def make_crl(
+    issuer: Issuer, entries: Sequence[CrlEntry], *, now: datetime, lifetime: timedelta = CRL_LIFETIME
+) -> x509.CertificateRevocationList:
     """Sign a command on device CAs with the factory root.
 
     Args:
         entries: at least one, each serial once, in any order. Whether the factory knows them is not checked.
-        now: aware UTC, whole seconds. The command can be used until 15 minutes later.
+        now: aware UTC, whole seconds.
+        lifetime: how long the command can be used: 15 minutes by the protocol, longer where it has to travel.
 
     Raises:
         InvalidInputError: `crl-empty`, `crl-serial-repeated`, `serial-out-of-range`, `crl-reason-unknown`.
@@ -89,13 +92,15 @@ def make_crl(issuer: Issuer, entries: Sequence[CrlEntry], *, now: datetime) -> x
         KeyStoreError: the key store would not sign.
     Source: api.md §4 (CRL); RFC 5280 §5.
     """
-    signed_part = encode_signed_part(issuer.terms, entries, now=now)
+    signed_part = encode_signed_part(issuer.terms, entries, now=now, lifetime=lifetime)
     signature = issuer.key.sign(signed_part, ec.ECDSA(signing_hash(issuer.terms.public_key)))
     algorithm = signature_algorithm(issuer.terms.public_key)
     return encoding.load_crl_der(der.sequence(signed_part, algorithm, der.bit_string(signature)))
 
 
-def encode_signed_part(terms: IssuerTerms, entries: Sequence[CrlEntry], *, now: datetime) -> bytes:
+def encode_signed_part(
+    terms: IssuerTerms, entries: Sequence[CrlEntry], *, now: datetime, lifetime: timedelta = CRL_LIFETIME
+) -> bytes:
     """Check a command and write its TBSCertList (RFC 5280 §5.1); no private key is needed. Raises as `make_crl`."""
     _check_entries(entries)
     if terms.not_after is not None and terms.not_after <= now:
@@ -106,7 +111,7 @@ def encode_signed_part(terms: IssuerTerms, entries: Sequence[CrlEntry], *, now: 
         signature_algorithm(terms.public_key),
         terms.name_der,
         der.time(now),
-        der.time(now + CRL_LIFETIME),
+        der.time(now + lifetime),
         der.sequence(*(_encode_entry(entry, now) for entry in entries)),
         der.explicit(0, der.sequence(terms.authority_key_identifier, number)),
     )
