@@ -5,11 +5,9 @@ import gc
 import socket
 from collections.abc import Callable
 from ipaddress import ip_network
-from pathlib import Path
 
 import structlog
 import uvicorn
-from cryptography import x509
 from prometheus_client import CollectorRegistry
 
 from ownroot.api.application import build_application
@@ -84,22 +82,9 @@ class _Server(uvicorn.Server):
 
 
 def _edge(job: ApiJob) -> Edge:
-    names = frozenset(job.names) | _names_of(job.tls_certificate)
     return Edge(
-        frontage=Frontage(names, tuple(ip_network(text) for text in job.proxies)),
+        frontage=Frontage(frozenset(job.names), tuple(ip_network(text) for text in job.proxies)),
         metrics=RequestMetrics(CollectorRegistry()),
         clock=utc_now,
         limits=BodyLimits(job.max_body_bytes, job.body_timeout_seconds),
     )
-
-
-def _names_of(certificate_file: str | None) -> frozenset[str]:
-    """The names in the API's own certificate are names of ours."""
-    if certificate_file is None:
-        return frozenset()
-    certificate = x509.load_pem_x509_certificate(Path(certificate_file).read_bytes())
-    try:
-        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    except x509.ExtensionNotFound:
-        return frozenset()
-    return frozenset(name.lower() for name in extension.value.get_values_for_type(x509.DNSName))

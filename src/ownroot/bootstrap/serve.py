@@ -3,16 +3,16 @@
 import asyncio
 import os
 import socket
-import ssl
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
 import msgspec
 import structlog
 
+from ownroot.bootstrap.api_tls import names_of
 from ownroot.bootstrap.hardening import forbid_core_dumps
 from ownroot.bootstrap.installation import Installation, locked, make_data_dir, prepared
 from ownroot.bootstrap.jobs import ApiJob, GatewayJob, Job
@@ -20,7 +20,7 @@ from ownroot.bootstrap.logs import set_up_logs
 from ownroot.bootstrap.report import ServeReport
 from ownroot.bootstrap.supervisor import Supervisor
 from ownroot.clock import utc_now
-from ownroot.config import Address, Settings, TlsFiles
+from ownroot.config import Address, Settings
 from ownroot.errors import InvalidInputError
 from ownroot.services.ports import SealedKeyPurpose
 
@@ -59,7 +59,7 @@ def serve(settings: Settings, parts: frozenset[Part], say: Callable[[ServeReport
     """
     forbid_core_dumps()
     set_up_logs(settings.log_level, part="supervisor")
-    _require_usable(settings.api.tls)
+    settings = _with_names_of_certificate(settings)
     with ExitStack() as stack:
         make_data_dir(settings.data_dir)
         if Part.API in parts:
@@ -84,21 +84,11 @@ def serve(settings: Settings, parts: frozenset[Part], say: Callable[[ServeReport
             report_file.unlink(missing_ok=True)
 
 
-def _require_usable(files: TlsFiles | None) -> None:
-    if files is None:
-        return
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(files.certificate, files.key, password=_no_password)
-    except (OSError, ValueError) as exc:
-        raise InvalidInputError(
-            "api-tls-unusable",
-            f"The API's certificate {files.certificate} and key {files.key} cannot be used: {exc}. "
-            "Both are PEM files, they belong together, and the key is not encrypted.",
-        ) from exc
-
-
-def _no_password() -> str:
-    raise ValueError("the key is encrypted")
+def _with_names_of_certificate(settings: Settings) -> Settings:
+    api = settings.api
+    if api.tls is None:
+        return settings
+    return replace(settings, api=replace(api, names=api.names | names_of(api.tls)))
 
 
 async def _supervise(jobs: list[tuple[str, Job]], on_ready: Callable[[], None]) -> None:
