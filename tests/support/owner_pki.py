@@ -6,6 +6,7 @@ here. Keys and certificates are cached by what they are made of: equal specifica
 
 import dataclasses
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -29,6 +30,10 @@ GATEWAY_NAMES: Final = ("gw.example.test", "ostree.gw.example.test")
 EST_NAMES: Final = ("gw.example.test",)
 OWNER: Final = "0123456789abcdef01234567"
 UUID: Final = "11111111-2222-4333-8444-555555555555"
+
+DISABLE: Final = x509.ReasonFlags.certificate_hold
+RENEW: Final = x509.ReasonFlags.remove_from_crl
+REVOKE: Final = x509.ReasonFlags.privilege_withdrawn
 
 SERVER_AUTH: Final = ExtendedKeyUsageOID.SERVER_AUTH
 CLIENT_AUTH: Final = ExtendedKeyUsageOID.CLIENT_AUTH
@@ -140,6 +145,31 @@ def make(spec: Spec) -> x509.Certificate:
 def changed(spec: Spec, **changes: object) -> x509.Certificate:
     """The certificate of a specification with something changed."""
     return make(dataclasses.replace(spec, **changes))  # type: ignore[arg-type]  # names and types are the test's
+
+
+def command(
+    orders: "Mapping[Spec | int, x509.ReasonFlags | None]",
+    *,
+    at: datetime = NOW,
+    lifetime: timedelta = timedelta(minutes=15),
+    signer: str = "root",
+    issuer: Spec = ROOT,
+) -> x509.CertificateRevocationList:
+    """A CRL as the reference client makes it, with an entry for each CA, named by its specification or serial."""
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(make(issuer).subject)
+        .last_update(at)
+        .next_update(at + lifetime)
+        .add_extension(x509.CRLNumber(1), critical=False)
+    )
+    for ca, reason in orders.items():
+        serial = make(ca).serial_number if isinstance(ca, Spec) else ca
+        entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(at)
+        if reason is not None:
+            entry = entry.add_extension(x509.CRLReason(reason), critical=False)
+        builder = builder.add_revoked_certificate(entry.build())
+    return builder.sign(private_key(signer), hashes.SHA256())
 
 
 def pending(kind: KeyKind, label: str, *names: str, expires_at: datetime = NOW + timedelta(hours=1)) -> PendingKey:

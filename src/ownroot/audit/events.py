@@ -41,6 +41,9 @@ class EventKind(StrEnum):
     PKI_ONLINE_CA_ADDED = "pki:online-ca-added"
     PKI_LOCAL_CA_ADDED = "pki:local-ca-added"
     PKI_ONLINE_CA_RETIRED = "pki:online-ca-retired"
+    PKI_DEVICE_CA_DISABLED = "pki:device-ca-disabled"
+    PKI_DEVICE_CA_ENABLED = "pki:device-ca-enabled"
+    PKI_DEVICE_CA_REVOKED = "pki:device-ca-revoked"
     PKI_KEY_DESTROYED = "pki:key-destroyed"  # (SHA-256 of the public key, hex)
 
     CERTIFICATE_ISSUED = "certificate:issued"  # (serial)

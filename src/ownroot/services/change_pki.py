@@ -29,6 +29,9 @@ _EVENTS: Mapping[TrustEventKind, EventKind] = {
     TrustEventKind.ONLINE_CA_ADDED: EventKind.PKI_ONLINE_CA_ADDED,
     TrustEventKind.LOCAL_CA_ADDED: EventKind.PKI_LOCAL_CA_ADDED,
     TrustEventKind.ONLINE_CA_RETIRED: EventKind.PKI_ONLINE_CA_RETIRED,
+    TrustEventKind.DEVICE_CA_DISABLED: EventKind.PKI_DEVICE_CA_DISABLED,
+    TrustEventKind.DEVICE_CA_ENABLED: EventKind.PKI_DEVICE_CA_ENABLED,
+    TrustEventKind.DEVICE_CA_REVOKED: EventKind.PKI_DEVICE_CA_REVOKED,
 }
 
 

@@ -17,7 +17,7 @@ Rules every implementation keeps:
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol, TypeAlias, TypeVar
@@ -233,12 +233,16 @@ class ChangeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One row of the change feed. Generations are given in commit order and never repeat."""
+    """One row of the change feed. Generations are given in commit order and never repeat.
+
+    `announced_at` is the Unix time a moment before the commit, for measuring how fast a change is acted upon.
+    """
 
     generation: int
     kind: ChangeKind
     factory_id: int | None  # None = the shared PKI, so every factory that lives on it
     uuid: DeviceUuid | None
+    announced_at: float = field(default=0.0, compare=False)
 
 
 class Facts(Protocol):
@@ -317,10 +321,13 @@ class BackendKeys(Protocol):
     """Sealed private keys of the backend: active ones and pending ones."""
 
     def add_pending(self, factory_id: int, pending: PendingKey, key: SealedKey) -> None:
-        """Keeps the newest few per kind and drops the rest and the expired ones."""
+        """Keeps the newest few per kind and drops the rest and what expired a day ago."""
         ...
 
-    def pending(self, factory_id: int, *, now: datetime) -> Sequence[PendingKey]: ...
+    def pending(self, factory_id: int, *, now: datetime) -> Sequence[PendingKey]:
+        """Live ones, and those that expired less than a day ago; `PendingKey.is_live` tells them apart."""
+        ...
+
     def activate(self, factory_id: int, spki_sha256: bytes) -> None:
         """Turn a pending key into an active one; no change for one that is active.
 

@@ -1,7 +1,7 @@
 """Private keys of the backend, sealed; what is stored here opens nothing without the key-encryption key."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import sqlalchemy as sa
@@ -14,6 +14,9 @@ from ownroot.storage.session import Session
 from ownroot.storage.statements import Row, Statement, param
 from ownroot.storage.times import from_seconds, to_seconds
 from ownroot.trust.possession import KeyKind, PendingKey
+
+# So that an owner who comes late hears that, and not that the key was never known.
+_EXPIRED_KEPT: Final = timedelta(days=1)
 
 _IS_PENDING: Final = sealed_keys.c.pending == sa.true()
 _ADD: Final = insert(
@@ -71,9 +74,9 @@ class SqlBackendKeys:
         self._kept_per_kind = kept_per_kind
 
     def add_pending(self, factory_id: int, pending: PendingKey, key: SealedKey) -> None:
-        """Keep a new pending key, the newest few of its kind, and no expired one."""
+        """Keep a new pending key, the newest few of its kind, and none that expired a day ago."""
         created_at = to_seconds(pending.created_at)
-        self._session.run(_DROP_EXPIRED, of=factory_id, at=created_at)
+        self._session.run(_DROP_EXPIRED, of=factory_id, at=to_seconds(pending.created_at - _EXPIRED_KEPT))
         self._session.run(
             _ADD,
             scope=factory_id,
@@ -91,7 +94,8 @@ class SqlBackendKeys:
             self._session.run(_DROP, row=row)
 
     def pending(self, factory_id: int, *, now: datetime) -> Sequence[PendingKey]:
-        rows = self._session.all(_PENDING, of=factory_id, at=to_seconds(now))
+        """Return the pending keys, and those that expired less than a day ago: the caller tells them apart."""
+        rows = self._session.all(_PENDING, of=factory_id, at=to_seconds(now - _EXPIRED_KEPT))
         return [_read_pending(row) for row in rows]
 
     def activate(self, factory_id: int, spki_sha256: bytes) -> None:

@@ -13,7 +13,7 @@ from ownroot.storage.session import Session
 from ownroot.storage.statements import Statement, param
 
 _SINCE: Final = Statement(
-    sa.select(changes.c.generation, changes.c.kind, changes.c.factory_id, changes.c.uuid)
+    sa.select(changes.c.generation, changes.c.kind, changes.c.factory_id, changes.c.uuid, changes.c.announced_at_us)
     .where(changes.c.generation > param("seen"))
     .order_by(changes.c.generation)
 )
@@ -44,4 +44,4 @@ class SqlChangeFeed:
             return None
         self._heads.write_waiting()
         rows = self._session.all(_SINCE, seen=generation)
-        return [Change(row[0], ChangeKind(row[1]), row[2], row[3]) for row in rows]
+        return [Change(row[0], ChangeKind(row[1]), row[2], row[3], row[4] / 1e6) for row in rows]

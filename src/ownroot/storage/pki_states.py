@@ -12,11 +12,19 @@ from ownroot.pki.encoding import load_certificate_der
 from ownroot.pki.names import FactoryName
 from ownroot.pki.serials import parse_serial, serial_text
 from ownroot.storage.inserts import insert, upsert
-from ownroot.storage.schema import SHARED_SCOPE, device_cas, factories, pki_states, revoked_serials, shared_tls
+from ownroot.storage.schema import (
+    SHARED_SCOPE,
+    applied_commands,
+    device_cas,
+    factories,
+    pki_states,
+    revoked_serials,
+    shared_tls,
+)
 from ownroot.storage.session import Session
 from ownroot.storage.statements import Row, Statement, param
 from ownroot.storage.times import from_seconds, to_seconds
-from ownroot.trust.state import DeviceCa, FactoryPki, Holder, Standing
+from ownroot.trust.state import AppliedCommand, DeviceCa, FactoryPki, Holder, RevokedCa, Standing
 
 _LOAD: Final = Statement(
     sa.select(
@@ -31,11 +39,27 @@ _LOAD_CAS: Final = Statement(
         device_cas.c.owner_id,
         device_cas.c.uploaded_by,
         device_cas.c.signs,
+        device_cas.c.commanded_at,
     )
     .where(device_cas.c.scope == param("of"))
     .order_by(device_cas.c.position)
 )
-_LOAD_REVOKED: Final = Statement(sa.select(revoked_serials.c.serial).where(revoked_serials.c.scope == param("of")))
+_LOAD_REVOKED: Final = Statement(
+    sa.select(
+        revoked_serials.c.serial,
+        revoked_serials.c.certificate_der,
+        revoked_serials.c.holder,
+        revoked_serials.c.revoked_at,
+        revoked_serials.c.commanded_at,
+    )
+    .where(revoked_serials.c.scope == param("of"))
+    .order_by(revoked_serials.c.revoked_at, revoked_serials.c.serial)
+)
+_LOAD_COMMANDS: Final = Statement(
+    sa.select(applied_commands.c.signed_part_sha256, applied_commands.c.usable_until)
+    .where(applied_commands.c.scope == param("of"))
+    .order_by(applied_commands.c.usable_until, applied_commands.c.signed_part_sha256)
+)
 _FACTORY_NAME: Final = Statement(sa.select(factories.c.name).where(factories.c.id == param("factory")))
 _SAVE: Final = upsert(
     pki_states,
@@ -70,9 +94,14 @@ _ADD_CA: Final = insert(
     "owner_id",
     "uploaded_by",
     "signs",
+    "commanded_at",
 )
 _DROP_REVOKED: Final = Statement(sa.delete(revoked_serials).where(revoked_serials.c.scope == param("of")))
-_ADD_REVOKED: Final = insert(revoked_serials, "scope", "serial")
+_ADD_REVOKED: Final = insert(
+    revoked_serials, "scope", "serial", "certificate_der", "holder", "revoked_at", "commanded_at"
+)
+_DROP_COMMANDS: Final = Statement(sa.delete(applied_commands).where(applied_commands.c.scope == param("of")))
+_ADD_COMMAND: Final = insert(applied_commands, "scope", "signed_part_sha256", "usable_until")
 _META: Final = Statement(
     sa.select(pki_states.c.created_by, pki_states.c.created_at, pki_states.c.updated_by, pki_states.c.updated_at).where(
         pki_states.c.scope == param("of")
@@ -113,7 +142,8 @@ class SqlPkiStates:
             gateway_tls=_certificate(gateway_tls),
             est_tls=_certificate(est_tls),
             device_cas=tuple(_read_ca(row) for row in self._session.all(_LOAD_CAS, of=of)),
-            revoked_serials=frozenset(parse_serial(row[0]) for row in self._session.all(_LOAD_REVOKED, of=of)),
+            revoked_cas=tuple(_read_revoked(row) for row in self._session.all(_LOAD_REVOKED, of=of)),
+            commands=tuple(_read_command(row) for row in self._session.all(_LOAD_COMMANDS, of=of)),
         )
 
     def save(self, factory_id: int | None, pki: FactoryPki, *, by: str, now: datetime) -> None:
@@ -134,8 +164,9 @@ class SqlPkiStates:
         self._session.run(_DROP_CAS, of=of)
         self._session.run_many(_ADD_CA, [_ca_row(of, place, ca) for place, ca in enumerate(pki.device_cas)])
         self._session.run(_DROP_REVOKED, of=of)
-        revoked = sorted(serial_text(serial) for serial in pki.revoked_serials)
-        self._session.run_many(_ADD_REVOKED, [{"scope": of, "serial": serial} for serial in revoked])
+        self._session.run_many(_ADD_REVOKED, [_revoked_row(of, revoked) for revoked in pki.revoked_cas])
+        self._session.run(_DROP_COMMANDS, of=of)
+        self._session.run_many(_ADD_COMMAND, [_command_row(of, command) for command in pki.commands])
 
     def change_meta(self, factory_id: int) -> tuple[str, str, str, str]:
         row = self._session.one(_META, of=factory_id)
@@ -173,7 +204,7 @@ def _der(certificate: x509.Certificate | None) -> bytes | None:
 
 
 def _read_ca(row: Row) -> DeviceCa:
-    certificate_der, holder, standing, owner_id, uploaded_by, signs = row
+    certificate_der, holder, standing, owner_id, uploaded_by, signs, commanded_at = row
     return DeviceCa(
         load_certificate_der(bytes(certificate_der)),
         Holder(holder),
@@ -181,6 +212,7 @@ def _read_ca(row: Row) -> DeviceCa:
         owner_id,
         uploaded_by,
         bool(signs),
+        from_seconds(commanded_at) if commanded_at else None,
     )
 
 
@@ -195,6 +227,42 @@ def _ca_row(scope: int, position: int, ca: DeviceCa) -> dict[str, Any]:
         "owner_id": ca.owner_id,
         "uploaded_by": ca.uploaded_by,
         "signs": ca.signs,
+        "commanded_at": 0 if ca.commanded_at is None else to_seconds(ca.commanded_at),
+    }
+
+
+def _read_revoked(row: Row) -> RevokedCa:
+    serial, certificate_der, holder, revoked_at, commanded_at = row
+    return RevokedCa(
+        parse_serial(serial),
+        _certificate(certificate_der),
+        Holder(holder),
+        revoked_at=from_seconds(revoked_at),
+        commanded_at=from_seconds(commanded_at),
+    )
+
+
+def _revoked_row(scope: int, ca: RevokedCa) -> dict[str, Any]:
+    return {
+        "scope": scope,
+        "serial": serial_text(ca.serial),
+        "certificate_der": _der(ca.certificate),
+        "holder": ca.holder.value,
+        "revoked_at": to_seconds(ca.revoked_at),
+        "commanded_at": to_seconds(ca.commanded_at),
+    }
+
+
+def _read_command(row: Row) -> AppliedCommand:
+    signed_part_sha256, usable_until = row
+    return AppliedCommand(bytes(signed_part_sha256), from_seconds(usable_until))
+
+
+def _command_row(scope: int, command: AppliedCommand) -> dict[str, Any]:
+    return {
+        "scope": scope,
+        "signed_part_sha256": command.signed_part_sha256,
+        "usable_until": to_seconds(command.usable_until),
     }
 
 

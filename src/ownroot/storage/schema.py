@@ -33,6 +33,11 @@ def _number(name: str, **options: Any) -> sa.Column[int]:
     return sa.Column(name, sa.BigInteger, nullable=False, **options)
 
 
+def _number_since(name: str) -> sa.Column[int]:
+    """A number that came with a later schema: a server of the earlier one leaves it out and it is 0."""
+    return _number(name, server_default="0")
+
+
 def _text(name: str, **options: Any) -> sa.Column[str]:
     return sa.Column(name, _TEXT, nullable=False, **options)
 
@@ -152,9 +157,25 @@ device_cas = _table(
     _optional_text("owner_id"),
     _text("uploaded_by"),
     _flag("signs"),
+    _number_since("commanded_at"),  # 0 = never
 )
 
-revoked_serials = _table("revoked_serials", _pki_scope(), _text("serial", primary_key=True))
+revoked_serials = _table(
+    "revoked_serials",
+    _pki_scope(),
+    _text("serial", primary_key=True),
+    _optional_bytes("certificate_der"),  # NULL: revoked before certificates were kept
+    _text("holder", server_default="local"),
+    _number_since("revoked_at"),
+    _number_since("commanded_at"),
+)
+
+applied_commands = _table(
+    "applied_commands",  # signed commands of owners that must not be acted upon a second time
+    _pki_scope(),
+    _bytes("signed_part_sha256", primary_key=True),
+    _number("usable_until"),
+)
 
 shared_tls = _table("shared_tls", _factory_id(primary_key=True, autoincrement=False), _bytes("certificate_der"))
 
@@ -199,6 +220,7 @@ devices = _table(
     sa.Index("devices_name", "factory_id", "name", unique=True),
     sa.Index("devices_key", "factory_id", "spki_sha256", unique=True),
     sa.Index("devices_owner", "factory_id", "owner", "name"),
+    sa.Index("devices_issuer", "factory_id", "issuer_serial"),
     sa.Index("devices_last_seen", "factory_id", "last_seen", "name"),
 )
 
@@ -263,4 +285,5 @@ changes = _table(
     _text("kind"),
     _factory_id(nullable=True),
     _optional_text("uuid"),
+    _number_since("announced_at_us"),  # Unix time in microseconds, a moment before the commit; 0 = not known
 )

@@ -1,7 +1,8 @@
 """Steps 6 and 7: which device CAs may join, and why none may be left out.
 
 A device CA that is already trusted passes unchecked: clients always re-send the whole list, and a CA that has expired
-since must not stand in the way of a new one.
+since must not stand in the way of a new one. A revoked one comes back only where the owner's signed command beside the
+list says so.
 """
 
 import dataclasses
@@ -13,16 +14,22 @@ from cryptography import x509
 from ownroot.pki.conformance import check_device_ca
 from ownroot.pki.encoding import spki_sha256
 from ownroot.pki.names import LOCAL_CA_PREFIX, local_ca_user
+from ownroot.pki.revocation import Verdict
 from ownroot.trust.changes import Field
+from ownroot.trust.commands import Orders
 from ownroot.trust.possession import Evidence, KeyKind, PendingKey
 from ownroot.trust.root_rules import root_in_force
 from ownroot.trust.state import DeviceCa, FactoryPki, Holder, Standing
 from ownroot.trust.verdicts import Accepted, RuleBrokenError, TrustEvent, TrustEventKind, checking, conflict, invalid
 
 
-def admit_device_cas(draft: Accepted, sent: Iterable[x509.Certificate], evidence: Evidence, now: datetime) -> Accepted:
+def admit_device_cas(
+    draft: Accepted, sent: Iterable[x509.Certificate], orders: Orders, evidence: Evidence, now: datetime
+) -> Accepted:
     """Step 6: add every member of the list that is not trusted yet.
 
+    Args:
+        orders: of the same upload; those they renew may come back although they were revoked.
     Raises:
         RuleBrokenError: with a code of this module or of `pki.conformance.check_device_ca`.
     """
@@ -30,6 +37,7 @@ def admit_device_cas(draft: Accepted, sent: Iterable[x509.Certificate], evidence
     for certificate in sent:
         if draft.new_pki.trusts(certificate):
             continue
+        _require_not_revoked(draft.new_pki, certificate, orders.serials(Verdict.RENEW))
         _require_admissible(draft.new_pki, certificate, evidence, now)
         key_id = spki_sha256(certificate.public_key())
         pending = _live_pending_key(certificate, key_id, evidence, now)
@@ -41,15 +49,18 @@ def admit_device_cas(draft: Accepted, sent: Iterable[x509.Certificate], evidence
     return draft
 
 
-def require_whole_list(pki: FactoryPki, sent: tuple[x509.Certificate, ...] | None) -> None:
+def require_whole_list(pki: FactoryPki, sent: tuple[x509.Certificate, ...] | None, orders: Orders) -> None:
     """Step 7: the list adds and never removes, which also catches two owners who change it at the same time.
+
+    It may leave out exactly what the command beside it revokes.
 
     Raises:
         RuleBrokenError: `device-ca-missing`, naming the serials.
     """
     if sent is None:
         return
-    missing = [str(ca.serial) for ca in pki.device_cas if ca.certificate not in sent]
+    revoked = orders.serials(Verdict.REVOKE)
+    missing = [str(ca.serial) for ca in pki.device_cas if ca.certificate not in sent and ca.serial not in revoked]
     if missing:
         raise conflict(
             "device-ca-missing",
@@ -65,17 +76,36 @@ def _require_admissible(pki: FactoryPki, certificate: x509.Certificate, evidence
     root = root_in_force(pki, now, Field.DEVICE_CAS)
     with checking(_name(certificate), Field.DEVICE_CAS):
         check_device_ca(certificate, root, pki.factory, now)
-    serial = certificate.serial_number
-    if serial in pki.revoked_serials:
-        # Its root signature is an old one: a copy of the certificate and API access would undo a revocation.
-        raise _refused(certificate, "device-ca-revoked", "was revoked. Make a new device CA with a new serial.")
-    if pki.uses_serial(serial):
+    if pki.uses_serial(certificate.serial_number):
         raise _refused(
             certificate,
             "serial-repeated",
             "carries a serial that another certificate of this factory has. Sign it again with a new random serial.",
         )
     _require_key_of_its_own(pki, certificate, evidence)
+
+
+def _require_not_revoked(pki: FactoryPki, certificate: x509.Certificate, returning: frozenset[int]) -> None:
+    """Its root signature is an old one: a copy of the certificate and API access would undo a revocation."""
+    revoked = pki.find_revoked(certificate.serial_number)
+    if revoked is not None and (revoked.serial not in returning or revoked.certificate not in (None, certificate)):
+        raise _refused(
+            certificate,
+            "device-ca-revoked",
+            "was revoked. Make a new device CA, or send with this very certificate a revocation list that names its "
+            "serial for reason 8 (removeFromCRL).",
+        )
+    key_id = spki_sha256(certificate.public_key())
+    for other in pki.revoked_cas:
+        if other.serial in returning or other.certificate is None:
+            continue
+        if spki_sha256(other.certificate.public_key()) == key_id:
+            raise _refused(
+                certificate,
+                "device-ca-key-revoked",
+                f"is over the key of a revoked device CA, serial {other.serial}. Make a new key: whoever has the old "
+                "one could go on making devices.",
+            )
 
 
 def _require_key_of_its_own(pki: FactoryPki, certificate: x509.Certificate, evidence: Evidence) -> None:
@@ -113,7 +143,10 @@ def _live_pending_key(
 
 
 def _is_online_key(pki: FactoryPki, key_id: bytes) -> bool:
-    return any(ca.holder is Holder.ONLINE and _key_id(ca) == key_id for ca in pki.device_cas)
+    """Did the backend make this key, for a CA that is trusted or was? The key itself may be long destroyed."""
+    online = [ca.certificate for ca in pki.device_cas if ca.holder is Holder.ONLINE]
+    online += [ca.certificate for ca in pki.revoked_cas if ca.holder is Holder.ONLINE and ca.certificate is not None]
+    return any(spki_sha256(certificate.public_key()) == key_id for certificate in online)
 
 
 def _add_online(

@@ -9,14 +9,16 @@ What the rules keep, whatever is sent in whatever order:
 * The first root needs proof that its key is at hand *now*: a TLS certificate over a key we made minutes ago. Its own
   self-signature proves nothing of the kind, since a certificate can be copied.
 * Every later change carries a root signature of its own, so that access to the API alone changes no trust.
-* Device CAs are added, never left out.
+* Device CAs are added, never left out. To disable or revoke one takes the owner's signed command, and so does bringing
+  it back.
 
 Who may ask at all (token, scope, role) is decided before. Nothing here reads a clock, a file or a database.
 """
 
 from datetime import datetime
 
-from ownroot.trust.changes import Field, UploadPki
+from ownroot.trust.changes import UploadPki
+from ownroot.trust.commands import apply_orders, read_orders, without_revoked
 from ownroot.trust.device_ca_rules import admit_device_cas, require_whole_list
 from ownroot.trust.possession import Evidence, KeyKind
 from ownroot.trust.root_rules import require_proof_of_possession, settle_root
@@ -40,8 +42,8 @@ def decide(pki: FactoryPki, change: UploadPki, evidence: Evidence, now: datetime
     Source: protocol api.md §3.4; the numbers below are that table's.
     """
     try:
-        # 1. Parts arrive parsed. None at all, or one we would not act on, must not pass for a success.
-        _require_actionable(change)
+        # 1. Parts arrive parsed. None at all must not pass for a success.
+        _require_something(change)
         # 2, 3. The root everything else is verified with: the stored one, or a candidate that meets the profile.
         draft = settle_root(Accepted(pki), change.root, now)
         # 4. A first root comes with proof of possession.
@@ -49,26 +51,22 @@ def decide(pki: FactoryPki, change: UploadPki, evidence: Evidence, now: datetime
         # 5. Server certificates: signed by the root, over the key we made for that purpose.
         draft = accept_server_certificate(draft, KeyKind.TLS, change.gateway_tls, evidence, now)
         draft = accept_server_certificate(draft, KeyKind.EST, change.est_tls, evidence, now)
+        # 8 begins here, since steps 6 and 7 depend on what the command says: is it the owner's, and current?
+        orders = read_orders(draft.new_pki, change.crl, now)
         # 6. Each new device CA by itself. 7. The list as a set.
-        draft = admit_device_cas(draft, change.device_cas or (), evidence, now)
-        require_whole_list(pki, change.device_cas)
-        # 8 is refused in step 1. 9. The outcome, for one transaction.
-        return draft
+        listed = without_revoked(pki, change.device_cas or (), orders)
+        draft = admit_device_cas(draft, listed, orders, evidence, now)
+        require_whole_list(pki, change.device_cas, orders)
+        # 8. The command. 9. The outcome, for one transaction.
+        return apply_orders(pki, draft, orders, now)
     except RuleBrokenError as broken:
         return broken.refused
 
 
-def _require_actionable(change: UploadPki) -> None:
-    if change.crl is not None:
-        # TODO(#4): the rules of §3.5. Until then a revocation that seems to succeed would be the worst answer.
-        raise invalid(
-            "crl-not-supported",
-            "This server does not act on revocation lists yet, so nothing in this upload was applied. "
-            "Send the certificates without the revocation list.",
-            Field.CRL,
-        )
+def _require_something(change: UploadPki) -> None:
     if change.is_empty:
         raise invalid(
             "upload-empty",
-            "The upload holds no certificate. Send at least one of root-crt, ca-crt, est-tls-crt and tls-crt.",
+            "The upload holds nothing to act on. Send at least one of root-crt, ca-crt, est-tls-crt, tls-crt and "
+            "ca-revoke-crl.",
         )

@@ -9,6 +9,7 @@ Sets compare by certificate bytes, never by subject: several device CAs of one u
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from cryptography import x509
@@ -42,6 +43,7 @@ class DeviceCa:
         uploaded_by: polis-id of the user who sent the certificate.
         signs: the backend holds this CA's private key and issues with it. At most one CA of a factory signs; an
             online CA that was replaced stays trusted, and signs nothing.
+        commanded_at: thisUpdate of the last signed command on it; an older command counts for nothing.
     """
 
     certificate: x509.Certificate
@@ -50,6 +52,7 @@ class DeviceCa:
     owner_id: str | None
     uploaded_by: str
     signs: bool
+    commanded_at: datetime | None = None
 
     @property
     def serial(self) -> int:
@@ -62,12 +65,37 @@ class DeviceCa:
 
 
 @dataclass(frozen=True, slots=True)
+class RevokedCa:
+    """A device CA that is trusted no more. Neither it nor its key comes back without the owner's signed word.
+
+    Attributes:
+        certificate: None if it was revoked before servers kept certificates of revoked CAs.
+        commanded_at: thisUpdate of the command that revoked it.
+    """
+
+    serial: int
+    certificate: x509.Certificate | None
+    holder: Holder
+    revoked_at: datetime
+    commanded_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedCommand:
+    """A CRL that was acted upon; remembered for as long as it could be sent again."""
+
+    signed_part_sha256: bytes
+    usable_until: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class FactoryPki:
     """Everything a factory trusts. Without a root the factory still lives on the shared PKI.
 
     Attributes:
         device_cas: enabled and disabled ones, in the order they were added.
-        revoked_serials: serials of device CAs that must not come back by a mere upload.
+        revoked_cas: those that must not come back by a mere upload.
+        commands: what must not be acted upon a second time.
     """
 
     factory: FactoryName
@@ -75,7 +103,8 @@ class FactoryPki:
     gateway_tls: x509.Certificate | None = None
     est_tls: x509.Certificate | None = None
     device_cas: tuple[DeviceCa, ...] = ()
-    revoked_serials: frozenset[int] = frozenset()
+    revoked_cas: tuple[RevokedCa, ...] = ()
+    commands: tuple[AppliedCommand, ...] = ()
 
     @property
     def is_taken_over(self) -> bool:
@@ -86,9 +115,20 @@ class FactoryPki:
         return tuple(ca.serial for ca in self.device_cas if ca.standing is Standing.DISABLED)
 
     @property
+    def revoked_serials(self) -> frozenset[int]:
+        return frozenset(ca.serial for ca in self.revoked_cas)
+
+    @property
     def signing_ca(self) -> DeviceCa | None:
         """The online CA whose key the backend issues with, whatever its standing."""
         return next((ca for ca in self.device_cas if ca.signs), None)
+
+    def find_ca(self, serial: int) -> DeviceCa | None:
+        """The trusted device CA with this serial."""
+        return next((ca for ca in self.device_cas if ca.serial == serial), None)
+
+    def find_revoked(self, serial: int) -> RevokedCa | None:
+        return next((ca for ca in self.revoked_cas if ca.serial == serial), None)
 
     def trusts(self, certificate: x509.Certificate) -> bool:
         """Is this very certificate (same bytes) one of the device CAs?"""

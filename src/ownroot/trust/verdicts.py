@@ -45,11 +45,14 @@ class TrustEventKind(StrEnum):
     ONLINE_CA_ADDED = "online-ca-added"
     LOCAL_CA_ADDED = "local-ca-added"
     ONLINE_CA_RETIRED = "online-ca-retired"  # stays trusted, its key signs no more
+    DEVICE_CA_DISABLED = "device-ca-disabled"
+    DEVICE_CA_ENABLED = "device-ca-enabled"
+    DEVICE_CA_REVOKED = "device-ca-revoked"
 
 
 @dataclass(frozen=True, slots=True)
 class TrustEvent:
-    """One line for the audit log; the certificate is the one that came, or that stopped signing."""
+    """One line for the audit log; the certificate is the one that came, stopped signing, or was ordered about."""
 
     kind: TrustEventKind
     certificate: x509.Certificate
@@ -68,7 +71,7 @@ class Accepted:
         events: empty if the upload changes nothing.
         used_keys: pending keys that are in service from now on; to be activated in the same transaction.
         dropped_online_keys: private keys of online CAs that must not sign again; to be destroyed in the same
-            transaction. Their certificates stay trusted.
+            transaction. The certificate of one that was replaced stays trusted.
         replaced_tls_keys: gateway and EST keys to destroy once the gateway serves the new certificate.
     """
 

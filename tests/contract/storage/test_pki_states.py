@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -11,9 +11,11 @@ from ownroot.errors import NotFoundError
 from ownroot.pki.names import FactoryName
 from ownroot.services.ports import Database, Factory, SealedKeyPurpose
 from ownroot.trust.possession import KeyKind, PendingKey
-from ownroot.trust.state import DeviceCa, FactoryPki, Holder, Standing
+from ownroot.trust.state import AppliedCommand, DeviceCa, FactoryPki, Holder, RevokedCa, Standing
 from tests.support.certificates import device_ca, factory_root
 from tests.support.stored_values import NOW, OWNER, a_sealed_key, make_factory, sha256
+
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -22,15 +24,22 @@ def pki() -> FactoryPki:
     root = factory_root()
     online = device_ca(root, serial=2**160 - 1)
     local = device_ca(root)
+    stolen = device_ca(root, serial=2**160 - 2).certificate
     return FactoryPki(
         FactoryName("acme"),
         root=root.certificate,
         gateway_tls=device_ca(root).certificate,
         device_cas=(
-            DeviceCa(online.certificate, Holder.ONLINE, Standing.DISABLED, None, OWNER.polis_id, signs=True),
+            DeviceCa(
+                online.certificate, Holder.ONLINE, Standing.DISABLED, None, OWNER.polis_id, signs=True, commanded_at=NOW
+            ),
             DeviceCa(local.certificate, Holder.LOCAL, Standing.ENABLED, OWNER.polis_id, "admin", signs=False),
         ),
-        revoked_serials=frozenset({5, 2**160 - 2}),
+        revoked_cas=(
+            RevokedCa(5, None, Holder.LOCAL, revoked_at=LONG_AGO, commanded_at=LONG_AGO),
+            RevokedCa(2**160 - 2, stolen, Holder.ONLINE, revoked_at=NOW, commanded_at=NOW - timedelta(minutes=1)),
+        ),
+        commands=(AppliedCommand(sha256("a command"), NOW + timedelta(minutes=20)),),
     )
 
 
@@ -45,7 +54,7 @@ def test_state_reads_back_as_it_was_saved(database: Database, factory: Factory, 
 
 
 def test_saving_replaces_the_whole_state(database: Database, factory: Factory, pki: FactoryPki) -> None:
-    turned = dataclasses.replace(pki, device_cas=pki.device_cas[::-1], revoked_serials=frozenset())
+    turned = dataclasses.replace(pki, device_cas=pki.device_cas[::-1], revoked_cas=(), commands=())
     fewer = dataclasses.replace(pki, device_cas=pki.device_cas[1:], gateway_tls=None)
     for state in (pki, turned, fewer):
         save(database, factory, state)
@@ -103,9 +112,11 @@ def add_pending(database: Database, factory: Factory) -> AddPending:
     return add
 
 
-def test_pending_key_waits_until_it_expires(database: Database, factory: Factory, add_pending: AddPending) -> None:
+def test_pending_key_is_told_of_for_a_day_after_it_expired(
+    database: Database, factory: Factory, add_pending: AddPending
+) -> None:
     add_pending("key")
-    end = NOW + timedelta(minutes=10)
+    end = NOW + timedelta(minutes=10, days=1)
     last_second = end - timedelta(seconds=1)
     assert database.read(lambda uow: uow.keys.pending(factory.id, now=last_second)) == [a_pending_key("key")]
     assert database.read(lambda uow: uow.keys.pending(factory.id, now=end)) == []
@@ -122,9 +133,11 @@ def test_newest_few_pending_keys_of_a_kind_are_kept(
     assert database.read(lambda uow: uow.keys.find(sha256("tls-1"))) is None
 
 
-def test_expired_pending_keys_are_forgotten_with_the_next(database: Database, add_pending: AddPending) -> None:
+def test_long_expired_pending_keys_are_forgotten_with_the_next(database: Database, add_pending: AddPending) -> None:
     add_pending("old")
-    add_pending("new", created_at=NOW + timedelta(minutes=10))
+    add_pending("late", created_at=NOW + timedelta(days=1))
+    assert database.read(lambda uow: uow.keys.find(sha256("old"))) is not None
+    add_pending("new", created_at=NOW + timedelta(minutes=10, days=1))
     assert database.read(lambda uow: uow.keys.find(sha256("old"))) is None
 
 

@@ -17,8 +17,9 @@ from ownroot.pki.encoding import spki_sha256
 from ownroot.trust.changes import UploadPki
 from ownroot.trust.possession import KeyKind, PendingKey
 from ownroot.trust.rules import Accepted, Refused, Verdict, decide
-from ownroot.trust.state import DeviceCa, FactoryPki, Holder, Standing
+from ownroot.trust.state import DeviceCa, FactoryPki, Holder, RevokedCa, Standing
 from tests.support.owner_pki import (
+    DISABLE,
     EST_NAMES,
     EST_TLS,
     FACTORY,
@@ -27,15 +28,19 @@ from tests.support.owner_pki import (
     LOCAL_CA,
     NOW,
     ONLINE_CA,
+    RENEW,
+    REVOKE,
     ROOT,
     Spec,
     changed,
+    command,
     evidence,
     make,
     named,
     pending,
 )
 
+STANDING_AFTER = {DISABLE: Standing.DISABLED, RENEW: Standing.ENABLED, REVOKE: None}
 THIEVES_ROOT = dataclasses.replace(ROOT, key="thief", signer="thief")
 KINDS = {KeyKind.TLS: GATEWAY_NAMES, KeyKind.EST: EST_NAMES, KeyKind.ONLINE_CA: ()}
 SPECS = {KeyKind.TLS: GATEWAY_TLS, KeyKind.EST: EST_TLS, KeyKind.ONLINE_CA: ONLINE_CA}
@@ -56,6 +61,11 @@ def key_of(certificate: x509.Certificate) -> bytes:
     return spki_sha256(certificate.public_key())
 
 
+def key_of_revoked(ca: RevokedCa) -> bytes:
+    assert ca.certificate is not None
+    return key_of(ca.certificate)
+
+
 class Factory(RuleBasedStateMachine):
     """One factory's PKI, the pending keys as a store keeps them, and the private keys the backend has."""
 
@@ -69,6 +79,7 @@ class Factory(RuleBasedStateMachine):
         self.destroyed: set[bytes] = set()
         self.ever_trusted: list[x509.Certificate] = []
         self.seen: list[UploadPki] = []
+        self.commands: list[x509.CertificateRevocationList] = []
         self.labels: list[str] = []
 
     # --- what the server does
@@ -88,7 +99,9 @@ class Factory(RuleBasedStateMachine):
         self.judge_order(change, outcome)
         if isinstance(outcome, Accepted):
             self.judge_first_root(outcome.new_pki)
-            self.store(outcome)
+            self.store(change, outcome)
+            if change.crl is not None and change.crl not in self.commands:
+                self.commands.append(change.crl)
         return outcome
 
     def judge_order(self, change: UploadPki, outcome: Verdict) -> None:
@@ -106,7 +119,7 @@ class Factory(RuleBasedStateMachine):
         fresh = {key.spki_sha256 for key in self.pending if key.kind is KeyKind.TLS and self.now < key.expires_at}
         assert key_of(new.gateway_tls) in fresh
 
-    def store(self, outcome: Accepted) -> None:
+    def store(self, change: UploadPki, outcome: Accepted) -> None:
         waiting = {key.spki_sha256 for key in self.pending if self.now < key.expires_at}
         assert set(outcome.used_keys) <= waiting
         gone = {*outcome.dropped_online_keys, *outcome.replaced_tls_keys}
@@ -114,19 +127,24 @@ class Factory(RuleBasedStateMachine):
         self.pending = [key for key in self.pending if key.spki_sha256 not in outcome.used_keys]
         self.active = (self.active | set(outcome.used_keys)) - gone
         self.destroyed |= gone
-        self.judge_change(outcome)
+        self.judge_change(change, outcome)
         self.pki = outcome.new_pki
         self.ever_trusted += [ca.certificate for ca in self.pki.device_cas if ca.certificate not in self.ever_trusted]
 
-    def judge_change(self, outcome: Accepted) -> None:
+    def judge_change(self, change: UploadPki, outcome: Accepted) -> None:
         old, new = self.pki, outcome.new_pki
         assert (old == new) == (not outcome.events)
         assert old.root in (None, new.root)
-        standings = {ca.certificate: ca.standing for ca in new.device_cas}
-        assert all(standings.get(ca.certificate) is ca.standing for ca in old.device_cas)
-        assert new.revoked_serials == old.revoked_serials
+        commanded = {
+            serial for crl in ([change.crl] if change.crl else []) for serial in (r.serial_number for r in crl)
+        }
+        for ca in old.device_cas:
+            kept = new.find_ca(ca.serial)
+            assert ca.serial in commanded or (kept is not None and kept.standing is ca.standing)
+        assert new.revoked_serials ^ old.revoked_serials <= commanded
         no_ca_keys = {key.spki_sha256 for key in self.pending if key.kind is not KeyKind.ONLINE_CA}
-        no_ca_keys |= {key_of(ca.certificate) for ca in old.device_cas if ca.standing is Standing.DISABLED}
+        no_ca_keys |= {key_of(ca.certificate) for ca in new.device_cas if ca.standing is Standing.DISABLED}
+        no_ca_keys |= {key_of(ca.certificate) for ca in new.revoked_cas if ca.certificate is not None}
         no_ca_keys |= {key_of(c) for c in (new.root, new.gateway_tls, new.est_tls) if c is not None}
         added = [ca.certificate for ca in new.device_cas if not old.trusts(ca.certificate)]
         assert no_ca_keys.isdisjoint(key_of(certificate) for certificate in added)
@@ -179,26 +197,90 @@ class Factory(RuleBasedStateMachine):
     def someone_asks_for_a_csr_and_leaves(self, kind: KeyKind) -> None:
         self.hand_out(kind)
 
-    # --- what an owner's signed commands do to the state (their own rules are tested elsewhere)
+    # --- what the owner commands
 
-    @precondition(lambda self: self.pki.device_cas)
-    @rule(data=st.data())
-    def a_ca_is_disabled(self, data: st.DataObject) -> None:
-        chosen = data.draw(st.sampled_from(self.pki.device_cas))
-        disabled = dataclasses.replace(chosen, standing=Standing.DISABLED)
-        cas = tuple(disabled if ca == chosen else ca for ca in self.pki.device_cas)
-        self.pki = dataclasses.replace(self.pki, device_cas=cas)
+    def sign(self, *cas: DeviceCa | RevokedCa, reason: x509.ReasonFlags) -> x509.CertificateRevocationList:
+        """The owner never signs two commands in one second: a later one must be able to win."""
+        self.now += timedelta(seconds=1)
+        return command({ca.serial: reason for ca in cas}, at=self.now)
 
-    @precondition(lambda self: self.pki.device_cas)
-    @rule(data=st.data())
-    def a_ca_is_revoked(self, data: st.DataObject) -> None:
+    def of_one_key(self, data: st.DataObject) -> list[DeviceCa]:
+        """A device CA and those that share its key, which must be commanded with it."""
         chosen = data.draw(st.sampled_from(self.pki.device_cas))
-        cas = tuple(ca for ca in self.pki.device_cas if ca != chosen)
-        revoked = self.pki.revoked_serials | {chosen.serial}
-        self.pki = dataclasses.replace(self.pki, device_cas=cas, revoked_serials=revoked)
-        if chosen.signs:
-            self.active.discard(key_of(chosen.certificate))
-        assert isinstance(self.send(UploadPki(device_cas=self.whole_list_and(chosen.certificate))), Refused)
+        return [ca for ca in self.pki.device_cas if key_of(ca.certificate) == key_of(chosen.certificate)]
+
+    @precondition(lambda self: self.is_the_owners and self.pki.device_cas)
+    @rule(data=st.data(), reason=st.sampled_from([DISABLE, RENEW, REVOKE]))
+    def owner_commands_a_ca(self, data: st.DataObject, reason: x509.ReasonFlags) -> None:
+        chosen, signed_before = self.of_one_key(data), self.pki.signing_ca
+        upload = UploadPki(crl=self.sign(*chosen, reason=reason))
+        assert isinstance(self.send(upload), Accepted)
+        repeated = self.send(upload)
+        assert isinstance(repeated, Accepted)
+        assert repeated.new_pki is self.pki
+        standings = {self.standing(ca.serial) for ca in chosen}
+        assert standings == {STANDING_AFTER[reason]}
+        if reason is REVOKE and signed_before in chosen and signed_before is not None:
+            assert key_of(signed_before.certificate) in self.destroyed
+
+    def standing(self, serial: int) -> Standing | None:
+        ca = self.pki.find_ca(serial)
+        return None if ca is None else ca.standing
+
+    @precondition(lambda self: self.is_the_owners and self.pki.device_cas)
+    @rule(data=st.data(), new=st.booleans(), left_out=st.booleans())
+    def owner_revokes_and_sends_the_list(self, data: st.DataObject, new: bool, left_out: bool) -> None:
+        chosen = self.of_one_key(data)
+        gone = [ca.certificate for ca in chosen] if left_out else []
+        added = [changed(ONLINE_CA, key=self.hand_out(KeyKind.ONLINE_CA))] if new else []
+        cas = tuple(c for c in self.whole_list_and(*added) if c not in gone)
+        if not cas:
+            return
+        assert isinstance(self.send(UploadPki(device_cas=cas, crl=self.sign(*chosen, reason=REVOKE))), Accepted)
+        assert not any(self.pki.trusts(ca.certificate) for ca in chosen)
+
+    @precondition(lambda self: self.is_the_owners and self.pki.revoked_cas)
+    @rule(data=st.data())
+    def owner_brings_a_revoked_ca_back(self, data: st.DataObject) -> None:
+        chosen = data.draw(st.sampled_from(self.pki.revoked_cas))
+        of_key = [
+            ca for ca in self.pki.revoked_cas if ca.certificate and key_of(ca.certificate) == key_of_revoked(chosen)
+        ]
+        certificates = [ca.certificate for ca in of_key if ca.certificate is not None]
+        back = UploadPki(device_cas=self.whole_list_and(*certificates), crl=self.sign(*of_key, reason=RENEW))
+        outcome = self.send(back)
+        if any(certificate.not_valid_after_utc < self.now for certificate in certificates):
+            assert isinstance(outcome, Refused)
+            return
+        assert isinstance(outcome, Accepted)
+        assert all(self.pki.trusts(certificate) for certificate in certificates)
+
+    # --- what an intruder does with commands they saw, or sign themselves
+
+    @precondition(lambda self: self.is_the_owners and self.pki.device_cas)
+    @rule(data=st.data(), reason=st.sampled_from([DISABLE, RENEW, REVOKE]))
+    def intruder_commands(self, data: st.DataObject, reason: x509.ReasonFlags) -> None:
+        ca = data.draw(st.sampled_from(self.pki.device_cas))
+        signer = data.draw(st.sampled_from(["thief", *self.labels]))
+        assert isinstance(self.send(UploadPki(crl=command({ca.serial: reason}, at=self.now, signer=signer))), Refused)
+
+    @precondition(lambda self: self.is_the_owners and self.pki.device_cas)
+    @rule(data=st.data(), reason=st.sampled_from([DISABLE, RENEW, REVOKE]))
+    def owner_names_a_serial_that_is_not_there(self, data: st.DataObject, reason: x509.ReasonFlags) -> None:
+        ca = data.draw(st.sampled_from(self.pki.device_cas))
+        self.now += timedelta(seconds=1)
+        crl = command({ca.serial: reason, 4711: reason}, at=self.now)
+        assert isinstance(self.send(UploadPki(crl=crl)), Refused)
+
+    @precondition(lambda self: self.commands)
+    @rule(data=st.data(), listed=st.booleans())
+    def intruder_replays_a_command(self, data: st.DataObject, listed: bool) -> None:
+        """With every certificate there ever was beside it: a command counted once and never counts again."""
+        crl = data.draw(st.sampled_from(self.commands))
+        more = [c for c in self.ever_trusted if not self.pki.trusts(c)] if listed else []
+        before = self.pki
+        self.send(UploadPki(crl=crl, device_cas=self.whole_list_and(*more) if more else None))
+        assert self.pki == before
 
     # --- what an intruder does, and what time does
 
@@ -321,6 +403,13 @@ class Factory(RuleBasedStateMachine):
     @invariant()
     def a_destroyed_key_is_never_in_service_again(self) -> None:
         assert not self.destroyed & self.active
+
+    @invariant()
+    def a_key_has_one_standing(self) -> None:
+        standings = {(key_of(ca.certificate), ca.standing) for ca in self.pki.device_cas}
+        revoked = {key_of(ca.certificate) for ca in self.pki.revoked_cas if ca.certificate is not None}
+        assert len({key for key, _ in standings}) == len(standings)
+        assert revoked.isdisjoint(key for key, _ in standings)
 
     @invariant()
     def device_cas_are_told_apart(self) -> None:

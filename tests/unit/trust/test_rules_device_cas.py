@@ -9,7 +9,7 @@ from cryptography import x509
 from ownroot.trust.changes import Field, UploadPki
 from ownroot.trust.possession import Evidence, KeyKind
 from ownroot.trust.rules import Accepted, Refused, decide
-from ownroot.trust.state import DeviceCa, FactoryPki, Holder, Standing
+from ownroot.trust.state import DeviceCa, FactoryPki, Holder, RevokedCa, Standing
 from ownroot.trust.verdicts import RefusalKind, TrustEventKind
 from tests.support.owner_pki import (
     FACTORY,
@@ -176,7 +176,9 @@ def test_two_new_device_cas_with_one_serial_are_refused() -> None:
 
 
 def test_a_revoked_device_ca_does_not_come_back_by_upload() -> None:
-    revoked = dataclasses.replace(PKI, revoked_serials=frozenset({make(SITE_CA).serial_number}))
+    serial = make(SITE_CA).serial_number
+    by_number_alone = RevokedCa(serial, None, Holder.LOCAL, revoked_at=NOW, commanded_at=NOW)
+    revoked = dataclasses.replace(PKI, revoked_cas=(by_number_alone,))
 
     refused = refusal(whole_list_and(make(SITE_CA)), pki=revoked)
 

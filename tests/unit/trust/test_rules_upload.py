@@ -5,7 +5,6 @@ from datetime import timedelta
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 
 from ownroot.trust.changes import Field, UploadPki
 from ownroot.trust.rules import Accepted, Refused, decide
@@ -18,26 +17,19 @@ from tests.support.owner_pki import (
     LOCAL_CA,
     NOW,
     ONLINE_CA,
+    REVOKE,
     ROOT,
     changed,
+    command,
     evidence,
     key_id,
     make,
     pending_keys,
-    private_key,
     taken_over,
 )
 
 PKI = taken_over(ONLINE_CA, LOCAL_CA)
 SAME = UploadPki(root=make(ROOT), gateway_tls=make(GATEWAY_TLS), device_cas=(make(ONLINE_CA), make(LOCAL_CA)))
-
-
-def crl(reason: x509.ReasonFlags = x509.ReasonFlags.privilege_withdrawn) -> x509.CertificateRevocationList:
-    entry = x509.RevokedCertificateBuilder().serial_number(make(LOCAL_CA).serial_number).revocation_date(NOW)
-    builder = x509.CertificateRevocationListBuilder().issuer_name(make(ROOT).subject)
-    builder = builder.last_update(NOW).next_update(NOW + timedelta(minutes=15))
-    revoked = entry.add_extension(x509.CRLReason(reason), critical=False).build()
-    return builder.add_revoked_certificate(revoked).sign(private_key("root"), hashes.SHA256())
 
 
 def refusal(change: UploadPki, pki: FactoryPki = PKI) -> Refused:
@@ -95,7 +87,7 @@ def test_one_upload_may_replace_and_add_at_once() -> None:
         ("tls-not-signed-by-root", {"gateway_tls": changed(GATEWAY_TLS, key="tls", signer="thief")}),
         ("ca-not-signed-by-root", {"device_cas": (make(LOCAL_CA), changed(ONLINE_CA, signer="thief"))}),
         ("device-ca-missing", {"device_cas": (make(ONLINE_CA),)}),
-        ("crl-not-supported", {"crl": crl()}),
+        ("crl-not-signed-by-root", {"crl": command({LOCAL_CA: REVOKE}, signer="thief")}),
     ],
 )
 def test_one_bad_part_refuses_the_good_ones_with_it(code: str, bad_part: dict[str, object]) -> None:
@@ -104,10 +96,3 @@ def test_one_bad_part_refuses_the_good_ones_with_it(code: str, bad_part: dict[st
 
     assert isinstance(decide(pki, good, evidence(*pending_keys()), NOW), Accepted)
     assert refusal(dataclasses.replace(good, **bad_part), pki).code == code  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("reason", list(x509.ReasonFlags)[1:])
-def test_a_revocation_list_is_refused_by_name_and_never_ignored(reason: x509.ReasonFlags) -> None:
-    refused = refusal(UploadPki(crl=crl(reason)))
-
-    assert (refused.code, refused.field, refused.kind) == ("crl-not-supported", Field.CRL, RefusalKind.INVALID)
