@@ -33,7 +33,8 @@ _CSR = ("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST")
 _CRL = ("X509 CRL",)
 _BOUNDARY = re.compile(r"-----(BEGIN|END) ([A-Z0-9][A-Z0-9 ]{0,62})-----[ \t\r]*")
 # What a person would take for a boundary must be one: a bundle never loses a certificate to a missing hyphen.
-_BOUNDARY_LIKE = re.compile(r"-\s*(?:BEGIN|END)|(?:BEGIN|END) [A-Z0-9 ]*-")
+# The length is bounded: without it, a line of many "END " takes time by the square of its length.
+_BOUNDARY_LIKE = re.compile(r"-\s*(?:BEGIN|END)|(?:BEGIN|END) [A-Z0-9 ]{0,63}+-")
 
 # Everything `cryptography` is known to raise on hostile input. `Warning` is there for processes that turn the
 # library's warnings (over-long common names, odd serials) into errors.
