@@ -20,11 +20,20 @@ Overrides = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
 
 MAX_OVERRIDES = 200
 MAX_VALUE_LENGTH = 4096
+MAX_TOTAL_LENGTH = 64 * 1024
 
 _is_name = re.compile(r"[A-Za-z0-9_-]{1,64}").fullmatch
 _is_hardware_id = re.compile(r"[A-Za-z0-9._-]{1,128}").fullmatch
 _find_control = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]").search
 _find_quote_or_control = re.compile(r'["\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]').search
+# One TOML string and nothing else, in its four forms. What comes from a device reaches the TOML parser only like this
+# or short: dotted keys and nested tables cost it time by the square of their length.
+_is_toml_string = re.compile(
+    r'''[ \t]*(?:"""(?:(?!""")(?:[^\\]|\\.))*+"""|"(?:[^"\\\n]|\\[^\n])*+"'''
+    r"""|'''(?:(?!''').)*+'''|'[^'\n]*+')[ \t]*+(?:#[^\n]*+)?""",
+    re.DOTALL,
+).fullmatch
+_SHORT = 256
 _placeholder = re.compile(r"\{(gateway_server|ostree_server|hardware_id|sota_config_dir)\}")
 _escaped = re.compile(r'[\\"\x00-\x1f\x7f]')
 
@@ -79,6 +88,8 @@ def parse_overrides(document: object) -> Overrides:
     sections = tuple(_parse_section(section, keys, faults) for section, keys in _members(document, "overrides", faults))
     if sum(len(keys) for _, keys in sections) + len(sections) > MAX_OVERRIDES:
         faults["overrides"] = f"more than {MAX_OVERRIDES} entries"
+    elif sum(len(value) for _, keys in sections for _, value in keys) > MAX_TOTAL_LENGTH:
+        faults["overrides"] = f"longer than {MAX_TOTAL_LENGTH} characters in all"
     _raise_faults(faults)
     return sections
 
@@ -163,6 +174,8 @@ def _members(document: object, path: str, faults: dict[str, str]) -> tuple[tuple
 
 def _read_value(text: str) -> str:
     """Return the string that an override value means; ValueError carries the fault in words for a person."""
+    if len(text) > _SHORT and not _is_toml_string(text):
+        return _read_bare_text(text)
     try:
         tables = tomllib.loads(f"value = {text}")
     except (ValueError, RecursionError):
