@@ -4,6 +4,7 @@ A page in somebody's browser can reach a server on loopback under a name of its 
 request was sent to must be ours. An address is always fine there: rebinding needs a name.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,6 +18,8 @@ from ownroot.errors import InvalidInputError, RefusedError
 IpNetwork = IPv4Network | IPv6Network
 IpAddress = IPv4Address | IPv6Address
 _MAX_FORWARDED = 20
+# Name or address, perhaps a port, and nothing else: it comes back in the addresses of following pages.
+_HOST = re.compile(r"(?P<name>[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +68,10 @@ class Frontage:
 
     def _require_host(self, headers: Headers, *, vouched: bool) -> str:
         hosts = headers.getlist("host")
-        if len(hosts) != 1 or not hosts[0] or not hosts[0].isascii() or not hosts[0].isprintable():
-            raise InvalidInputError("wrong-host", "The request must have exactly one Host header.")
-        name = _without_port(hosts[0]).lower().rstrip(".")
+        match = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
+        if match is None:
+            raise InvalidInputError("wrong-host", "The request must have exactly one Host header, a host and a port.")
+        name = match["name"].lower().rstrip(".")
         if name in self.names or is_loopback_name(name) or _parse_address(name) or (vouched and not self.names):
             return hosts[0]
         raise InvalidInputError(
@@ -116,9 +120,3 @@ def _parse_address(text: str) -> IpAddress | None:
         return None
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address
-
-
-def _without_port(host: str) -> str:
-    if host.startswith("["):
-        return host.partition("]")[0] + "]"
-    return host.rpartition(":")[0] if host.count(":") == 1 else host
