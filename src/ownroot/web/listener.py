@@ -1,25 +1,36 @@
 """HTTP/1.1 on the API's sockets: uvicorn's protocol with the limits it leaves to a front.
 
-The head of a request must arrive within a time and stay below a size; whatever is not HTTP gets the same JSON body as
-every other failure.
+The head of a request must arrive within a time and stay below a size, a body nobody waits for any more is not read for
+ever, and answers must be taken; whatever is not HTTP gets the same JSON body as every other failure.
 """
 
 import asyncio
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ownroot.wire.documents import write_document
 from ownroot.wire.errors import ErrorBody
 
-HEAD_TIMEOUT_SECONDS: Final = 20.0
 MAX_HEAD_BYTES: Final = 64 * 1024
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """One connection. `_head_bytes` counts the pieces that held some of the present head, and perhaps more."""
+    """One connection. `_head_bytes` counts the pieces that held some of the present head, and perhaps more.
+
+    Attributes:
+        head_seconds: from the first byte of a head to its last.
+        leftover_seconds: for the rest of a body whose request is answered already, usually with a refusal.
+        write_seconds: for the peer to take what waits for it.
+    """
+
+    head_seconds: ClassVar[float] = 20.0
+    leftover_seconds: ClassVar[float] = 20.0
+    write_seconds: ClassVar[float] = 60.0
 
     _head_timer: asyncio.TimerHandle | None = None
+    _leftover_timer: asyncio.TimerHandle | None = None
+    _write_timer: asyncio.TimerHandle | None = None
     _head_bytes = 0
     _in_head = True
     _requests = 0
@@ -31,8 +42,10 @@ class BoundedHttp(HttpToolsProtocol):
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clock."""
+        """Stop the clocks."""
         self._stop_timer()
+        _stop(self._leftover_timer)
+        _stop(self._write_timer)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -59,7 +72,30 @@ class BoundedHttp(HttpToolsProtocol):
         """What follows belongs to the next head; its clock starts with its first byte."""
         self._in_head, self._head_bytes = True, 0
         self._requests += 1
+        _stop(self._leftover_timer)
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """If the body of the answered request is still on its way, its clock starts."""
+        super().on_response_complete()
+        if not self._in_head and self.cycle.response_complete and not self.transport.is_closing():
+            self._leftover_timer = self.loop.call_later(self.leftover_seconds, self.transport.abort)
+
+    def pause_writing(self) -> None:
+        """Output waits for the peer, who has so long to take it."""
+        super().pause_writing()
+        self._write_timer = self.loop.call_later(self.write_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """The peer took it."""
+        _stop(self._write_timer)
+        super().resume_writing()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """An idle connection is closed; if the peer has not even taken the last answer, closing would wait for ever."""
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+        super().timeout_keep_alive_handler()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP, or too much of it."""
@@ -72,7 +108,7 @@ class BoundedHttp(HttpToolsProtocol):
         return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
 
     def _expect_head(self) -> None:
-        self._head_timer = self.loop.call_later(HEAD_TIMEOUT_SECONDS, self._head_is_late)
+        self._head_timer = self.loop.call_later(self.head_seconds, self._head_is_late)
 
     def _head_is_late(self) -> None:
         self._head_timer = None
@@ -82,9 +118,8 @@ class BoundedHttp(HttpToolsProtocol):
             self.transport.close()
 
     def _stop_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+        _stop(self._head_timer)
+        self._head_timer = None
 
     def _refuse_head(self) -> None:
         self._refuse(431, "Request Header Fields Too Large", "The request's header is too large.")
@@ -100,6 +135,11 @@ class BoundedHttp(HttpToolsProtocol):
         )
         self.transport.write(head.encode("ascii") + body)
         self.transport.close()
+
+
+def _stop(timer: asyncio.TimerHandle | None) -> None:
+    if timer is not None:
+        timer.cancel()
 
 
 def server_options() -> dict[str, Any]:
