@@ -1,7 +1,8 @@
 """A data directory made ready to serve: database, key-encryption key, shared PKI, names, and nothing half-signed.
 
 Everything here may be repeated and raced: the first start, a start after a crash, and an operator's command beside a
-running server all go through `prepare`.
+running server all go through `prepared`. What is there already is only read, so a command does not queue behind the
+registrations of a busy server.
 """
 
 import fcntl
@@ -13,14 +14,14 @@ from datetime import datetime
 from pathlib import Path
 
 from ownroot.errors import ConflictError, KeyStoreError, UnavailableError
-from ownroot.keystore.kek import Kek, load_kek, load_or_make_kek
+from ownroot.keystore.kek import load_kek, load_or_make_kek
 from ownroot.keystore.sealing import Sealer
 from ownroot.pki.encoding import spki_sha256
 from ownroot.services.backend_keys import Keyring
-from ownroot.services.gateway_names import settle_base_name
-from ownroot.services.ports import Database, SealedKeyPurpose
+from ownroot.services.gateway_names import settle_base_name, stored_base_name
+from ownroot.services.ports import Database, Factory, SealedKeyPurpose, UnitOfWork
 from ownroot.services.recover_issuances import recover_issuances
-from ownroot.services.shared_pki import ensure_shared_pki, ensure_shared_tls
+from ownroot.services.shared_pki import ensure_shared_pki, ensure_shared_tls, factories_without_tls
 from ownroot.services.steps import run_blocking
 from ownroot.storage import open_database
 
@@ -115,22 +116,33 @@ def locked(path: Path, *, wait: bool) -> Iterator[None]:
 
 
 def _set_up(database: Database, data_dir: Path, gateway_name: str | None, now: datetime) -> Installation:
-    kek = _kek_for(database, data_dir)
+    found = database.read(_look_around)
+    # A key-encryption key is made only for a database that holds nothing sealed yet.
+    kek = (load_kek if found.has_shared_pki else load_or_make_kek)(data_dir, os.environ)
     sub_keys = {purpose: kek.sub_key(purpose.value) for purpose in SealedKeyPurpose}
     keyring = keyring_of(sub_keys)
-    run_blocking(ensure_shared_pki(keyring, now=now), database)
+    if not found.has_shared_pki:
+        run_blocking(ensure_shared_pki(keyring, now=now), database)
     _require_keys_open(database, keyring)
-    base_name = database.write(lambda uow: settle_base_name(uow, gateway_name)).result()
-    for factory in database.read(lambda uow: tuple(uow.factories.list())):
+    base_name = found.base_name
+    if base_name is None or gateway_name is not None:
+        base_name = database.write(lambda uow: settle_base_name(uow, gateway_name)).result()
+    for factory in found.faceless:
         run_blocking(ensure_shared_tls(factory, keyring, now=now), database)
     return Installation(database, keyring, sub_keys, base_name)
 
 
-def _kek_for(database: Database, data_dir: Path) -> Kek:
-    """Make a key-encryption key only for a database that holds nothing sealed yet."""
-    if database.read(lambda uow: uow.pki.load(None)).is_taken_over:
-        return load_kek(data_dir, os.environ)
-    return load_or_make_kek(data_dir, os.environ)
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What there is already. `faceless`: factories without a certificate for their gateway name."""
+
+    has_shared_pki: bool
+    base_name: str | None
+    faceless: tuple[Factory, ...]
+
+
+def _look_around(uow: UnitOfWork) -> _Found:
+    return _Found(uow.pki.load(None).is_taken_over, stored_base_name(uow), factories_without_tls(uow))
 
 
 def _require_keys_open(database: Database, keyring: Keyring) -> None:

@@ -12,6 +12,11 @@ BASE_NAME_FACT = "gateway-base-name"
 DEFAULT_BASE_NAME = "gateway.localhost"
 
 
+def stored_base_name(uow: UnitOfWork) -> str | None:
+    """Return the server's base name if it is settled."""
+    return uow.facts.get(BASE_NAME_FACT)
+
+
 def settle_base_name(uow: UnitOfWork, wanted: str | None) -> str:
     """Return the server's base name, and store it.
 
@@ -21,9 +26,8 @@ def settle_base_name(uow: UnitOfWork, wanted: str | None) -> str:
         ConflictError: `gateway-name-fixed`: there are factories under another base name already.
         InvalidInputError: `dns-name-invalid`.
     """
-    stored = uow.facts.get(BASE_NAME_FACT)
     if wanted is None:
-        return stored or uow.facts.put_once(BASE_NAME_FACT, DEFAULT_BASE_NAME)
+        return stored_base_name(uow) or uow.facts.put_once(BASE_NAME_FACT, DEFAULT_BASE_NAME)
     name = parse_dns_name(wanted)
     kept = uow.facts.put_once(BASE_NAME_FACT, name)
     if kept != name:

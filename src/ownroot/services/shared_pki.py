@@ -75,6 +75,11 @@ def ensure_shared_pki(keyring: Keyring, *, now: datetime) -> Steps[None]:
     yield store
 
 
+def factories_without_tls(uow: UnitOfWork) -> tuple[Factory, ...]:
+    """Return the factories that `ensure_shared_tls` has something to do for."""
+    return tuple(factory for factory in uow.factories.list() if _lacks_tls(uow, factory))
+
+
 def ensure_shared_tls(factory: Factory, keyring: Keyring, *, now: datetime) -> Steps[None]:
     """Give a factory its TLS certificate of the shared PKI, unless it has one or has been taken over.
 
@@ -121,7 +126,7 @@ def gateway_csr(key: PrivateKey, factory: Factory, *, with_ostree: bool = True) 
 
 def _root_for(uow: UnitOfWork, factory: Factory) -> _SharedRoot | None:
     """The shared root that must sign for this factory, or None if nothing has to be signed."""
-    if uow.pki.shared_tls(factory.id) is not None or uow.pki.load(factory.id).is_taken_over:
+    if not _lacks_tls(uow, factory):
         return None
     root = uow.pki.load(None).root
     sealed = None if root is None else uow.keys.find(spki_sha256(root.public_key()))
@@ -130,6 +135,10 @@ def _root_for(uow: UnitOfWork, factory: Factory) -> _SharedRoot | None:
             "shared-pki-missing", "This server has no shared PKI yet; start it once with `ownroot serve`."
         )
     return _SharedRoot(root, sealed)
+
+
+def _lacks_tls(uow: UnitOfWork, factory: Factory) -> bool:
+    return uow.pki.shared_tls(factory.id) is None and not uow.pki.load(factory.id).is_taken_over
 
 
 def _issued(factory_id: int | None, certificate: x509.Certificate, now: datetime) -> AuditEvent:
