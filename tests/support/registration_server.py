@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -74,8 +75,12 @@ class RegistrationServer:
 
     def kill(self) -> None:
         """End every process of the server where it stands, as a power cut would."""
-        os.killpg(self._running.process.pid, signal.SIGKILL)
+        group = self._running.process.pid
+        os.killpg(group, signal.SIGKILL)
         self._running.process.wait(30)
+        # A process killed while it waits for the disk lives on until the disk answers, and its locks with it.
+        while any(_is_alive_in(group, stat) for stat in Path("/proc").glob("[0-9]*/stat")):
+            time.sleep(0.001)
 
     def restart(self) -> None:
         """Start again on the same data, on another port."""
@@ -119,3 +124,11 @@ def registration_server(folder: Path) -> Iterator[RegistrationServer]:
     """Serve the API on a fresh data directory in `folder`; stops what is still running at the end."""
     with ExitStack() as processes:
         yield RegistrationServer(folder, processes)
+
+
+def _is_alive_in(group: int, stat: Path) -> bool:
+    try:
+        state, _parent, found = stat.read_text().rpartition(")")[2].split()[:3]
+    except (OSError, ValueError):  # it ended meanwhile
+        return False
+    return int(found) == group and state not in "ZX"

@@ -21,7 +21,7 @@ from ownroot.pki.encoding import certificate_der, parse_certificate, spki_sha256
 from ownroot.services.ports import Issuance, UnitOfWork
 from ownroot.storage import open_database
 from tests.support.device_csrs import device_csr, new_key
-from tests.support.registration_server import RegistrationServer, registration_server
+from tests.support.registration_server import Answer, RegistrationServer, registration_server
 
 RIVALS = 100
 CLIENTS = 8
@@ -77,6 +77,7 @@ class Line:
     server: RegistrationServer
     boards: list[Board]
     answered: dict[str, str] = field(default_factory=dict)
+    is_over: threading.Event = field(default_factory=threading.Event)
     _next: Iterator[Board] = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -101,13 +102,14 @@ class Line:
 
     def _register(self, board: Board) -> str:
         deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline and not self.is_over.is_set():
             try:
-                answer = self.server.post(board.document)
+                answer: Answer | None = self.server.post(board.document)
             except (OSError, http.client.HTTPException):
-                time.sleep(0.01)  # the server is down; the board tries again with the key it has
-                continue
-            return answer.files["client.pem"]
+                answer = None
+            if answer is not None and answer.status != 503:
+                return answer.files["client.pem"]
+            time.sleep(0.01)  # the server is down, or just up; the board tries again with the key it has
         raise TimeoutError(f"{board.uuid} was never answered")
 
 
@@ -118,12 +120,21 @@ def make_boards(count: int) -> list[Board]:
     ]
 
 
-def kill_now_and_then(line: Line, chance: random.Random, running: threading.Event, pause: tuple[float, float]) -> int:
+def kill_now_and_then(line: Line, chance: random.Random, done: threading.Event) -> int:
+    """Kill the server at a random moment shortly after every few answers; returns how often."""
     kills = 0
-    while not running.wait(chance.uniform(*pause)):
-        line.server.kill()
-        line.server.restart()
-        kills += 1
+    while not done.is_set():
+        due = len(line.answered) + chance.randint(5, 40)
+        while len(line.answered) < due and not done.wait(0.001):
+            pass
+        if not done.wait(chance.uniform(0, 0.01)):
+            line.server.kill()
+            try:
+                line.server.restart()
+            except BaseException:
+                line.is_over.set()
+                raise
+            kills += 1
     return kills
 
 
@@ -141,13 +152,13 @@ def test_server_killed_at_random_moments_loses_no_certificate_and_doubles_none(
 ) -> None:
     line, done = Line(own_server, make_boards(count)), threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        killer = pool.submit(kill_now_and_then, line, random.Random(count), done, (0.02, 0.25))
+        killer = pool.submit(kill_now_and_then, line, random.Random(count), done)
         try:
             line.run()
         finally:
             done.set()
-        kills = killer.result()
-    assert kills >= 2
+            kills = killer.result()
+    assert kills >= count // 50
     assert len(line.answered) == count
     own_server.stop()
     database = open_database(own_server.data / DATABASE_FILE)

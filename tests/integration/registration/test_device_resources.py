@@ -142,3 +142,11 @@ def test_odd_device_names_are_4xx(fleet: RegistrationServer, name: str) -> None:
     answer = fleet.request("GET", f"/ota/devices/{name}/")
     assert 400 <= answer.status < 500
     assert answer.problem
+
+
+@pytest.mark.parametrize("method", ["PATCH", "PUT", "POST"])
+def test_changing_a_device_is_not_offered_yet(fleet: RegistrationServer, method: str) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = fleet.request(method, "/ota/devices/dev-1/?factory=acme", body=b'{"name":"new"}', headers=headers)
+    assert (answer.status, answer.problem["code"]) == (405, "method-not-allowed")
+    assert fleet.request("GET", "/ota/devices/dev-1/").status == 200
