@@ -1,6 +1,5 @@
 """What the endpoints of the API work with, wired once at start."""
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -10,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from ownroot.services.backend_keys import Keyring
 from ownroot.services.issuers import OnlineIssuers
 from ownroot.services.ports import Database, UnitOfWork
-from ownroot.services.steps import Steps
+from ownroot.services.steps import Steps, one_step
 from ownroot.web.async_steps import StepRunner
 
 T = TypeVar("T")
@@ -38,5 +37,5 @@ class Backend:
         return await self._runner.run(steps)
 
     async def commit(self, work: Callable[[UnitOfWork], T]) -> T:
-        """Run one piece of work and wait for its commit."""
-        return await asyncio.wrap_future(self.database.write(work))
+        """Run one piece of work and wait for its commit, which it shares with whatever else is under way."""
+        return await self._runner.run(one_step(work))

@@ -6,7 +6,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, TypeVar
+from typing import Annotated
 from urllib.parse import urlencode
 
 import msgspec
@@ -28,11 +28,8 @@ from ownroot.services.manage_devices import (
     list_devices,
 )
 from ownroot.services.ports import DeviceFilter, DeviceSort, Scope
-from ownroot.services.steps import Steps, Work
 from ownroot.web.endpoint import Access, Call, Endpoint, Reply
 from ownroot.wire.devices import DeviceList, DeviceObject
-
-T = TypeVar("T")
 
 _READ = Access(scopes=(Scope.DEVICES_READ.value,))
 _DELETE = Access(scopes=(Scope.DEVICES_DELETE.value,))
@@ -147,7 +144,7 @@ class DeviceEndpoints:
         return Reply(200, device_object(device, factory))
 
     async def _delete(self, call: Call[Principal]) -> Reply:
-        await self.backend.run(_one(partial(delete_device, ref=_device(call), by=call.caller, now=call.now)))
+        await self.backend.commit(partial(delete_device, ref=_device(call), by=call.caller, now=call.now))
         return Reply(204)
 
     async def _list_denied(self, call: Call[Principal]) -> Reply:
@@ -157,17 +154,13 @@ class DeviceEndpoints:
         return Reply(200, DeviceList(devices=devices, total=total, next=_next(call, paging, total)))
 
     async def _lift_denial(self, call: Call[Principal]) -> Reply:
-        await self.backend.run(_one(partial(lift_denial, uuid=call.path["uuid"], by=call.caller, now=call.now)))
+        await self.backend.commit(partial(lift_denial, uuid=call.path["uuid"], by=call.caller, now=call.now))
         return Reply(204)
 
 
 def endpoints(backend: Backend) -> tuple[Endpoint[Principal], ...]:
     """Return all endpoints of devices, the registration included."""
     return (RegistrationEndpoint(backend).endpoint(), *DeviceEndpoints(backend).declare())
-
-
-def _one(work: Work) -> Steps[None]:
-    yield work
 
 
 def _require_factory(caller: Principal, factory: str | None) -> None:

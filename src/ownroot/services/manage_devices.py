@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from ownroot.audit.events import AuditEvent, EventKind
+from ownroot.audit.events import EventKind
 from ownroot.errors import NotFoundError
 from ownroot.services.authority import Principal
 from ownroot.services.device_reservations import void_open_intents
@@ -84,7 +84,7 @@ def delete_device(uow: UnitOfWork, ref: DeviceRef, *, by: Principal, now: dateti
         )
     )
     details = {"name": device.name, "key-sha256": device.spki_sha256.hex()}
-    uow.audit.append(_event(EventKind.DEVICE_DELETED, device.uuid, details, by=by, now=now))
+    uow.audit.append(by.event(EventKind.DEVICE_DELETED, device.uuid, details, at=now))
     uow.changes.announce(ChangeKind.DEVICE, device.factory_id, device.uuid)
     return device
 
@@ -104,11 +104,5 @@ def lift_denial(uow: UnitOfWork, uuid: str, *, by: Principal, now: datetime) -> 
     if denied is None:
         raise NotFoundError("denial-unknown", f"The deny list of factory {by.factory.name} has no {uuid[:64]!r}.")
     uow.devices.lift_denial(by.factory.id, uuid)
-    uow.audit.append(_event(EventKind.DEVICE_DENIAL_LIFTED, denied.uuid, {"name": denied.name}, by=by, now=now))
+    uow.audit.append(by.event(EventKind.DEVICE_DENIAL_LIFTED, denied.uuid, {"name": denied.name}, at=now))
     uow.changes.announce(ChangeKind.DEVICE, by.factory.id, denied.uuid)
-
-
-def _event(kind: EventKind, uuid: str, details: dict[str, str], *, by: Principal, now: datetime) -> AuditEvent:
-    return AuditEvent(
-        factory_id=by.factory.id, at=now, actor=by.user.polis_id, kind=kind, subject=uuid, details=details
-    )

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 
-from ownroot.audit.events import AuditEvent, EventKind
+from ownroot.audit.events import EventKind
 from ownroot.errors import ConflictError, InvalidInputError, OwnrootError, RefusedError
 from ownroot.pki.issuance import plan_device, sign_plan
 from ownroot.pki.names import parse_resource_name
@@ -98,7 +98,7 @@ def register_device(registration: Registration, *, by: Principal, issuing: Issui
         _judge(applicant, issuing.policy)
         return (yield from _register(applicant, issuing))
     except (RefusedError, ConflictError) as error:
-        yield partial(_record_refusal, applicant=applicant, error=error)
+        yield partial(_record_refusal, applicant=applicant, by=by, error=error)
         raise
 
 
@@ -175,18 +175,11 @@ def _sign(held: Reservation, issuing: Issuing) -> Steps[Registered]:
         raise
 
 
-def _record_refusal(uow: UnitOfWork, applicant: Applicant, error: OwnrootError) -> None:
-    uow.audit.append(
-        AuditEvent(
-            factory_id=applicant.factory.id,
-            at=applicant.now,
-            actor=applicant.by.polis_id,
-            kind=EventKind.DEVICE_REGISTRATION_REFUSED,
-            subject=applicant.csr.uuid,
-            details={
-                "code": error.code,
-                "key-sha256": applicant.spki_sha256.hex(),
-                "request-sha256": applicant.request_sha256.hex(),
-            },
-        )
-    )
+def _record_refusal(uow: UnitOfWork, applicant: Applicant, by: Principal, error: OwnrootError) -> None:
+    details = {
+        "code": error.code,
+        "key-sha256": applicant.spki_sha256.hex(),
+        "request-sha256": applicant.request_sha256.hex(),
+    }
+    event = by.event(EventKind.DEVICE_REGISTRATION_REFUSED, applicant.csr.uuid, details, at=applicant.now)
+    uow.audit.append(event)

@@ -16,6 +16,12 @@ Work: TypeAlias = Callable[[UnitOfWork], Any]
 Steps: TypeAlias = Generator[Work, Any, Result]
 
 
+def one_step(work: Callable[[UnitOfWork], Result]) -> Steps[Result]:
+    """Make a service of a single piece of work."""
+    result: Result = yield work
+    return result
+
+
 def run_blocking(steps: Steps[Result], database: Database) -> Result:
     """Drive a service to its end on the calling thread.
 
