@@ -93,7 +93,7 @@ class ChangeRun:
         wanted = [name for name in (ONLINE_CA_FILE if online_ca else None, local_ca_file) if name is not None]
         with self._directory.held():
             self._refuse_existing(local_ca_file)
-            made = [finished for name in wanted if (finished := self._finish(name)) is not None]
+            made = self._finish_device_cas(wanted)
             left = [name for name in wanted if name not in {each.name for each in made}]
             if left:
                 made += self._carry_out(self._addition(left))
@@ -114,6 +114,14 @@ class ChangeRun:
         path = self._directory.path / str(file)
         raise ConflictError("pki-file-exists", f"There is a file {path} already: {standing}.")
 
+    def _finish_device_cas(self, names: Sequence[str]) -> list[Made]:
+        made = []
+        for name in names:
+            if (finished := self._finish(name)) is not None:
+                made.append(finished)
+                self._read_state()  # the list has grown, and the next upload must hold all of it
+        return made
+
     def _finish(self, name: str) -> Made | None:
         """Finish with a certificate an earlier run made and staged; None if there is none that the server takes."""
         certificate = self._directory.find_staged(name)
@@ -128,7 +136,6 @@ class ChangeRun:
             self._directory.unstage(name)
             return None
         self._directory.promote(name)
-        self._read_state()
         return Made(name, certificate, resumed=True)
 
     def _upload_of(self, name: str, certificate: x509.Certificate) -> CertsUpload:

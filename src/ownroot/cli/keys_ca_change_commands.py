@@ -111,13 +111,15 @@ def _verdict_options(function: Callable[..., None]) -> Callable[..., None]:
         )
         function(target, directory, options)
 
-    last: tuple[Decorator, ...] = (json_option, target_options, hsm_options(), yes_option)
     decorated: Callable[..., None] = command
-    for option in (*last, *reversed(_WHICH), directory_argument):
+    for shared in _SHARED:
+        decorated = shared(decorated)
+    for option in reversed(_WHICH):
         decorated = option(decorated)
-    return decorated
+    return directory_argument(decorated)
 
 
+_SHARED: tuple[Decorator, ...] = (json_option, target_options, hsm_options(), yes_option)
 _WHICH = (
     click.option("--ca-file", metavar="NAME", multiple=True, help="A device CA by its file in DIR. Repeatable."),
     click.option("--ca-serial", metavar="DECIMAL", multiple=True, help="A device CA by its serial. Repeatable."),

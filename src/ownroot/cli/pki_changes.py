@@ -228,6 +228,18 @@ def require_active_root(root: x509.Certificate, state: FactoryCerts) -> None:
         )
 
 
+def require_known(change: JudgeDeviceCas, state: FactoryCerts) -> None:
+    """Check that every device CA named is trusted, disabled ones included, or comes back with its certificate.
+
+    Raises:
+        NotFoundError: `no-such-device-ca`.
+    """
+    known = {ca.serial_number for ca in (*trusted_device_cas(state), *change.returning)}
+    for serial in change.serials:
+        if serial not in known:
+            raise NotFoundError("no-such-device-ca", f"There is no active device CA with serial {serial_text(serial)}.")
+
+
 def _sign_cas(
     change: CreatePki | AddDeviceCas,
     offered: Offered,
@@ -270,18 +282,12 @@ def _sign_verdict(
         if not is_signed_by(ca, root.certificate):
             raise InvalidInputError("ca-not-signed-by-root", "The device CA is not signed by the factory root.")
     back = [ca for ca in change.returning if ca.serial_number not in trusted]
-    _check_known(change.serials, trusted | {ca.serial_number for ca in back})
+    require_known(change, state)
     entries = [CrlEntry(serial, _REASONS[change.verdict]) for serial in change.serials]
     crl = revocation.make_crl(root, entries, now=now, lifetime=crl_lifetime)
     return SignedChange(
         CertsUpload(ca_crt=device_ca_list(state, back) if back else None, ca_revoke_crl=crl_pem(crl)),
     )
-
-
-def _check_known(serials: Iterable[Serial], known: set[int]) -> None:
-    for serial in serials:
-        if serial not in known:
-            raise NotFoundError("no-such-device-ca", f"There is no active device CA with serial {serial_text(serial)}.")
 
 
 def _holds(state_pem: str | None, pem: str | None) -> bool:

@@ -48,3 +48,22 @@ def owner(stranger: Owner, server: RunningServer, relay: Relay) -> Owner:
 def pki(tmp_path: Path) -> Path:
     """Where the PKI directory will be."""
     return tmp_path / "pki"
+
+
+@pytest.fixture
+def taken(owner: Owner, relay: Relay, pki: Path) -> Owner:
+    """The owner of a factory that was taken over; the relay has forgotten how."""
+    done = owner.run("keys", "ca", "create", pki)
+    assert done.code == 0, done.err
+    relay.requests.clear()
+    return owner
+
+
+@pytest.fixture
+def taken_elsewhere(owner: Owner, server: RunningServer, tmp_path: Path) -> Path:
+    """The PKI directory of another factory."""
+    other = server.for_factory(f"{server.factory}-elsewhere")
+    directory = tmp_path / "elsewhere"
+    as_other = owner.at(server.api_url, factory=other.factory, token=other.owner_token)
+    assert as_other.run("keys", "ca", "create", directory).code == 0
+    return directory

@@ -12,13 +12,6 @@ from tests.support.tools import require_tool
 from tests.support.world import RunningServer
 
 
-@pytest.fixture
-def taken(owner: Owner, pki: Path) -> Owner:
-    """The owner of a factory that was taken over."""
-    assert owner.run("keys", "ca", "create", pki).code == 0
-    return owner
-
-
 def test_shared_pki_is_shown_with_the_next_step(owner: Owner) -> None:
     done = owner.run("keys", "ca", "show", "--pretty")
     assert done.code == 0
