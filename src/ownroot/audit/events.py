@@ -14,6 +14,12 @@ from typing import Final
 
 from ownroot.errors import InvalidInputError
 
+SERVER: Final = "server"
+"""The actor of what the server does on its own."""
+
+OPERATOR: Final = "operator"
+"""The actor of what is done on the server's command line."""
+
 _VERSION: Final = 1
 _NO_DETAILS: Final[Mapping[str, str]] = {}
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
@@ -66,7 +72,7 @@ class AuditEvent:
     Attributes:
         factory_id: None for what belongs to the whole server.
         at: aware UTC, whole seconds.
-        actor: polis-id of the user, `device:<uuid>`, or `server` for what it does on its own.
+        actor: polis-id of the user, `device:<uuid>`, `SERVER` or `OPERATOR`.
         subject: what it was done to; see `EventKind`.
         details: flat. No key, token or password ever goes in here, nor a hash of one that could be guessed.
     """

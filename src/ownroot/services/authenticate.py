@@ -4,10 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ownroot.audit.events import AuditEvent, EventKind
+from ownroot.audit.events import SERVER, AuditEvent, EventKind
 from ownroot.errors import UnauthenticatedError
 from ownroot.services.authority import Principal, effective_scopes
-from ownroot.services.issue_own import SERVER
 from ownroot.services.ports import UnitOfWork
 from ownroot.services.tokens import token_sha256
 

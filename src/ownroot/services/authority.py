@@ -1,6 +1,7 @@
 """Who may do what: roles bound what a user can be trusted with, tokens narrow it further."""
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -41,6 +42,11 @@ class Principal:
     def event(self, kind: EventKind, subject: str, details: Mapping[str, str], *, at: datetime) -> AuditEvent:
         """Say for the audit log what this caller did, or was refused."""
         return AuditEvent(self.factory.id, at, self.user.polis_id, kind, subject, details)
+
+
+def new_polis_id(random: Callable[[int], bytes] = os.urandom) -> str:
+    """Return a fresh user id: 24 hex digits."""
+    return random(12).hex()
 
 
 def effective_scopes(role: Role, granted: Iterable[Scope]) -> frozenset[Scope]:

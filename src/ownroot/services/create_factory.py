@@ -3,17 +3,17 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from ownroot.audit.events import AuditEvent, EventKind
+from ownroot.audit.events import OPERATOR, AuditEvent, EventKind
 from ownroot.errors import ConflictError
 from ownroot.pki.names import FactoryName, parse_dns_name, parse_factory_name, parse_factory_ou
+from ownroot.services.authority import new_polis_id
 from ownroot.services.backend_keys import Keyring
 from ownroot.services.create_token import user_named
 from ownroot.services.gateway_names import settle_base_name
-from ownroot.services.issue_own import OPERATOR
 from ownroot.services.ports import ChangeKind, Factory, Role, Scope, UnitOfWork, User
 from ownroot.services.shared_pki import ensure_shared_tls
 from ownroot.services.steps import Steps
-from ownroot.services.tokens import new_polis_id, new_token, token_sha256
+from ownroot.services.tokens import new_token, token_sha256
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from ownroot.audit.events import AuditEvent, EventKind
+from ownroot.audit.events import OPERATOR, AuditEvent, EventKind
 from ownroot.errors import InvalidInputError, NotFoundError, RefusedError
-from ownroot.services.authority import effective_scopes, least_role, with_implied
-from ownroot.services.issue_own import OPERATOR
+from ownroot.services.authority import effective_scopes, least_role, new_polis_id, with_implied
 from ownroot.services.ports import Factory, Member, Role, Scope, UnitOfWork, User
 from ownroot.services.steps import Steps
-from ownroot.services.tokens import new_polis_id, new_token, token_sha256
+from ownroot.services.tokens import new_token, token_sha256
 
 _MAX_NAME_CHARS = 64
 

@@ -8,18 +8,13 @@ from datetime import datetime
 
 from cryptography import x509
 
+from ownroot.audit.events import SERVER
 from ownroot.errors import OwnrootError
 from ownroot.pki.encoding import certificate_sha256, sha256
 from ownroot.pki.issuance import Plan, sign_plan
 from ownroot.pki.signer import PrivateKey
 from ownroot.services.ports import IssuanceIntent
 from ownroot.services.steps import Steps
-
-SERVER = "server"
-"""The actor of what the server does on its own."""
-
-OPERATOR = "operator"
-"""The actor of what is done on the server's command line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

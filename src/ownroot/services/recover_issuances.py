@@ -6,11 +6,10 @@ free. Recording a certificate for a voided intent fails, so a signer that was me
 
 from datetime import datetime, timedelta
 
-from ownroot.audit.events import AuditEvent, EventKind
+from ownroot.audit.events import SERVER, AuditEvent, EventKind
 from ownroot.pki.profiles import DEVICE
 from ownroot.pki.serials import serial_text
 from ownroot.services.device_reservations import undo_reservation
-from ownroot.services.issue_own import SERVER
 from ownroot.services.ports import Issuance, IssuanceIntent, UnitOfWork
 
 # Longer than any key store takes for one signature.

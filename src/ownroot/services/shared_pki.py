@@ -10,7 +10,7 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from ownroot.audit.events import AuditEvent, EventKind
+from ownroot.audit.events import SERVER, AuditEvent, EventKind
 from ownroot.errors import KeyStoreError
 from ownroot.pki.encoding import certificate_der, spki_sha256
 from ownroot.pki.issuance import IssuerTerms, plan_device_ca, plan_factory_root, plan_gateway_tls
@@ -19,7 +19,7 @@ from ownroot.pki.requests import VerifiedCsr, make_csr, verify_csr
 from ownroot.pki.serials import new_serial, serial_text
 from ownroot.pki.signer import PrivateKey
 from ownroot.services.backend_keys import Keyring
-from ownroot.services.issue_own import SERVER, Errand, sign_recorded
+from ownroot.services.issue_own import Errand, sign_recorded
 from ownroot.services.ports import ChangeKind, Factory, SealedKey, SealedKeyPurpose, UnitOfWork
 from ownroot.services.steps import Steps
 from ownroot.trust.state import DeviceCa, FactoryPki, Holder, Standing

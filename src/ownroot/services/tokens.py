@@ -16,8 +16,3 @@ def new_token(random: Callable[[int], bytes] = os.urandom) -> str:
 def token_sha256(token: str) -> bytes:
     """Return what is stored of a token. A plain hash is enough for 256 random bits; there is nothing to guess."""
     return hashlib.sha256(token.encode()).digest()
-
-
-def new_polis_id(random: Callable[[int], bytes] = os.urandom) -> str:
-    """Return a fresh user id: 24 hex digits."""
-    return random(12).hex()

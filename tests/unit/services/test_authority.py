@@ -3,9 +3,9 @@
 import pytest
 
 from ownroot.errors import InvalidInputError
-from ownroot.services.authority import ROLE_SCOPES, effective_scopes, least_role, parse_scope
+from ownroot.services.authority import ROLE_SCOPES, effective_scopes, least_role, new_polis_id, parse_scope
 from ownroot.services.ports import Role, Scope
-from ownroot.services.tokens import new_polis_id, new_token, token_sha256
+from ownroot.services.tokens import new_token, token_sha256
 
 
 def test_every_role_has_its_scopes():
