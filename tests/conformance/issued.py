@@ -56,7 +56,7 @@ def issue_everything(curve: str = "secp256r1") -> Issued:
     plans["local_ca"] = plan_device_ca(local_name, ca_key.public_key(), root, now=NOW, serial=new_serial())
     local_ca = sign_plan(plans["local_ca"], root_key)
 
-    backend_name = names.online_ca_subject(FACTORY, GATEWAY_NAME)
+    backend_name = names.backend_key_subject(FACTORY, GATEWAY_NAME)
     online_csr = verify_csr(make_csr(make_key(), backend_name))
     online_name = names.reencode_subject(online_csr.subject)
     plans["online_ca"] = plan_device_ca(online_name, online_csr.public_key, root, now=NOW, serial=new_serial())

@@ -11,7 +11,7 @@ from ownroot.pki import conformance
 from ownroot.pki.chains import find_issuer, is_signed_by
 from ownroot.pki.encoding import parse_certificate, parse_certificates
 from ownroot.pki.issuance import IssuerTerms, plan_device, sign_plan
-from ownroot.pki.names import online_ca_subject
+from ownroot.pki.names import backend_key_subject
 from ownroot.pki.requests import device_csr, make_csr
 from ownroot.pki.serials import new_serial
 from tests.conformance.judges import openssl_verify
@@ -50,7 +50,7 @@ def test_root_of_another_factory_is_refused(root: x509.Certificate, now: datetim
 
 
 def test_gateway_certificate_is_accepted(pki: OpensslPki, root: x509.Certificate, now: datetime) -> None:
-    request = make_csr(make_key(), online_ca_subject(FACTORY, GATEWAY_NAME), DNS_NAMES)
+    request = make_csr(make_key(), backend_key_subject(FACTORY, GATEWAY_NAME), DNS_NAMES)
     tls = parse_certificate(pki.sign_tls(csr_pem(request), DNS_NAMES))
 
     conformance.check_tls(tls, root, DNS_NAMES, now)
@@ -60,7 +60,7 @@ def test_gateway_certificate_is_accepted(pki: OpensslPki, root: x509.Certificate
 def test_gateway_certificate_that_lost_a_name_is_refused(
     pki: OpensslPki, root: x509.Certificate, now: datetime
 ) -> None:
-    request = make_csr(make_key(), online_ca_subject(FACTORY, GATEWAY_NAME), DNS_NAMES)
+    request = make_csr(make_key(), backend_key_subject(FACTORY, GATEWAY_NAME), DNS_NAMES)
     tls = parse_certificate(pki.sign_tls(csr_pem(request), DNS_NAMES[:1]))
 
     with pytest.raises(InvalidInputError) as refused:
@@ -70,7 +70,7 @@ def test_gateway_certificate_that_lost_a_name_is_refused(
 
 
 def test_both_device_cas_are_accepted_from_one_bundle(pki: OpensslPki, root: x509.Certificate, now: datetime) -> None:
-    request = make_csr(make_key(), online_ca_subject(FACTORY, GATEWAY_NAME))
+    request = make_csr(make_key(), backend_key_subject(FACTORY, GATEWAY_NAME))
     bundle = pki.offline_ca_pem + "\n" + pki.sign_online_ca(csr_pem(request))
 
     for ca in parse_certificates(bundle):
@@ -95,7 +95,7 @@ def test_what_we_issue_under_a_foreign_ca_satisfies_openssl(
     root: x509.Certificate, pki: OpensslPki, now: datetime
 ) -> None:
     request, key = csr(), make_key(root.public_key().curve.name)  # type: ignore[union-attr]
-    ca = parse_certificate(pki.sign_online_ca(csr_pem(make_csr(key, online_ca_subject(FACTORY, GATEWAY_NAME)))))
+    ca = parse_certificate(pki.sign_online_ca(csr_pem(make_csr(key, backend_key_subject(FACTORY, GATEWAY_NAME)))))
     plan = plan_device(
         device_csr(request), IssuerTerms.of(ca), now=now, serial=new_serial(), validity=timedelta(days=9)
     )

@@ -15,7 +15,7 @@ from ownroot.audit.events import AuditEvent, EventKind
 from ownroot.errors import OwnrootError
 from ownroot.keystore.sealing import Sealer
 from ownroot.pki.issuance import plan_device_ca, plan_factory_root, sign_plan
-from ownroot.pki.names import online_ca_subject
+from ownroot.pki.names import backend_key_subject
 from ownroot.pki.serials import new_serial
 from ownroot.pki.signer import generate_key
 from ownroot.services.authority import Principal
@@ -137,7 +137,7 @@ class RegistrationWorld:
         root_plan = plan_factory_root(self.factory.name, root_key.public_key(), now=NOW, serial=new_serial())
         root = sign_plan(root_plan, root_key)
         ca_key, sealed = self.keyring.make(SealedKeyPurpose.CA)
-        subject = online_ca_subject(self.factory.name, self.factory.gateway_name)
+        subject = backend_key_subject(self.factory.name, self.factory.gateway_name)
         plan = plan_device_ca(subject, ca_key.public_key(), root, now=NOW, serial=new_serial())
         ca = sign_plan(plan, root_key)
         online = DeviceCa(ca, Holder.ONLINE, Standing.ENABLED, None, self.owner.user.polis_id, signs=True)

@@ -5,7 +5,7 @@ steps are the same wherever they run: `csr_request` and `read_csrs` where the se
 the root is, the upload and `is_in_effect` where the server can be reached again (protocol: api.md §3.2, §3.3).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, TypeVar, assert_never

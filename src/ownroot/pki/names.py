@@ -144,7 +144,7 @@ def local_ca_subject(factory: str, polis_id: str) -> x509.Name:
     return _common_name_and_unit(LOCAL_CA_PREFIX + polis_id, factory)
 
 
-def online_ca_subject(factory: str, gateway_name: str) -> x509.Name:
+def backend_key_subject(factory: str, gateway_name: str) -> x509.Name:
     """Return the subject for CSRs of the backend's own keys; a gateway name that no CN can hold is left out."""
     fits = len(gateway_name) <= _MAX_ATTRIBUTE_CHARS
     return _common_name_and_unit(gateway_name if fits else _LONG_GATEWAY_COMMON_NAME, factory)

@@ -79,7 +79,7 @@ class NeedsWrite:
     """Only a write transaction can settle this one."""
 
 
-Verdict: TypeAlias = Admitted | Denied | NeedsWrite
+StandingAnswer: TypeAlias = Admitted | Denied | NeedsWrite
 
 
 def identify_caller(certificate_der: bytes | None, trust: FactoryTrust, *, now: datetime) -> Caller | Denied:
@@ -99,7 +99,7 @@ def claimed_uuid(certificate_der: bytes | None) -> str:
     return names.common_names[0][:_NAME_LENGTH] if names and names.common_names else ""
 
 
-def find_standing(uow: UnitOfWork, caller: Caller) -> Verdict:
+def find_standing(uow: UnitOfWork, caller: Caller) -> StandingAnswer:
     """Look a caller up. The caller's CA is taken to be trusted, as the snapshot that identified it says."""
     factory, identified = caller.trust.factory, caller.identified
     device, admission = _ask_table(uow, factory, identified, identified.issuer)
@@ -110,43 +110,43 @@ def find_standing(uow: UnitOfWork, caller: Caller) -> Verdict:
     return NeedsWrite()
 
 
-def settle_standing(uow: UnitOfWork, caller_of: Caller, *, now: datetime) -> Admitted | Denied:
+def settle_standing(uow: UnitOfWork, caller: Caller, *, now: datetime) -> Admitted | Denied:
     """Decide again and store the outcome; run it in a write transaction and answer after its commit.
 
     Raises:
         ConflictError: `device-key-taken`, another device is pinned to this key.
     """
-    factory, caller = caller_of.trust.factory, caller_of.identified
+    factory, identified = caller.trust.factory, caller.identified
     pki, _ = effective_pki(uow, factory)
-    device, admission = _ask_table(uow, factory, caller, _current(pki, caller.issuer))
+    device, admission = _ask_table(uow, factory, identified, _current(pki, identified.issuer))
     match admission:
         case Refuse(code, detail):
             return Denied(code, detail)
         case FirstContact(replaces_key=False):
-            device = _create(uow, factory, caller, now=now)
+            device = _create(uow, factory, identified, now=now)
         case FirstContact() | Promote():
-            device = _replace_key(uow, _require(device), caller, now=now)
+            device = _replace_key(uow, _require(device), identified, now=now)
         case GoOn():
-            device = _remember_issuer(uow, _require(device), caller)
+            device = _remember_issuer(uow, _require(device), identified)
     return Admitted(device, uow.changes.generation())
 
 
 def _ask_table(
-    uow: UnitOfWork, factory: Factory, caller: Identified, ca: DeviceCa | None
+    uow: UnitOfWork, factory: Factory, identified: Identified, ca: DeviceCa | None
 ) -> tuple[Device | None, Admission]:
-    device = uow.devices.find(factory.id, caller.uuid)
+    device = uow.devices.find(factory.id, identified.uuid)
     admission = admit(
-        caller,
-        None if device is None else _known(uow, device, caller),
-        denied=uow.devices.find_denied(factory.id, caller.uuid) is not None,
-        case_twin=device is None and uow.devices.has_case_twin(factory.id, caller.uuid),
+        identified,
+        None if device is None else _known(uow, device, identified),
+        denied=uow.devices.find_denied(factory.id, identified.uuid) is not None,
+        case_twin=device is None and uow.devices.has_case_twin(factory.id, identified.uuid),
         ca_standing=None if ca is None else ca.standing,
     )
     return device, admission
 
 
-def _known(uow: UnitOfWork, device: Device, caller: Identified) -> KnownDevice:
-    differs = device.spki_sha256 != caller.spki_sha256
+def _known(uow: UnitOfWork, device: Device, identified: Identified) -> KnownDevice:
+    differs = device.spki_sha256 != identified.spki_sha256
     return KnownDevice(
         device.spki_sha256,
         device.next_spki_sha256,
@@ -159,8 +159,8 @@ def _current(pki: FactoryPki, issuer: DeviceCa) -> DeviceCa | None:
     return next((ca for ca in pki.device_cas if ca.certificate == issuer.certificate), None)
 
 
-def _has_same_issuer(device: Device, caller: Identified) -> bool:
-    return device.issuer_sha256 == certificate_sha256(caller.issuer.certificate)
+def _has_same_issuer(device: Device, identified: Identified) -> bool:
+    return device.issuer_sha256 == certificate_sha256(identified.issuer.certificate)
 
 
 def _require(device: Device | None) -> Device:
@@ -169,38 +169,41 @@ def _require(device: Device | None) -> Device:
     return device
 
 
-def _create(uow: UnitOfWork, factory: Factory, caller: Identified, *, now: datetime) -> Device:
+def _create(uow: UnitOfWork, factory: Factory, identified: Identified, *, now: datetime) -> Device:
     device = Device(
         factory_id=factory.id,
-        uuid=caller.uuid,
-        name=_free_name(uow, factory, caller),
-        owner=caller.issuer.owner_of_new_devices,
-        spki_der=caller.spki_der,
-        spki_sha256=caller.spki_sha256,
-        production=caller.production,
-        issuer_sha256=certificate_sha256(caller.issuer.certificate),
-        issuer_serial=caller.issuer.serial,
+        uuid=identified.uuid,
+        name=_free_name(uow, factory, identified),
+        owner=identified.issuer.owner_of_new_devices,
+        spki_der=identified.spki_der,
+        spki_sha256=identified.spki_sha256,
+        production=identified.production,
+        issuer_sha256=certificate_sha256(identified.issuer.certificate),
+        issuer_serial=identified.issuer.serial,
         created_at=now,
         last_seen=now,
     )
     uow.devices.add(device)
     details = {"owner": device.owner, "issuer": str(device.issuer_serial), "key": device.spki_sha256.hex()}
     uow.audit.append(_event(EventKind.DEVICE_FIRST_SEEN, device, now, details))
-    uow.changes.announce(ChangeKind.DEVICE, factory.id, caller.uuid)
+    uow.changes.announce(ChangeKind.DEVICE, factory.id, identified.uuid)
     return device
 
 
-def _free_name(uow: UnitOfWork, factory: Factory, caller: Identified) -> str:
+def _free_name(uow: UnitOfWork, factory: Factory, identified: Identified) -> str:
     """A device is called by its uuid until it is renamed, unless somebody gave that name to another one."""
-    if uow.devices.find_by_name(factory.id, caller.uuid) is None:
-        return caller.uuid
-    suffix = "-" + caller.spki_sha256.hex()[:12]
-    return caller.uuid[: _NAME_LENGTH - len(suffix)] + suffix
+    if uow.devices.find_by_name(factory.id, identified.uuid) is None:
+        return identified.uuid
+    suffix = "-" + identified.spki_sha256.hex()[:12]
+    return identified.uuid[: _NAME_LENGTH - len(suffix)] + suffix
 
 
-def _replace_key(uow: UnitOfWork, device: Device, caller: Identified, *, now: datetime) -> Device:
+def _replace_key(uow: UnitOfWork, device: Device, identified: Identified, *, now: datetime) -> Device:
     changed = replace(
-        _with_issuer(device, caller), spki_der=caller.spki_der, spki_sha256=caller.spki_sha256, next_spki_sha256=None
+        _with_issuer(device, identified),
+        spki_der=identified.spki_der,
+        spki_sha256=identified.spki_sha256,
+        next_spki_sha256=None,
     )
     uow.devices.replace_key(changed)
     details = {"old": device.spki_sha256.hex(), "new": changed.spki_sha256.hex()}
@@ -209,21 +212,21 @@ def _replace_key(uow: UnitOfWork, device: Device, caller: Identified, *, now: da
     return changed
 
 
-def _remember_issuer(uow: UnitOfWork, device: Device, caller: Identified) -> Device:
+def _remember_issuer(uow: UnitOfWork, device: Device, identified: Identified) -> Device:
     """The same key under another CA is the same device; who vouches for it decides when that CA is revoked."""
-    if _has_same_issuer(device, caller):
+    if _has_same_issuer(device, identified):
         return device
-    changed = _with_issuer(device, caller)
+    changed = _with_issuer(device, identified)
     uow.devices.replace_key(changed)
     return changed
 
 
-def _with_issuer(device: Device, caller: Identified) -> Device:
+def _with_issuer(device: Device, identified: Identified) -> Device:
     return replace(
         device,
-        production=caller.production,
-        issuer_sha256=certificate_sha256(caller.issuer.certificate),
-        issuer_serial=caller.issuer.serial,
+        production=identified.production,
+        issuer_sha256=certificate_sha256(identified.issuer.certificate),
+        issuer_serial=identified.issuer.serial,
     )
 
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from ownroot.audit.events import EventKind
 from ownroot.errors import ConflictError, InvalidInputError, OwnrootError
 from ownroot.pki.encoding import csr_pem
-from ownroot.pki.names import online_ca_subject
+from ownroot.pki.names import backend_key_subject
 from ownroot.pki.requests import VerifiedCsr, make_csr, verify_csr
 from ownroot.services.authority import Principal
 from ownroot.services.backend_keys import Keyring
@@ -90,7 +90,7 @@ def _challenge(kind: KeyKind, principal: Principal, keyring: Keyring, now: datet
     purpose = SealedKeyPurpose.CA if kind is KeyKind.ONLINE_CA else SealedKeyPurpose.GATEWAY_TLS
     key, sealed = keyring.make(purpose)
     if kind is KeyKind.ONLINE_CA:
-        csr = verify_csr(make_csr(key, online_ca_subject(factory.name, factory.gateway_name)))
+        csr = verify_csr(make_csr(key, backend_key_subject(factory.name, factory.gateway_name)))
     else:
         # The client takes the EST server's address from its certificate and wants exactly one name there.
         csr = gateway_csr(key, factory, with_ostree=kind is KeyKind.TLS)

@@ -14,7 +14,7 @@ from ownroot.audit.events import SERVER, AuditEvent, EventKind
 from ownroot.errors import KeyStoreError
 from ownroot.pki.encoding import certificate_der, spki_sha256
 from ownroot.pki.issuance import IssuerTerms, plan_device_ca, plan_factory_root, plan_gateway_tls
-from ownroot.pki.names import FactoryName, online_ca_subject, ostree_name
+from ownroot.pki.names import FactoryName, backend_key_subject, ostree_name
 from ownroot.pki.requests import VerifiedCsr, make_csr, verify_csr
 from ownroot.pki.serials import new_serial, serial_text
 from ownroot.pki.signer import PrivateKey
@@ -48,7 +48,7 @@ def ensure_shared_pki(keyring: Keyring, *, now: datetime) -> Steps[None]:
         Errand(factory_id=None, issuer=None, subject_key=SHARED_PKI_NAME, request=plan.signed_part, now=now),
     )
     ca_key, sealed_ca = keyring.make(SealedKeyPurpose.CA)
-    subject = online_ca_subject(SHARED_PKI_NAME, _SHARED_CA_NAME)
+    subject = backend_key_subject(SHARED_PKI_NAME, _SHARED_CA_NAME)
     ca_plan = plan_device_ca(subject, ca_key.public_key(), root, now=now, serial=new_serial())
     ca_id, ca = yield from sign_recorded(
         ca_plan,
@@ -120,7 +120,7 @@ def ensure_shared_tls(factory: Factory, keyring: Keyring, *, now: datetime) -> S
 def gateway_csr(key: PrivateKey, factory: Factory, *, with_ostree: bool = True) -> VerifiedCsr:
     """Return a CSR for the factory's gateway name, first, and its OSTree host's, second (api.md §3.2 rule 6)."""
     names = (factory.gateway_name, ostree_name(factory.gateway_name))
-    subject = online_ca_subject(factory.name, factory.gateway_name)
+    subject = backend_key_subject(factory.name, factory.gateway_name)
     return verify_csr(make_csr(key, subject, names if with_ostree else names[:1]))
 
 

@@ -120,11 +120,11 @@ def test_ostree_host_stands_before_the_gateway_name() -> None:
 
 
 def test_online_ca_is_named_after_its_gateway() -> None:
-    assert names.online_ca_subject("acme", "gw.example") == entity("gw.example", "acme")
+    assert names.backend_key_subject("acme", "gw.example") == entity("gw.example", "acme")
 
 
 def test_gateway_name_that_no_common_name_can_hold_is_left_out() -> None:
-    assert names.online_ca_subject("acme", "g" * 65) == entity("device-gateway", "acme")
+    assert names.backend_key_subject("acme", "g" * 65) == entity("device-gateway", "acme")
 
 
 def test_local_ca_names_its_user_and_gives_it_back() -> None:
