@@ -13,6 +13,9 @@ SO_PIN = "83510276"
 LABEL = "factory-hsm"
 _MODULES = ("/usr/lib/softhsm/libsofthsm2.so", "/usr/lib64/softhsm/libsofthsm.so")
 _MOST_SESSIONS = 512
+# In SoftHSM2's file of a token: the attribute for its flags, and the type of that attribute's value.
+_TOKEN_FLAGS = bytes.fromhex("000000008000534b 0000000000000002")
+_USER_PIN_LOCKED = 0x00040000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +43,25 @@ class SoftHsm:
 
     def remove(self) -> None:
         """Pull the tokens out."""
-        self.tokens.rename(self._aside)
-        self.tokens.mkdir()
+        _move(self.tokens, self._aside)
 
     def put_back(self) -> None:
         """Plug them in again."""
-        self.tokens.rmdir()
-        self._aside.rename(self.tokens)
+        _move(self._aside, self.tokens)
+
+    def lock_pin(self) -> None:
+        """Leave the tokens as too many wrong PINs leave hardware; SoftHSM2 itself would let them be tried for ever."""
+        for file in self.tokens.glob("*/token.object"):
+            content = bytearray(file.read_bytes())
+            start = content.index(_TOKEN_FLAGS) + len(_TOKEN_FLAGS)
+            flags = int.from_bytes(content[start : start + 8]) | _USER_PIN_LOCKED
+            content[start : start + 8] = flags.to_bytes(8)
+            file.write_bytes(content)
+
+    def serials(self) -> set[str]:
+        """Return the serial numbers of all tokens."""
+        shown = self._run(require_tool("softhsm2-util"), "--show-slots")
+        return {line.split(":")[1].strip() for line in shown.splitlines() if "Serial number" in line} - {""}
 
     @property
     def _aside(self) -> Path:
@@ -71,6 +86,12 @@ def soft_hsm(folder: Path) -> SoftHsm:
     hsm = SoftHsm(module, settings, tokens)
     hsm.add_token()
     return hsm
+
+
+def _move(source: Path, target: Path) -> None:
+    target.mkdir(exist_ok=True)
+    for token in source.iterdir():
+        token.rename(target / token.name)
 
 
 def open_sessions(module: Path) -> int:

@@ -11,6 +11,7 @@ DEVICE_FAULTS: tuple[type[pkcs11.PKCS11Error], ...] = (
     pkcs11.FunctionFailed,
     pkcs11.GeneralError,
     pkcs11.KeyHandleInvalid,
+    pkcs11.NoSuchKey,
     pkcs11.NoSuchToken,
     pkcs11.ObjectHandleInvalid,
     pkcs11.SessionClosed,
@@ -73,6 +74,8 @@ def token_fault(fault: pkcs11.PKCS11Error, label: str) -> KeyStoreError:
             f"There is no token {label!r}. Present: {fault}. If yours is missing there, check that it is plugged in, "
             "or that the HSM can be reached, and try again.",
         )
+    if isinstance(fault, pkcs11.NoSuchKey):
+        return KeyStoreError("key-gone", f"The key {str(fault)!r} is not on the token {label!r} any more.")
     if isinstance(fault, DEVICE_FAULTS):
         return token_gone(label)
     if isinstance(fault, pkcs11.SessionCount):

@@ -49,7 +49,7 @@ def find_key(token: Token, label: str) -> TokenKey | None:
     Raises:
         KeyStoreError: `key-ambiguous`, `key-unsupported`, `key-public-missing`, `key-mismatch`, and as `Token.use`.
     """
-    key = token.use(lambda line: _read_key(line, label))
+    key = token.use(lambda line: _read_key(line, label)) or token.use_anew(lambda line: _read_key(line, label))
     if key is not None:
         _prove(token, key)
     return key
@@ -167,7 +167,7 @@ def _private_object(line: Line, key: TokenKey) -> SignMixin:
         wanted = {Attribute.LABEL: key.label, Attribute.ID: key.id}
         found = _objects(line.session, ObjectClass.PRIVATE_KEY, wanted)
         if len(found) != 1:
-            raise KeyStoreError("key-gone", f"The key {key.label!r} is not on the token any more.")
+            raise pkcs11.NoSuchKey(key.label)
         line.keys[name] = found[0]
     return line.keys[name]
 

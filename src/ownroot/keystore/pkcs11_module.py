@@ -87,7 +87,9 @@ class Module:
             self._users -= 1
             if not self._users:
                 del self._in_use[self.path]
-                self._finalize()
+                with self.changed:
+                    self.changed.wait_for(lambda: not self._at_work)
+                    self._finalize()
 
     @contextmanager
     def at_work(self) -> Iterator[int]:
@@ -139,6 +141,7 @@ class Module:
         for module in cls._in_use.values():
             module.changed = threading.Condition()
             module._at_work, module._restarting, module._must_start = 0, False, True
+            module._generation += 1
 
     def _start_anew(self) -> None:
         self._generation += 1

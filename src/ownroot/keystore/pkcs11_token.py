@@ -57,6 +57,7 @@ class Token:
         self._login: pkcs11.Session | None = None
         self._idle: list[Line] = []
         self._busy = 0
+        self._is_closed = False
 
     @classmethod
     def open(cls, module: Path, label: str, pin: str) -> "Token":
@@ -108,6 +109,11 @@ class Token:
         except PKCS11Error as exc:
             raise token_fault(exc, self.label) from exc
 
+    def use_anew(self, work: Callable[[Line], Result]) -> Result:
+        """As `use`, after looking for the token again: one that was pulled out looks empty to some modules."""
+        self._module.restart(self._module.generation)
+        return self.use(work)
+
     def _attempt(self, work: Callable[[Line], Result]) -> Result:
         with self._module.at_work() as generation:
             line = self._take(generation)
@@ -149,6 +155,8 @@ class Token:
 
     def _logged_in(self, generation: int) -> pkcs11.Token:
         """Log in, once in each generation of the module; the caller holds the module's lock."""
+        if self._is_closed:
+            raise KeyStoreError("key-store-closed", f"The keys on the token {self.label!r} are not in use any more.")
         if self._refusal is not None:
             raise KeyStoreError(self._refusal.code, self._refusal.detail)
         if self._login is not None and self._generation == generation:
@@ -183,7 +191,9 @@ class Token:
 
     def _close(self) -> None:
         with self._module.changed:
+            self._is_closed = True
             if self._generation == self._module.generation:
+                self._module.changed.wait_for(lambda: not self._busy)
                 for line in self._idle:
                     _close_session(line.session)
                 if self._login is not None:
