@@ -1,0 +1,71 @@
+"""Command lines of our programs as texts name them, held against the commands that exist."""
+
+import ast
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from ownroot.cli.main import ownroot
+from ownroot.device.main import device
+
+PROGRAMS: dict[str, click.Command] = {"ownroot": ownroot, "ownroot-device": device}
+
+_QUOTED = re.compile(r"`(ownroot(?:-device)?(?: [^`]*)?)`")
+_OPTION = re.compile(r"-[A-Za-z]|--[a-z].*")  # others that begin with a dash are values
+_EXAMPLE = re.compile(r"^\s*(?:\$ )?(ownroot(?:-device)? .*)$")
+
+
+def named_in(path: Path) -> Iterator[str]:
+    """Yield every command line a page or a module names: between backticks, or as a line of an example."""
+    texts = list(_strings(path)) if path.suffix == ".py" else [path.read_text(encoding="utf-8")]
+    for text in texts:
+        yield from (" ".join(line.split()) for line in _QUOTED.findall(text))
+        yield from _examples(text, everywhere=path.suffix == ".py")
+
+
+def fault_of(line: str) -> str | None:
+    """Say what is wrong with a command line; None if program, commands and options exist.
+
+    A group may be named alone; arguments are not judged.
+    """
+    name, *words = shlex.split(re.split(r" [|>&] | # ", line)[0])
+    command = PROGRAMS[name]
+    known = _options(command)
+    for word in words:
+        if _OPTION.fullmatch(word):
+            if word.partition("=")[0] not in known:
+                return f"{word} is no option of {command.name}"
+        elif isinstance(command, click.Group):
+            found = command.get_command(click.Context(command), word)
+            if found is None:
+                return f"{word} is no command of {command.name}"
+            command, known = found, known | _options(found)
+    return None
+
+
+def _options(command: click.Command) -> frozenset[str]:
+    declared = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
+    return frozenset({"-h", "--help"}.union(*({*each.opts, *each.secondary_opts} for each in declared)))
+
+
+def _strings(module: Path) -> Iterator[str]:
+    """Yield the texts of a module; what an f-string fills in reads as one word."""
+    inside: set[int] = set()
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.JoinedStr):
+            inside |= {id(part) for part in node.values}
+            yield "".join(part.value if isinstance(part, ast.Constant) else "VALUE" for part in node.values)  # type: ignore[misc]
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inside:
+            yield node.value
+
+
+def _examples(text: str, *, everywhere: bool) -> Iterator[str]:
+    """Yield example lines: of a page those in fenced blocks, of a module those that stand indented for themselves."""
+    blocks = [text] if everywhere else re.findall(r"```(?:sh|console|bash)?\n(.*?)```", text, flags=re.DOTALL)
+    for block in blocks:
+        for line in block.replace("\\\n", " ").splitlines():
+            if (match := _EXAMPLE.match(line)) and (not everywhere or line.startswith("  ")):
+                yield match[1]
