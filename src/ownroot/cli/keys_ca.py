@@ -5,6 +5,8 @@ from pathlib import Path
 import click
 
 from ownroot.cli.hsm import HsmKeys, hsm_options
+from ownroot.cli.keys_ca_apply import apply
+from ownroot.cli.keys_ca_approve import approve
 from ownroot.cli.keys_ca_change_commands import (
     add_device_ca,
     disable_device_ca,
@@ -12,6 +14,8 @@ from ownroot.cli.keys_ca_change_commands import (
     revoke_device_ca,
     rotate_tls,
 )
+from ownroot.cli.keys_ca_request import request
+from ownroot.cli.keys_ca_verify_record import verify_record
 from ownroot.cli.options import Target, json_option, target_options, yes_option
 from ownroot.console.lazy import OrderedGroup
 from ownroot.console.switches import SwitchCommand
@@ -139,3 +143,5 @@ def sign(hsm: HsmKeys | None, pki_dir: Path, csr: Path, as_json: bool) -> None:
 
 for command in (add_device_ca, rotate_tls, disable_device_ca, enable_device_ca, revoke_device_ca):
     ca.add_command(command)
+for ceremony in (request, approve, apply, verify_record):
+    ca.add_command(ceremony)
