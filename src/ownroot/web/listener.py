@@ -7,7 +7,7 @@ ever, and answers must be taken; whatever is not HTTP gets the same JSON body as
 import asyncio
 from typing import Any, ClassVar, Final
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from ownroot.wire.documents import write_document
 from ownroot.wire.errors import ErrorBody
@@ -31,6 +31,7 @@ class BoundedHttp(HttpToolsProtocol):
     _head_timer: asyncio.TimerHandle | None = None
     _leftover_timer: asyncio.TimerHandle | None = None
     _write_timer: asyncio.TimerHandle | None = None
+    _answering: RequestResponseCycle | None = None
     _head_bytes = 0
     _in_head = True
     _requests = 0
@@ -42,7 +43,10 @@ class BoundedHttp(HttpToolsProtocol):
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clocks."""
+        """Stop the clocks, and write no answer to a connection that is gone: uvicorn forgets pipelined ones."""
+        self.pipeline.clear()
+        if self._answering is not None:
+            self._answering.disconnected = True
         self._stop_timer()
         _stop(self._leftover_timer)
         _stop(self._write_timer)
@@ -74,6 +78,10 @@ class BoundedHttp(HttpToolsProtocol):
         self._requests += 1
         _stop(self._leftover_timer)
         super().on_message_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
         """If the body of the answered request is still on its way, its clock starts."""

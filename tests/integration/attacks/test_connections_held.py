@@ -1,6 +1,5 @@
 """Connections that a stranger would hold for ever: every one of them ends by a limit of time."""
 
-import asyncio
 import socket
 import threading
 import time
@@ -35,7 +34,7 @@ def serving() -> Iterator[tuple[str, int]]:
     bound = socket.create_server(("127.0.0.1", 0))
     options = server_options() | {"http": HurriedHttp, "timeout_keep_alive": 1}
     server = uvicorn.Server(uvicorn.Config(page, **options))
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[bound])))
+    thread = threading.Thread(target=server.run, args=([bound],))
     thread.start()
     try:
         yield bound.getsockname()
@@ -103,3 +102,13 @@ def test_answers_that_are_taken_slowly_arrive_whole(address):
         while piece := connection.recv(4096):
             got += len(piece)
         assert got > len(PAGE)
+
+
+def test_pipelined_answers_to_a_connection_that_is_gone_leave_no_traceback(address, caplog):
+    with closing(connect(address)) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" * 100)
+        assert is_cut_off_while_sending(connection, b"G")
+    with closing(connect(address)) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        read_page(connection)
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
