@@ -7,6 +7,7 @@ registrations of a busy server.
 
 import fcntl
 import os
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -83,11 +84,19 @@ def make_data_dir(data_dir: Path) -> None:
 
     Raises:
         UnavailableError: `data-directory`.
+        KeyStoreError: `data-directory-mode`: whoever may write there could put a database of their own in its place.
     """
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        mode = stat.S_IMODE(data_dir.stat().st_mode)
     except OSError as exc:
         raise _unusable(data_dir, exc) from exc
+    if mode & 0o022:
+        raise KeyStoreError(
+            "data-directory-mode",
+            f"Others on this machine may write to {data_dir} (mode {mode:04o}), and so replace the database and the "
+            f"keys in it. If none of them has, run: chmod go-w {data_dir}",
+        )
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from ownroot.bootstrap.supervisor import Supervisor
 from ownroot.clock import utc_now
 from ownroot.config import Address, Settings
 from ownroot.errors import InvalidInputError
+from ownroot.keystore.durable import replace_file
 from ownroot.services.ports import SealedKeyPurpose
 
 DEFAULT_GATEWAY_PORT = 8443
@@ -199,9 +200,7 @@ def _report(settings: Settings, installation: Installation, sockets: _Sockets) -
 
 
 def _write_report(path: Path, report: ServeReport) -> None:
-    temporary = path.with_suffix(".json.new")
-    temporary.write_bytes(msgspec.json.encode(report) + b"\n")
-    temporary.replace(path)
+    replace_file(path, msgspec.json.encode(report) + b"\n", mode=0o644)
 
 
 def _port(bound: socket.socket) -> int:

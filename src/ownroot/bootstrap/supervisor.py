@@ -6,6 +6,7 @@ that a fault that repeats does not eat the machine; one that never came up at th
 """
 
 import asyncio
+import os
 import signal
 import sys
 import time
@@ -18,6 +19,7 @@ import structlog
 
 from ownroot.bootstrap.jobs import ApiJob, Job
 from ownroot.errors import UnavailableError
+from ownroot.keystore.kek import KEK_VARIABLE
 
 _READY_TIMEOUT_SECONDS = 60.0
 _STOP_TIMEOUT_SECONDS = 8.0
@@ -114,6 +116,7 @@ class Supervisor:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             pass_fds=descriptors,
+            env=_environment_of_parts(),
         )
         child.process = process
         try:
@@ -155,6 +158,11 @@ class Supervisor:
                 self._log.warning("killing parts that did not stop", parts=len(late))
         for process in running:
             _signal(process, signal.SIGKILL)
+
+
+def _environment_of_parts() -> dict[str, str]:
+    """Each part is told its own sub-keys; the key they all come from stays here."""
+    return {name: value for name, value in os.environ.items() if name != KEK_VARIABLE}
 
 
 def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
