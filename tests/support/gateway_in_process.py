@@ -5,6 +5,7 @@ stands for a handshake; those are tested with real ones.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,6 +21,7 @@ from ownroot.gateway.refusals import RefusalRecorder
 from ownroot.gateway.responses import Response
 from ownroot.gateway.snapshot import Snapshot
 from ownroot.gateway.standing import DeviceSession, StandingMemory
+from ownroot.gateway.sweeps import RevocationTimes
 from ownroot.gateway.watcher import TrustWatcher
 from ownroot.services.ports import Database
 from ownroot.services.read_gateway_trust import DeviceCertificatePolicy
@@ -54,7 +56,7 @@ class InProcess:
         self.memory = StandingMemory(capacity=capacity)
         self.check_ins = CheckInRecorder(database)
         self.refusals = RefusalRecorder(database)
-        recorders = Recorders(self.check_ins, self.refusals)
+        recorders = Recorders(self.check_ins, self.refusals, RevocationTimes(time.time))
         self.gateway = DeviceGateway(database, self.snapshot, self.memory, recorders, clock=lambda: self.now)
         self.watcher = TrustWatcher(database, DeviceCertificatePolicy(), self.gateway, interval_seconds=60)
 

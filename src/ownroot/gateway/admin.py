@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from ownroot.gateway.check_ins import CheckInRecorder
 from ownroot.gateway.hub import EngineCounters
 from ownroot.gateway.refusals import RefusalRecorder
+from ownroot.gateway.sweeps import RevocationTimes
 
 _REQUEST_BYTES = 4096
 _REQUEST_SECONDS = 2.0
@@ -41,12 +42,14 @@ class WorkerMetrics(Collector):
         counters: EngineCounters,
         check_ins: CheckInRecorder,
         refusals: RefusalRecorder,
+        revocation_times: RevocationTimes,
         *,
         gauges: Callable[[], Gauges],
     ) -> None:
         self._counters = counters
         self._check_ins = check_ins
         self._refusals = refusals
+        self._revocation_times = revocation_times
         self._gauges = gauges
 
     def collect(self) -> Iterable[Metric]:
@@ -59,6 +62,12 @@ class WorkerMetrics(Collector):
         for code, count in self._refusals.totals.items():
             refused.add_metric((code,), count)
         yield refused
+        yield HistogramMetricFamily(
+            "ownroot_gateway_time_to_revoke_seconds",
+            "from a change of trust to the close of the last connection it cut",
+            buckets=self._revocation_times.buckets(),
+            sum_value=self._revocation_times.sum_seconds,
+        )
         gauges = self._gauges()
         yield CounterMetricFamily("ownroot_gateway_swept", "connections cut", value=gauges.swept_connections)
         yield GaugeMetricFamily("ownroot_gateway_connections", "open connections", value=gauges.open_connections)

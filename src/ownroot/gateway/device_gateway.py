@@ -27,6 +27,7 @@ from ownroot.gateway.refusals import RefusalRecorder, RefusedRequest
 from ownroot.gateway.responses import Response
 from ownroot.gateway.snapshot import Snapshot
 from ownroot.gateway.standing import DeviceSession, Standing, StandingMemory
+from ownroot.gateway.sweeps import RevocationTimes
 from ownroot.services.authorize_device import (
     Admitted,
     Caller,
@@ -50,10 +51,11 @@ _UNSETTLED = UnavailableError("trust-moving", "The factory's trust changed meanw
 
 @dataclass(frozen=True, slots=True)
 class Recorders:
-    """What is written about requests after they were answered."""
+    """What is written about requests after they were answered, and measured of changes."""
 
     check_ins: CheckInRecorder
     refusals: RefusalRecorder
+    revocation_times: RevocationTimes
 
 
 class DeviceGateway:
@@ -73,6 +75,7 @@ class DeviceGateway:
         self._memory = memory
         self._check_ins = recorders.check_ins
         self._refusals = recorders.refusals
+        self._revocation_times = recorders.revocation_times
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._readers = ThreadPoolExecutor(4, thread_name_prefix="look-up")
@@ -98,6 +101,8 @@ class DeviceGateway:
 
     def disconnected(self, session: DeviceSession) -> None:
         self._memory.close(session)
+        if session.sweep is not None:
+            session.sweep.closed()
 
     def handle(self, session: DeviceSession, request: Request) -> Response | Awaitable[Response]:
         request_id = self._request_id(request)
@@ -151,12 +156,25 @@ class DeviceGateway:
         """Act on changes: decisions that do not hold any more are void, connections of what lost trust are cut."""
         moved = self._snapshot.replace(found.picture, now=self._clock())
         for factory_id in moved:
-            issuers = found.picture.factories[factory_id].issuers
-            for session in self._memory.sessions_of(factory_id):
-                if session.issuer_sha256 is not None and session.issuer_sha256 not in issuers:
-                    self._cut(session)
+            self._sweep(factory_id, found)
         for key, device in found.devices.items():
             self._follow(key, device)
+
+    def _sweep(self, factory_id: int, found: Refreshed) -> None:
+        """Cut every connection whose device CA is trusted no more, and measure how long that takes to be done."""
+        issuers = found.picture.factories[factory_id].issuers
+        lost = [
+            session
+            for session in self._memory.sessions_of(factory_id)
+            if session.issuer_sha256 is not None and session.issuer_sha256 not in issuers and session.sweep is None
+        ]
+        announced_at = found.announced_at.get(factory_id)
+        sweep = None if announced_at is None else self._revocation_times.begin(announced_at)
+        for session in lost:
+            if sweep is not None:
+                session.sweep = sweep
+                sweep.cut()
+            self._cut(session)
 
     def _follow(self, key: DeviceKey, device: Device | None) -> None:
         for session in self._memory.follow(key, device):

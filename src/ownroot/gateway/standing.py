@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import TypeAlias
 
 from ownroot.gateway.application import ConnectionControl, Peer
+from ownroot.gateway.sweeps import Sweep
 from ownroot.services.authorize_device import Caller
 from ownroot.services.ports import Device
 from ownroot.services.read_gateway_trust import DeviceKey, FactoryTrust
@@ -63,6 +64,7 @@ class DeviceSession:
         standing: the admission its last request rested on.
         issuer_sha256, spki_sha256: the CA and the key it rests on; None if it rests on nothing.
         entry: of the device, while the connection counts among its open ones.
+        sweep: what it is being cut for.
     """
 
     __slots__ = (
@@ -74,6 +76,7 @@ class DeviceSession:
         "peer",
         "spki_sha256",
         "standing",
+        "sweep",
     )
 
     def __init__(self, connection: ConnectionControl, peer: Peer, certificate_key: CertificateKey | None) -> None:
@@ -83,6 +86,7 @@ class DeviceSession:
         self.caller: Caller | None = None
         self.standing: Standing | None = None
         self.entry: DeviceEntry | None = None
+        self.sweep: Sweep | None = None
         self.issuer_sha256: bytes | None = None
         self.spki_sha256: bytes | None = None
 

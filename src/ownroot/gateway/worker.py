@@ -9,6 +9,7 @@ import gc
 import os
 import resource
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -25,6 +26,7 @@ from ownroot.gateway.refusals import RefusalRecorder
 from ownroot.gateway.settings import GatewaySettings
 from ownroot.gateway.snapshot import OpenKey, Snapshot
 from ownroot.gateway.standing import DeviceSession, StandingMemory
+from ownroot.gateway.sweeps import RevocationTimes
 from ownroot.gateway.watcher import TrustWatcher
 from ownroot.services.ports import Database
 from ownroot.services.read_gateway_trust import DeviceCertificatePolicy
@@ -99,6 +101,8 @@ class _Worker:
         self._memory = StandingMemory(capacity=_REMEMBERED_STANDINGS)
         self._check_ins = CheckInRecorder(database)
         self._refusals = RefusalRecorder(database)
+        # Finer than the clock of decisions, which tells whole seconds.
+        self._revocation_times = RevocationTimes(time.time)
         self._database = database
 
     async def run(self, ready: Callable[[WorkerReport], None]) -> None:
@@ -108,7 +112,7 @@ class _Worker:
             self._database,
             self._snapshot,
             self._memory,
-            Recorders(self._check_ins, self._refusals),
+            Recorders(self._check_ins, self._refusals, self._revocation_times),
             clock=self._clock,
         )
         watcher = TrustWatcher(
@@ -123,7 +127,10 @@ class _Worker:
         )
         engine = Engine(self._hub)
         admin = AdminServer(
-            WorkerMetrics(self._hub.counters, self._check_ins, self._refusals, gauges=self._gauges), self._readiness
+            WorkerMetrics(
+                self._hub.counters, self._check_ins, self._refusals, self._revocation_times, gauges=self._gauges
+            ),
+            self._readiness,
         )
         address = await engine.start(settings.host, settings.port)
         admin_address = None if settings.admin_port is None else await admin.start(settings.admin_port)

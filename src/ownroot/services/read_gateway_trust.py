@@ -61,10 +61,13 @@ class Refreshed:
 
     Attributes:
         devices: for each changed device of interest what is stored now; None if it is gone.
+        announced_at: Unix time of the oldest news in it about each factory's trust, for measuring; empty if the feed
+            could not be followed.
     """
 
     picture: TrustPicture
     devices: Mapping[DeviceKey, Device | None] = field(default_factory=dict)
+    announced_at: Mapping[int, float] = field(default_factory=dict)
 
 
 def read_trust(uow: UnitOfWork, policy: DeviceCertificatePolicy) -> TrustPicture:
@@ -100,7 +103,15 @@ def refresh_trust(
         if change.kind is ChangeKind.DEVICE and change.factory_id is not None and change.uuid is not None
     }
     picture = replace(_reread_factories(uow, policy, known, changes), generation=generation)
-    return Refreshed(picture, _read_devices(uow, filter(is_of_interest, keys)))
+    return Refreshed(picture, _read_devices(uow, filter(is_of_interest, keys)), _first_news(changes))
+
+
+def _first_news(changes: Iterable[Change]) -> dict[int, float]:
+    news: dict[int, float] = {}
+    for change in changes:
+        if change.kind is ChangeKind.TRUST and change.factory_id is not None and change.announced_at:
+            news.setdefault(change.factory_id, change.announced_at)
+    return news
 
 
 def _reread_factories(
@@ -133,7 +144,11 @@ def _read_factory(
     return FactoryTrust(
         factory=factory,
         trust=GatewayTrust(
-            factory.name, pki.device_cas, allow_rsa=policy.allow_rsa, allow_ca_profile=policy.allow_ca_profile
+            factory.name,
+            pki.device_cas,
+            allow_rsa=policy.allow_rsa,
+            allow_ca_profile=policy.allow_ca_profile,
+            revoked_cas=pki.revoked_cas,
         ),
         is_taken_over=not is_shared,
         taken_over_at="" if is_shared else uow.pki.change_meta(factory.id)[1],

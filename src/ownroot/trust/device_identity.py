@@ -23,7 +23,7 @@ from ownroot.pki.chains import is_signed_by
 from ownroot.pki.conformance import CLOCK_SKEW, device_certificate_fault
 from ownroot.pki.encoding import issuer_der, load_certificate_der, sha256, spki_der, subject_der
 from ownroot.pki.names import DeviceUuid, FactoryName, Subject, parse_device_uuid, read_subject
-from ownroot.trust.state import DeviceCa, Standing
+from ownroot.trust.state import DeviceCa, RevokedCa, Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +34,14 @@ class GatewayTrust:
         device_cas: enabled and disabled ones. Before take-over these are the shared PKI's.
         allow_rsa: accept devices with RSA keys of at least 2048 bits.
         allow_ca_profile: accept device certificates that some sample scripts mark CA:TRUE.
+        revoked_cas: vouch for nobody; known so that their devices hear what happened.
     """
 
     factory: FactoryName
     device_cas: tuple[DeviceCa, ...]
     allow_rsa: bool = False
     allow_ca_profile: bool = False
+    revoked_cas: tuple[RevokedCa, ...] = ()
     _by_subject: Mapping[bytes, Sequence[DeviceCa]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -132,6 +134,9 @@ def _find_issuer(certificate: x509.Certificate, trust: GatewayTrust, now: dateti
     named = trust.named(issuer_der(certificate))
     signer = next((ca for ca in named if is_signed_by(certificate, ca.certificate)), None)
     if signer is None:
+        revoked = _find_revoked(certificate, trust)
+        if revoked is not None:
+            return _revoked(revoked, trust.factory)
         fault = "names, but was not signed by, one" if named else "was issued by none"
         return NotTrusted(
             "device-ca-unknown",
@@ -146,6 +151,29 @@ def _find_issuer(certificate: x509.Certificate, trust: GatewayTrust, now: dateti
     return NotTrusted(
         "device-ca-out-of-date",
         "The CA that signed the device certificate is not valid now." + _clock_hint(issuer.certificate, now),
+    )
+
+
+def _find_revoked(certificate: x509.Certificate, trust: GatewayTrust) -> RevokedCa | None:
+    """The revoked CA that signed a certificate no trusted CA has signed; for the wording alone."""
+    issuer = issuer_der(certificate)
+    return next(
+        (
+            revoked
+            for revoked in trust.revoked_cas
+            if revoked.certificate is not None
+            and subject_der(revoked.certificate) == issuer
+            and is_signed_by(certificate, revoked.certificate)
+        ),
+        None,
+    )
+
+
+def _revoked(revoked: RevokedCa, factory: FactoryName) -> NotTrusted:
+    return NotTrusted(
+        "device-ca-revoked",
+        f"The owner of factory {factory} revoked the CA that signed this certificate (serial {revoked.serial}) on "
+        f"{revoked.revoked_at:%Y-%m-%d %H:%M:%S} UTC. Register the device again.",
     )
 
 

@@ -78,6 +78,27 @@ def test_device_whose_ca_is_removed_is_cut(world: GatewayWorld, connections: Con
     assert [ask(connection).status for connection in others] == [200] * len(others)
 
 
+def test_time_to_revoke_is_measured_by_the_workers_that_had_something_to_cut(
+    world: GatewayWorld, connections: Connections
+) -> None:
+    other_ca = device_ca(world.acme.root, now=utc_now())
+    before = world.acme.pki.device_cas
+    world.change_pki(world.acme, device_cas=(*before, local_ca(other_ca)))
+    device = world.device("measured", ca=other_ca)
+    world.await_(lambda: all(Device(identity=device).get(world.address).status == 200 for _ in range(8)))
+    held = connections.on_both_workers(device)
+    counted = revocations_measured(world)
+    world.change_pki(world.acme, device_cas=before)
+    assert_cut(held, time.monotonic())
+    world.await_(lambda: revocations_measured(world) == counted + 2)
+
+
+def revocations_measured(world: GatewayWorld) -> float:
+    name = "ownroot_gateway_time_to_revoke_seconds_count "
+    pages = [world.admin("/metrics", worker)[1] for worker in range(2)]
+    return sum(float(line[len(name) :]) for page in pages for line in page.splitlines() if line.startswith(name))
+
+
 def test_disabled_ca_refuses_new_device_but_serves_known_ones(world: GatewayWorld, connections: Connections) -> None:
     known = world.device("known-before")
     held = connections.on_both_workers(known)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ownroot.pki.encoding import certificate_der, spki_der
 from ownroot.pki.names import FactoryName
 from ownroot.trust.device_identity import GatewayTrust, Identified, NotTrusted, identify
-from ownroot.trust.state import DeviceCa, Holder, Standing
+from ownroot.trust.state import DeviceCa, Holder, RevokedCa, Standing
 from tests.support.owner_pki import (
     CLIENT_AUTH,
     DEVICE,
@@ -87,6 +87,24 @@ def test_of_two_cas_with_one_subject_the_one_that_signed_is_found(signer: str) -
     device = identified(changed(DEVICE, signer=signer))
 
     assert device.issuer.certificate == make({"local": LOCAL_CA, "site": SITE_CA}[signer])
+
+
+def test_a_device_of_a_revoked_ca_hears_when_it_was_revoked() -> None:
+    gone = RevokedCa(make(SITE_CA).serial_number, make(SITE_CA), Holder.LOCAL, revoked_at=NOW, commanded_at=NOW)
+    trust = GatewayTrust(FACTORY, (trusted(LOCAL_CA),), revoked_cas=(gone,))
+
+    refused = refusal(changed(DEVICE, signer="site"), trust)
+    assert refused.code == "device-ca-revoked"
+    assert str(gone.serial) in refused.detail
+    assert "2026-11-23 12:00:00 UTC" in refused.detail
+    assert refusal(changed(DEVICE, signer="thief"), trust).code == "device-ca-unknown"
+    assert identified(make(DEVICE), trust).issuer == trusted(LOCAL_CA)
+
+
+def test_a_ca_known_to_be_revoked_by_its_serial_alone_says_nothing() -> None:
+    gone = RevokedCa(make(SITE_CA).serial_number, None, Holder.LOCAL, revoked_at=NOW, commanded_at=NOW)
+    trust = GatewayTrust(FACTORY, (trusted(LOCAL_CA),), revoked_cas=(gone,))
+    assert refusal(changed(DEVICE, signer="site"), trust).code == "device-ca-unknown"
 
 
 def test_a_key_identifier_that_names_another_ca_decides_nothing() -> None:
