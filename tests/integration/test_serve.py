@@ -13,6 +13,7 @@ import httpx2
 import pytest
 
 from tests.support.openssl_owner import OpensslOwner
+from tests.support.tools import require_own_address
 from tests.support.world import PROGRAM, RunningServer, operate, running_server, stop
 
 
@@ -212,24 +213,25 @@ def get_health(port: int, trust: ssl.SSLContext | None) -> bytes:
         return answer
 
 
-def test_behind_a_proxy_others_are_refused(tmp_path):
+def status_at(host: str, server: RunningServer) -> int:
+    """Ask for `/healthz` at another address of the same listener."""
+    port = int(server.api_url.rpartition(":")[2])
+    return httpx2.get(f"http://{host}:{port}/healthz", trust_env=False).status_code
+
+
+def test_behind_a_proxy_loopback_is_answered_and_others_are_refused(tmp_path):
+    own = require_own_address()
     options = ("--api", "0.0.0.0:0", "--behind-proxy", "203.0.113.0/24")
     with running_server(tmp_path, part="api", factory=None, options=options) as server:
-        port = int(server.api_url.rpartition(":")[2])
-        assert httpx2.get(f"http://127.0.0.1:{port}/healthz", trust_env=False).status_code == 200
-        own = own_address()
-        if own is not None:
-            assert httpx2.get(f"http://{own}:{port}/healthz", trust_env=False).status_code == 403
+        assert status_at("127.0.0.1", server) == 200
+        assert status_at(own, server) == 403
 
 
-def own_address() -> str | None:
-    """An address of this machine that is not loopback, if it has one."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))
-        except OSError:
-            return None
-        return str(probe.getsockname()[0])
+def test_the_proxy_itself_is_answered(tmp_path):
+    own = require_own_address()
+    options = ("--api", "0.0.0.0:0", "--behind-proxy", own)
+    with running_server(tmp_path, part="api", factory=None, options=options) as server:
+        assert status_at(own, server) == 200
 
 
 def test_the_gateway_name_is_fixed_by_the_first_start(tmp_path):
