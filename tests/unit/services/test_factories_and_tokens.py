@@ -72,15 +72,16 @@ def test_a_name_that_is_taken_is_refused(world, name, options, code):
         ("api", {}, "factory-name-reserved"),
         ("beta", {"gateway_name": "not a name"}, "dns-name-invalid"),
         ("b\nx", {"gateway_name": "gw.example"}, "factory-name-invalid"),
-        ("beta", {"owner": ""}, None),
         ("beta", {"owner": " x"}, "user-name-invalid"),
     ],
 )
 def test_a_name_that_cannot_be_one_is_refused(world, name, options, code):
-    if code is None:
-        assert make_factory(world, name, **options).owner.name == "beta-owner"
-    else:
-        assert code_of(InvalidInputError, make_factory, world, name, **options) == code
+    assert code_of(InvalidInputError, make_factory, world, name, **options) == code
+
+
+@pytest.mark.parametrize("owner", [None, ""])
+def test_an_owner_nobody_named_is_called_after_the_factory(world, owner):
+    assert make_factory(world, "beta", owner=owner).owner.name == "beta-owner"
 
 
 def test_the_base_name_is_fixed_once_it_is_known(world):
