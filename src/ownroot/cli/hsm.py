@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from ownroot.errors import KeyStoreError
+from ownroot.keystore.labels import HSM_ROOT_LABEL
 
 if TYPE_CHECKING:
     from ownroot.pki.signer import KeyStore
@@ -101,6 +102,8 @@ def _chosen(
         return None
     if not token_label:
         raise click.UsageError("--hsm-module needs --hsm-token-label: which token holds the root.")
+    if local_ca_label == HSM_ROOT_LABEL:
+        raise click.UsageError(f"--local-ca-hsm-label {HSM_ROOT_LABEL} is the root's own label.")
     return HsmOptions(
         module=module,
         token_label=token_label,
