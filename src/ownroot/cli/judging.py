@@ -146,7 +146,7 @@ class Judgement:
 def newest_online_ca(answer: CertsAnswer, now: datetime) -> Serial | None:
     """Return the serial of the online CA in use: the newest one, since each takes over from the one before."""
     online = [entry.certificate for entry in view_pki(answer, now).device_cas if entry.kind is Kind.ONLINE_CA]
-    newest = max(online, key=lambda ca: ca.not_valid_before_utc, default=None)
+    newest = max(reversed(online), key=lambda ca: ca.not_valid_before_utc, default=None)  # of equals the last listed
     return None if newest is None else Serial(newest.serial_number)
 
 

@@ -138,11 +138,13 @@ def _title(affected: Affected) -> str:
 def _effect(verdict: Verdict, affected: Affected) -> str:
     if affected.devices is None:
         return "how many devices it has is not known, since this token may not list devices"
+    if affected.devices == 0:
+        return "no known device has a certificate from it"
     return f"{_devices(affected.devices)} {_WORDS[verdict].effect}"
 
 
 def _devices(count: int) -> str:
-    return f"{count or 'no'} {'device' if count == 1 else 'devices'}"
+    return f"{count} {'device' if count == 1 else 'devices'}"
 
 
 def _name_list(affected: Affected) -> str:
