@@ -2,9 +2,12 @@
 
 Rules every implementation keeps:
 
-* `Database.write` runs its work inside one transaction that may carry other callers' work too (group commit). Each
-  work has a savepoint of its own: an exception undoes that work alone. The future is done only after COMMIT returned;
-  when the commit itself fails every member gets `UnavailableError`.
+* `Database.write` runs its work inside one transaction that may carry other callers' work too (group commit). An
+  exception undoes the work that raised it alone. The future is done only after COMMIT returned; when the commit itself
+  fails every member gets `UnavailableError`.
+* A work is called at most twice: when one of its transaction fails, all of them are rolled back and run again. So it is
+  a function of its unit of work and of values that do not change, and what it does elsewhere it can do twice. Only the
+  outcome of the last call counts.
 * Writing transactions follow one another, across processes too: what a work has read inside its own transaction cannot
   have changed when it commits.
 * Unique constraints decide races. A repository turns their violation into `ConflictError` with the code named there.

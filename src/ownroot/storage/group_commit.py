@@ -1,8 +1,11 @@
 """One thread that writes for everyone: what has come in while a commit was under way goes into the next one.
 
 A commit waits for the disk once, however many members it carries, so durable answers cost little under load and no
-timer ever waits for company. Each member has a savepoint: its error undoes it alone. An error of the store undoes the
-whole transaction, and every member hears the same.
+timer ever waits for company. An error of the store undoes the whole transaction, and every member hears the same.
+
+An error of a member undoes that member alone. Errors are rare and savepoints are a good part of what a member costs, so
+a transaction begins without them; at the first error it is rolled back and run again from its start, each member with a
+savepoint this time.
 
 A change of trust is the last member of its transaction. What later works derive from it, and keep beyond their own
 transaction, must not rest on something a failed commit can take back.
@@ -25,6 +28,7 @@ from ownroot.storage.unit_of_work import SqlUnitOfWork
 _log: Final = logging.getLogger(__name__)
 
 Result: TypeAlias = tuple[Any, BaseException | None]
+Run: TypeAlias = Callable[["Member", Session, SqlUnitOfWork], Result]
 
 
 class Member(NamedTuple):
@@ -33,6 +37,10 @@ class Member(NamedTuple):
     work: Callable[[UnitOfWork], Any]
     inbox: Inbox
     ticket: object
+
+
+class _MemberFailedError(Exception):
+    """A member failed that has no savepoint of its own."""
 
 
 class GroupCommit:
@@ -93,21 +101,24 @@ class GroupCommit:
     def _commit(self, batch: Sequence[Member]) -> list[Result]:
         """Return the results of the members at the front that were dealt with; at least one."""
         try:
-            return self._transact(batch)
+            try:
+                return self._transact(batch, _run_bare)
+            except _MemberFailedError:
+                return self._transact(batch, _run_with_savepoint)
         except Exception as exc:  # noqa: BLE001  (the edge of this thread: it must outlive whatever the store does)
             cause = exc.__cause__ or exc if isinstance(exc, OwnrootError) else exc
             _log.error("a commit of %d works failed: %r", len(batch), cause)
             # One error object each: every caller raises its own, with a traceback of its own.
             return [(None, unavailable(cause)) for _ in batch]
 
-    def _transact(self, batch: Sequence[Member]) -> list[Result]:
+    def _transact(self, batch: Sequence[Member], run: Run) -> list[Result]:
         with self._backend.writing() as connection:
             session = Session(connection, self._backend.statements, self._backend.driver)
             uow = SqlUnitOfWork(session, self._options, for_update=True)
             uow.heads.lock()
             results = []
             for member in batch:
-                results.append(_run_member(member, session, uow))
+                results.append(run(member, session, uow))
                 if uow.heads.has_new_trust:
                     break
             if uow.heads.finish():
@@ -115,9 +126,28 @@ class GroupCommit:
         return results
 
 
-def _run_member(member: Member, session: Session, uow: SqlUnitOfWork) -> Result:
+def _run_bare(member: Member, session: Session, uow: SqlUnitOfWork) -> Result:
+    """Run a member whose writes nothing can take back but the end of the transaction."""
+    result, error = _call(member, session, uow)
+    if error is not None:
+        raise _MemberFailedError from error
+    return result, None
+
+
+def _run_with_savepoint(member: Member, session: Session, uow: SqlUnitOfWork) -> Result:
     mark = uow.heads.mark()
     session.begin_member()
+    result, error = _call(member, session, uow)
+    if error is None:
+        session.keep_member()
+        return result, None
+    session.undo_member()
+    uow.heads.return_to(mark)
+    return None, error
+
+
+def _call(member: Member, session: Session, uow: SqlUnitOfWork) -> Result:
+    """Raises what the driver said when the whole transaction is lost."""
     result, error = None, None
     try:
         result = member.work(uow)
@@ -127,12 +157,7 @@ def _run_member(member: Member, session: Session, uow: SqlUnitOfWork) -> Result:
         if session.is_lost:
             raise session.fault
         error = error or session.fault
-    if error is None:
-        session.keep_member()
-        return result, None
-    session.undo_member()
-    uow.heads.return_to(mark)
-    return None, error
+    return result, error
 
 
 def _deliver(batch: Sequence[Member], results: Sequence[Result]) -> None:

@@ -1,13 +1,17 @@
-"""Writing: one transaction for many, a savepoint for each, nothing answered before the commit."""
+"""Writing: one transaction for many, an error undoes its own work alone, nothing answered before the commit."""
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 import pytest
 
+from ownroot.audit.log import verify_log
 from ownroot.errors import ConflictError, InvalidInputError, OwnrootError, UnavailableError
+from ownroot.pki.names import DeviceUuid
 from ownroot.services.ports import ChangeKind, Database, Factory, Outcome, UnitOfWork
 from ownroot.storage import open_database
 from tests.support.stored_values import a_device, an_event, make_factory
@@ -74,6 +78,74 @@ def test_everything_a_failed_member_wrote_is_undone(database: Database, factory:
     assert database.read(lambda uow: uow.devices.count(factory.id)) == 0
     assert [event.subject for event in database.read(lambda uow: uow.audit.list(factory.id))] == ["after", "before"]
     assert database.read(lambda uow: uow.changes.since(0)) == []
+
+
+def test_works_beside_a_failed_one_count_once(database: Database, factory: Factory) -> None:
+    def register(uow: UnitOfWork, uuid: str) -> None:
+        uow.devices.add(a_device(factory, uuid))
+        uow.audit.append(an_event(factory, uuid))
+        uow.changes.announce(ChangeKind.DEVICE, factory.id, DeviceUuid(uuid))
+
+    before = database.read(lambda uow: uow.audit.head())
+    futures = write_together(database, [partial(register, uuid=uuid) for uuid in ("a", "b", "a", "c")])
+    assert [code_of(future) for future in futures] == [None, None, "device-uuid-taken", None]
+    assert database.read(lambda uow: uow.devices.count(factory.id)) == 3
+    assert [event.subject for event in database.read(lambda uow: uow.audit.list(factory.id))] == ["c", "b", "a"]
+    assert [change.uuid for change in database.read(lambda uow: uow.changes.since(0)) or ()] == ["a", "b", "c"]
+    head = database.read(lambda uow: uow.audit.head())
+    assert head.size == before.size + 3
+    verify_log(database.read(lambda uow: list(uow.audit.bodies())), head)
+
+
+def test_a_work_is_called_twice_at_most_and_its_last_result_counts(database: Database, factory: Factory) -> None:
+    calls: Counter[str] = Counter()
+
+    def work(uow: UnitOfWork, name: str) -> int:
+        calls[name] += 1
+        if name.startswith("bad"):
+            raise ConflictError("changed-its-mind", "no")
+        return calls[name]
+
+    first, *_, last = write_together(
+        database, [partial(work, name=name) for name in ("good", "bad-1", "fine", "bad-2", "end")]
+    )
+    assert (first.result(10), last.result(10)) == (2, 1)
+    assert calls == {"good": 2, "bad-1": 2, "fine": 1, "bad-2": 1, "end": 1}
+
+
+def test_works_that_all_succeed_are_called_once(database: Database, factory: Factory) -> None:
+    calls: Counter[str] = Counter()
+
+    def work(uow: UnitOfWork, name: str) -> None:
+        calls[name] += 1
+
+    for future in write_together(database, [partial(work, name=name) for name in "abc"]):
+        future.result(10)
+    assert calls == {"a": 1, "b": 1, "c": 1}
+
+
+def test_a_work_that_fails_only_the_first_time_has_succeeded(database: Database, factory: Factory) -> None:
+    attempts = iter([ConflictError("not-yet", "no")])
+
+    def work(uow: UnitOfWork) -> None:
+        uow.devices.add(a_device(factory, "a"))
+        for error in attempts:
+            raise error
+
+    assert code_of(database.write(work)) is None
+    assert database.read(lambda uow: uow.devices.count(factory.id)) == 1
+
+
+def test_a_failed_change_of_trust_does_not_hold_the_others_up(database: Database, factory: Factory) -> None:
+    def change_trust(uow: UnitOfWork) -> None:
+        uow.changes.announce(ChangeKind.TRUST, factory.id)
+        raise ConflictError("changed-its-mind", "no")
+
+    before = database.read(lambda uow: uow.changes.trust_generation())
+    works = [change_trust, lambda uow: uow.changes.trust_generation()]
+    failed, seen = write_together(database, works)
+    assert code_of(failed) == "changed-its-mind"
+    assert seen.result(10) == before == database.read(lambda uow: uow.changes.trust_generation())
 
 
 def test_works_of_one_transaction_see_each_other(database: Database, factory: Factory) -> None:
