@@ -66,14 +66,18 @@ class Owner:
         umask: int = -1,
         bound_by_modes: bool = False,
         largest_file_bytes: int | None = None,
+        without_network: bool = False,
     ) -> Ran:
         """Run the program without a terminal.
 
         Args:
             bound_by_modes: file modes count, which they do not for root otherwise.
             largest_file_bytes: writing more than this to a file fails, as on a full disk.
+            without_network: there is no interface, not even loopback.
         """
         prefix = list(_without_override()) if bound_by_modes else []
+        if without_network:
+            prefix += [require_tool("unshare"), "--net", "--map-root-user"]
         if largest_file_bytes is not None:
             prefix += [require_tool("prlimit"), f"--fsize={largest_file_bytes}"]
         done = subprocess.run(
