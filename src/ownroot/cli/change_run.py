@@ -88,6 +88,7 @@ class ChangeRun:
 
         Raises:
             ConflictError: `pki-file-exists`, the local CA's file is there already.
+            KeyStoreError: `key-exists`, a key on the token has the local CA's label already.
         """
         self._read_state()
         wanted = [name for name in (ONLINE_CA_FILE if online_ca else None, local_ca_file) if name is not None]
@@ -108,6 +109,8 @@ class ChangeRun:
     def _refuse_existing(self, file: str | None) -> None:
         certificate = self._directory.find_certificate(file) if file is not None else None
         if certificate is None:
+            if file is not None and self._directory.find_staged(file) is None:
+                self._directory.refuse_local_ca_key_of_another(file)
             return
         trusted = certificate in trusted_device_cas(self._state)
         standing = "a trusted device CA" if trusted else "one that the server does not trust"

@@ -17,8 +17,9 @@ from ownroot.cli.pki_directory import (
     TLS_FILE,
     PkiDirectory,
 )
+from ownroot.cli.root_key import open_root
 from ownroot.cli.signing import sign_local_ca, sign_online_ca, sign_tls
-from ownroot.errors import ConflictError, KeyStoreError, NotFoundError
+from ownroot.errors import ConflictError, NotFoundError
 from ownroot.pki import names
 from ownroot.pki.chains import is_signed_by
 from ownroot.pki.conformance import check_device_ca, check_factory_root
@@ -118,7 +119,9 @@ class OwnerPkiMaker:
     def _read_root(self) -> x509.Certificate | None:
         certificate = self._directory.find_certificate(ROOT_FILE)
         if certificate is None:
-            self._refuse_unknown_root_key()
+            if self._directory.hsm is not None and self._directory.find_key(ROOT_KEY_LABEL) is not None:
+                raise self._mixed("factory_ca.key stands there already, and the root is to be made on a token")
+            self._directory.refuse_root_key_of_another()
             return None
         key = self._directory.root_key()
         if key.public_key() != certificate.public_key():
@@ -133,9 +136,9 @@ class OwnerPkiMaker:
 
     def _check_pair(self, file: str, certificate: x509.Certificate | None, root: x509.Certificate | None) -> None:
         directory = self._directory
+        if certificate is None:
+            directory.refuse_local_ca_key_of_another(file)
         if certificate is None or root is None:
-            if directory.hsm is not None and directory.hsm.local_ca_label and directory.find_local_ca_key(file):
-                raise _key_exists(directory.local_ca_key_name(file), file, directory)
             return
         key = directory.find_local_ca_key(file)
         if key is None:
@@ -144,25 +147,8 @@ class OwnerPkiMaker:
             raise self._mixed(f"{directory.local_ca_key_name(file)} is not the key of {file}")
         check_device_ca(certificate, root, self._factory, self._now)
 
-    def _refuse_unknown_root_key(self) -> None:
-        """A key file without a certificate is what a cut run left; of a key on a token nobody knows whose it is."""
-        if self._directory.hsm is None:
-            return
-        if self._directory.find_key(ROOT_KEY_LABEL) is not None:
-            raise self._mixed("factory_ca.key stands there already, and the root is to be made on a token")
-        if self._directory.find_root_key() is not None:
-            raise _key_exists(self._directory.root_key_name, ROOT_FILE, self._directory)
-
     def _mixed(self, fault: str) -> ConflictError:
         return ConflictError("pki-directory-mixed", f"In {self._directory.path}, {fault}.")
-
-
-def _key_exists(key: str, file: str, directory: PkiDirectory) -> KeyStoreError:
-    return KeyStoreError(
-        "key-exists",
-        f"There is a key {key} already, and no {file} in {directory.path} that belongs to it. If it serves another "
-        "factory, use another token or label; if a run that was cut left it, delete it with pkcs11-tool.",
-    )
 
 
 def sign_request(directory: PkiDirectory, csr_text: str, *, now: datetime) -> x509.Certificate:
@@ -173,7 +159,7 @@ def sign_request(directory: PkiDirectory, csr_text: str, *, now: datetime) -> x5
         OwnrootError: the CSR, the key or the root are not usable.
     """
     csr = verify_csr(parse_csr(csr_text))
-    root = Issuer(directory.certificate(ROOT_FILE), directory.root_key())
+    root = open_root(directory)
     return sign_plan(plan_requested(csr, root.certificate, now=now, serial=new_serial()), root.key)
 
 

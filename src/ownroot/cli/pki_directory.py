@@ -160,6 +160,22 @@ class PkiDirectory:
         store, label = self._place_of_local_ca(file)
         return store.create(label)
 
+    def refuse_root_key_of_another(self) -> None:
+        """Refuse a root key on the token while there is no root certificate here: nobody knows whose it is.
+
+        A key file without a certificate is different: a run that was cut left it in this directory.
+
+        Raises:
+            KeyStoreError: `key-exists`.
+        """
+        if self.hsm is not None and self.find_root_key() is not None:
+            raise _key_of_another(self.root_key_name, ROOT_FILE, self.path)
+
+    def refuse_local_ca_key_of_another(self, file: str) -> None:
+        """Refuse a key on the token under the local CA's label while its certificate is not here; as the root's."""
+        if self.hsm is not None and self.hsm.local_ca_label and self.find_local_ca_key(file) is not None:
+            raise _key_of_another(self.local_ca_key_name(file), file, self.path)
+
     def _place_of_local_ca(self, file: str) -> tuple[KeyStore, str]:
         if self.hsm is None or self.hsm.local_ca_label is None:
             return self._keys, key_label(file)
@@ -239,6 +255,14 @@ def key_label(certificate_name: str) -> str:
 
 def _on_token(hsm: HsmKeys, label: str) -> str:
     return f"{label} on the token {hsm.token_label!r}"
+
+
+def _key_of_another(key: str, file: str, directory: Path) -> KeyStoreError:
+    return KeyStoreError(
+        "key-exists",
+        f"There is a key {key} already, and no {file} in {directory} that belongs to it. If it serves another CA, use "
+        "another token or label; if a run that was cut left it, delete it with pkcs11-tool.",
+    )
 
 
 def read_text(path: Path) -> str | None:

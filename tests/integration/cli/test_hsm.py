@@ -240,7 +240,7 @@ def test_a_change_without_the_token_is_refused_naming_the_option(
     ran = holder.run(*command, taken, "--json")
     assert refused(ran) == "pki-directory-incomplete"
     assert "--hsm-module" in ran.error["message"]
-    assert "PATCH" not in {line.split()[0] for line in relay.lines}
+    assert_nothing_was_sent(relay)
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
@@ -250,9 +250,8 @@ def test_a_change_with_a_wrong_pin_changes_nothing(
     before = {path.name: path.read_bytes() for path in taken.iterdir()}
     ran = holder.having(OWNROOT_HSM_PIN=WRONG_PIN).run(*command, taken, *on(hsm), "--json")
     assert refused(ran) == "pin-incorrect"
-    assert "PATCH" not in {line.split()[0] for line in relay.lines}
-    after = {path.name: path.read_bytes() for path in taken.iterdir()}
-    assert {name: after.get(name) for name in before} == before
+    assert_nothing_was_sent(relay)
+    assert {path.name: path.read_bytes() for path in taken.iterdir()} == before
 
 
 def test_a_disabled_ca_is_enabled_again_from_the_token(holder: Owner, hsm: SoftHsm, taken: Path) -> None:
@@ -268,6 +267,27 @@ def test_another_local_ca_is_made_on_the_token(holder: Owner, hsm: SoftHsm, take
     assert "line-2.pem" in os.listdir(taken)
     assert "line-2.key" not in os.listdir(taken)
     assert "line-2" in hsm.pkcs11_tool("--list-objects", "--type", "privkey")
+
+
+def test_another_local_ca_never_shares_the_key_of_the_first(
+    holder: Owner, relay: Relay, hsm: SoftHsm, taken: Path
+) -> None:
+    wanted = ["keys", "ca", "add-device-ca", taken, "--local-ca", "--local-ca-hsm-label", "line", *on(hsm), "--json"]
+    assert holder.run(*wanted, "--local-ca-filename", "line-2.pem").code == 0
+    relay.requests.clear()
+    assert refused(holder.run(*wanted, "--local-ca-filename", "line-3.pem")) == "key-exists"
+    assert_nothing_was_sent(relay)
+
+
+def test_a_cut_run_goes_on_with_the_local_ca_it_made_on_the_token(
+    holder: Owner, relay: Relay, hsm: SoftHsm, taken: Path
+) -> None:
+    wanted = ["keys", "ca", "add-device-ca", taken, "--local-ca", "--local-ca-filename", "line-2.pem"]
+    relay.spoil_once("PATCH", "certs/", Fault.LOST_ON_THE_WAY)
+    assert holder.run(*wanted, "--local-ca-hsm-label", "line-2", *on(hsm)).code != 0
+    resumed = holder.run(*wanted, "--local-ca-hsm-label", "line-2", *on(hsm))
+    assert resumed.code == 0, resumed.err
+    assert "line-2.pem" in os.listdir(taken)
 
 
 def test_a_request_of_the_owners_own_is_signed_on_the_token(holder: Owner, hsm: SoftHsm, taken: Path) -> None:
