@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.openssl_pki import HABITS, OFFLINE_CA, OpensslPki, make_openssl_pki
+from tests.support.openssl_owner import HABITS, OpensslOwner, make_openssl_pki
 from tests.support.tools import require_tool
 from tests.support.world import RunningServer, running_server
 
@@ -25,7 +25,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 class Fleet:
     """A factory taken over by hand, with one device of the offline CA."""
 
-    def __init__(self, server: RunningServer, pki: OpensslPki) -> None:
+    def __init__(self, server: RunningServer, pki: OpensslOwner) -> None:
         self.server, self.pki = server, pki
         self.names = (self.gateway_name, f"ostree.{self.gateway_name}")
 
@@ -41,17 +41,17 @@ class Fleet:
         asked = self.server.call("POST", certs, headers={"Content-Type": "application/json"})
         assert asked.status_code == 201, asked.text
         csrs = asked.json()
-        online = self.pki.sign_online_ca(csrs["ca-csr"])
+        online = self.pki.sign_ca(csrs["ca-csr"])
         upload = {
-            "root-crt": self.pki.root_pem,
-            "ca-crt": self.pki.offline_ca_pem + "\n" + online,
-            "tls-crt": self.pki.sign_tls(csrs["tls-csr"], self.names),
+            "root-crt": self.pki.read("root.pem"),
+            "ca-crt": self.pki.read("local-ca.pem") + "\n" + online,
+            "tls-crt": self.pki.sign_tls(csrs["tls-csr"], dns_names=self.names),
         }
         done = self.server.call("PATCH", certs, document=upload)
         assert done.status_code == 200, done.text
 
     def file(self, name: str) -> str:
-        return str(self.pki.directory / name)
+        return str(self.pki.folder / name)
 
     def curl(self, device: str, *more: str, chain: bool = False) -> tuple[int, str]:
         """GET /device; the status and the body. Nothing but the factory's own root is believed."""
@@ -68,8 +68,8 @@ class Fleet:
         return int(status), body
 
     def with_ca(self, device: str) -> str:
-        path = self.pki.directory / f"{device}-with-ca.pem"
-        path.write_text(self.pki.read(f"{device}.pem") + self.pki.offline_ca_pem)
+        path = self.pki.folder / f"{device}-with-ca.pem"
+        path.write_text(self.pki.read(f"{device}.pem") + self.pki.read("local-ca.pem"))
         return str(path)
 
     def s_client(self, device: str, *more: str) -> str:
@@ -92,7 +92,7 @@ def fleets(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> d
 
 def make_fleet(server: RunningServer, directory: Path, habit: str) -> Fleet:
     name = habit.lower()
-    pki = make_openssl_pki(directory, name, habit=HABITS[habit])
+    pki = make_openssl_pki(directory, name, HABITS[habit])
     made = Fleet(server.for_factory(name), pki)
     made.take_over()
     pki.make_device("offline-device-1")
@@ -143,28 +143,28 @@ def test_owner_of_a_device_with_a_foreign_ca_name_is_who_uploaded_the_ca(fleet: 
 
 
 def test_forged_ca_of_the_same_name_is_refused_with_the_reason(fleet: Fleet, tmp_path: Path) -> None:
-    forged = make_openssl_pki(tmp_path, fleet.server.factory, habit=fleet.pki.habit)
+    forged = make_openssl_pki(tmp_path, fleet.server.factory, fleet.pki.habit)
     forged.make_device("stranger")
     for suffix in ("pem", "key"):
-        (fleet.pki.directory / f"stranger.{suffix}").write_text(forged.read(f"stranger.{suffix}"))
+        (fleet.pki.folder / f"stranger.{suffix}").write_text(forged.read(f"stranger.{suffix}"))
     status, body = fleet.curl("stranger")
     assert (status, body.partition(":")[0]) == (403, "device-ca-unknown")
 
 
 def test_wrong_factory_in_the_certificate_is_refused(fleet: Fleet) -> None:
     real = fleet.pki
-    OpensslPki(real.directory, "elsewhere", real.habit).make_device("wrong-ou")
+    real.make_device("wrong-ou", factory="elsewhere")
     status, body = fleet.curl("wrong-ou")
     assert (status, body.partition(":")[0]) == (403, "device-factory")
 
 
 def test_certificate_of_the_device_ca_itself_is_no_device(fleet: Fleet) -> None:
-    status, body = fleet.curl(OFFLINE_CA)
+    status, body = fleet.curl("local-ca")
     assert (status, body.partition(":")[0]) == (403, "client-is-device-ca")
 
 
 def test_certificate_signed_by_the_root_directly_is_no_device(fleet: Fleet) -> None:
-    fleet.pki.make_device("under-root", signer="root")
+    fleet.pki.make_device("under-root", ca="root")
     status, body = fleet.curl("under-root")
     assert (status, body.partition(":")[0]) == (403, "device-ca-unknown")
 
