@@ -10,11 +10,18 @@ from datetime import datetime
 from cryptography import x509
 
 from ownroot.cli.change_run import Say, upload_change
-from ownroot.cli.pki_changes import JudgeDeviceCas, Offered, SignedChange, require_active_root, sign_change
+from ownroot.cli.pki_changes import (
+    JudgeDeviceCas,
+    Offered,
+    SignedChange,
+    require_active_root,
+    require_known,
+    sign_change,
+)
 from ownroot.cli.pki_directory import ROOT_FILE, PkiDirectory
 from ownroot.cli.pki_view import Entry, Kind, view_pki
 from ownroot.client.api import Api, CertsAnswer, DeviceQuery
-from ownroot.errors import InvalidInputError, NotFoundError, RefusedError
+from ownroot.errors import InvalidInputError, RefusedError
 from ownroot.pki.chains import is_signed_by
 from ownroot.pki.issuance import Issuer
 from ownroot.pki.revocation import Verdict
@@ -96,9 +103,14 @@ class Judgement:
         self._open_root = open_root
         self._say = say
         self._named = named
-        self._verdict = verdict
         self._answer = api.certs()
         require_active_root(directory.certificate(ROOT_FILE), self._answer.certs)
+        returning = tuple(each.certificate for each in named if each.certificate is not None)
+        self._change = JudgeDeviceCas(
+            verdict=verdict,
+            serials=tuple(each.serial for each in named),
+            returning=returning if verdict is Verdict.RENEW else (),
+        )
 
     def cost(self, *, now: datetime) -> Cost:
         """Look what the verdict would do.
@@ -106,34 +118,19 @@ class Judgement:
         Raises:
             NotFoundError: `no-such-device-ca`.
         """
+        require_known(self._change, self._answer.certs)
         entries = {entry.certificate.serial_number: entry for entry in view_pki(self._answer, now).device_cas}
-        for named in self._named:
-            if named.serial not in entries and not (self._verdict is Verdict.RENEW and named.certificate is not None):
-                raise NotFoundError(
-                    "no-such-device-ca", f"There is no active device CA with serial {serial_text(named.serial)}."
-                )
         in_use = newest_online_ca(self._answer, now)
-        stops = self._verdict is not Verdict.RENEW and in_use in {named.serial for named in self._named}
+        stops = self._change.verdict is not Verdict.RENEW and in_use in self._change.serials
         return Cost(tuple(self._affected(named, entries.get(named.serial)) for named in self._named), stops)
 
     def sign(self, *, now: datetime) -> SignedChange:
         """Sign the command. Whoever holds it can carry it out for 15 minutes. Raises as `sign_change`."""
-        trusted = self._answer.certs
-        change = JudgeDeviceCas(
-            verdict=self._verdict,
-            serials=tuple(named.serial for named in self._named),
-            returning=self._returning(),
-        )
-        return sign_change(change, Offered(), self._open_root(), trusted, now=now)
+        return sign_change(self._change, Offered(), self._open_root(), self._answer.certs, now=now)
 
     def carry_out(self, signed: SignedChange) -> None:
         """Send the command. Raises as `upload_change`."""
         upload_change(self._api, signed.upload, self._say)
-
-    def _returning(self) -> tuple[x509.Certificate, ...]:
-        if self._verdict is not Verdict.RENEW:
-            return ()
-        return tuple(named.certificate for named in self._named if named.certificate is not None)
 
     def _affected(self, named: Named, entry: Entry | None) -> Affected:
         try:

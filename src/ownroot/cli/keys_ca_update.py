@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ownroot.cli.change_run import upload_change
 from ownroot.cli.options import Target
 from ownroot.cli.owner_pki import device_cas_of
 from ownroot.cli.pki_directory import PkiDirectory, read_text
@@ -14,13 +15,12 @@ from ownroot.wire.certs import CertsUpload
 
 def update_device_cas(target: Target, source: Path, *, as_json: bool) -> None:
     """Send a file as it is, or the device CAs of a directory after those trusted now."""
-    access = target.access()
+    access, output = target.access(), Output(as_json=as_json)
     with Api(access) as api:
         bundle = _of_directory(api, source) if source.is_dir() else read_text(source)
         if not bundle or not bundle.strip():
             raise InvalidInputError("no-device-cas", f"There are no certificates to send in {source}.")
-        api.upload_certs(CertsUpload(ca_crt=bundle))
-    output = Output(as_json=as_json)
+        upload_change(api, CertsUpload(ca_crt=bundle), output.note)
     if as_json:
         output.document({"factory": access.factory, "sent": str(source.absolute())})
     output.line(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.device_csrs import device_csr
-from tests.support.openssl_checks import decimal_serial, is_issued_by, openssl
+from tests.support.openssl_checks import crl_serials, decimal_serial, is_issued_by, openssl
 from tests.support.openssl_owner import OpensslOwner
 from tests.support.owner import Owner
 from tests.support.relay import Fault, Instead, Relay
@@ -88,6 +88,18 @@ def test_file_that_holds_a_device_ca_is_never_overwritten(taken: Owner, relay: R
     assert not [line for line in relay.lines if not line.startswith("GET")]
 
 
+def test_file_of_a_ca_that_was_never_sent_is_pointed_to_update(
+    taken: Owner, server: RunningServer, tmp_path: Path, pki: Path
+) -> None:
+    _openssl_owner(tmp_path, pki, server).make_local_ca("fio-line-2")
+    (pki / "line-2.pem").write_text((tmp_path / "local-ca.pem").read_text())
+    done = taken.run(*ADD, pki, "--local-ca", "--local-ca-filename", "line-2.pem", "--json")
+    assert done.error["code"] == "pki-file-exists"
+    assert "does not trust" in done.error["message"]
+    assert taken.run("keys", "ca", "update", pki).code == 0
+    assert decimal_serial(pki / "line-2.pem") in trusted(taken)
+
+
 def test_kind_has_to_be_said(taken: Owner, relay: Relay, pki: Path) -> None:
     assert taken.run(*ADD, pki).code == 2
     assert relay.lines == []
@@ -166,6 +178,10 @@ def test_local_ca_takes_part_in_a_directory_made_by_openssl(
     assert is_issued_by(tmp_path / "line-2.pem", maker.folder / "factory_ca.pem")
     assert is_issued_by(tmp_path / "tls-crt", maker.folder / "factory_ca.pem", purpose="sslserver")
     assert len(trusted(owner)) == 3
+    disable = ("keys", "ca", "disable-device-ca", tmp_path, "--ca-file", "line-2.pem")
+    crl = owner.run(*disable, "--dry-run").out
+    assert list(crl_serials(crl, tmp_path / "factory_ca.pem")) == [decimal_serial(tmp_path / "line-2.pem")]
+    assert owner.run(*disable, "--yes").code == 0
 
 
 def test_two_runs_in_one_directory_do_not_mix(taken: Owner, pki: Path) -> None:
