@@ -7,7 +7,7 @@ from types import FrameType
 
 import structlog
 
-from ownroot.bootstrap.hardening import forbid_core_dumps
+from ownroot.bootstrap.hardening import allow_many_open_files, forbid_core_dumps
 from ownroot.bootstrap.jobs import ApiJob, claim_stdout, end_with_supervisor, read_job, say_ready
 from ownroot.bootstrap.logs import set_up_logs
 from ownroot.errors import OwnrootError
@@ -18,6 +18,7 @@ _STDIN = 0
 def main() -> int:
     """Take the job, do it, return the exit status."""
     forbid_core_dumps()
+    allow_many_open_files()
     report = claim_stdout()
     job = read_job(_STDIN)
     # Before the job installs handlers of its own, and after it took them down again, a signal just ends us quietly.

@@ -1,4 +1,4 @@
-"""What a process that holds private keys switches off before it reads one."""
+"""What a process of the server settles with the system before it reads a key or opens a socket."""
 
 import ctypes
 import resource
@@ -13,3 +13,9 @@ def forbid_core_dumps() -> None:
     prctl = getattr(libc, "prctl", None)  # absent outside Linux, where the limit above is what there is
     if prctl is not None:
         prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def allow_many_open_files() -> None:
+    """Allow as many sockets as the system grants: the usual 1024 are taken by strangers who connect and say nothing."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -2,6 +2,7 @@
 
 import base64
 import os
+import resource
 import stat
 import subprocess
 from pathlib import Path
@@ -28,12 +29,14 @@ def environment_of(process: Path) -> bytes:
 
 @pytest.fixture(scope="module")
 def exposed(tmp_path_factory) -> RunningServer:
-    """A server whose key comes from the environment, started where new files are open to everybody."""
-    before = os.umask(0)
+    """A server whose key comes from the environment, started with a loose umask and few open files."""
+    before, limits = os.umask(0), resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(512, limits[1]), limits[1]))
     try:
         with running_server(tmp_path_factory.mktemp("open"), factory=None, environment={"OWNROOT_KEK": KEK}) as server:
             yield server
     finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
         os.umask(before)
 
 
@@ -42,6 +45,13 @@ def test_no_part_holds_the_key_of_all_keys_in_its_environment(exposed):
     assert len(parts) == 3
     for process in parts:
         assert KEK.encode() not in environment_of(process)
+
+
+def test_every_part_may_open_more_sockets_than_a_few_strangers_can_hold(exposed):
+    for process in children(exposed):
+        limits = (process / "limits").read_text().splitlines()
+        soft, hard = next(line.split()[3:5] for line in limits if line.startswith("Max open files"))
+        assert soft == hard
 
 
 def test_no_file_of_a_server_is_writable_or_a_secret_readable_by_others(exposed):
