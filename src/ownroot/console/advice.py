@@ -36,6 +36,10 @@ _REGISTER_AGAIN = Advice(
     "The certificate of this device does not count at that gateway (any more).",
     "Register the device again: `ownroot-device register --force`.",
 )
+_CEREMONY_FILE = Advice(
+    "It was damaged on its way, opened in an editor that saved it, or altered. Nothing of it was used.",
+    "Copy it again from where it was made. If that does not help, make a new request.",
+)
 _PKI_DIRECTORY_MIXED = Advice(
     "The files of this directory do not belong together, so nothing of it was used or sent.",
     "Name the directory that holds this factory's root, or restore its files from your backup.",
@@ -186,6 +190,33 @@ ADVICE_BY_CODE: Mapping[str, Advice] = {
     "device-key-mismatch": Advice(
         "A device of this uuid is known with another key. Either this one lost its key, or one of the two is a clone.",
         "Find out which. If it is this one, delete the device (`ownroot devices delete`) and register it again.",
+    ),
+    "ceremony-file-altered": _CEREMONY_FILE,
+    "ceremony-file-unreadable": _CEREMONY_FILE,
+    "ceremony-file-too-large": _CEREMONY_FILE,
+    "ceremony-file-exists": Advice(
+        "A ceremony file is evidence and is never replaced. " + _NOTHING_CHANGED, "Name another file."
+    ),
+    "ceremony-signature": Advice(
+        "Somebody who does not hold this factory's root has made or altered the file. " + _NOTHING_CHANGED,
+        "Do not use it. Find out where it was changed, then approve the request again where the root is.",
+    ),
+    "ceremony-other-factory": Advice(
+        "Each ceremony is for one factory. " + _NOTHING_CHANGED,
+        "Name that factory's PKI directory (`--pki-dir`), or the factory of the file (`-f`).",
+    ),
+    "ceremony-stale": Advice(
+        "What was approved was decided for another state; it could undo what was done since. " + _NOTHING_CHANGED,
+        "Look at the present state with `ownroot keys ca show --pretty`. If you still want the change, make a new "
+        "request and have it approved.",
+    ),
+    "ceremony-expired": Advice(
+        "Too much time went by between the machines. " + _NOTHING_CHANGED,
+        "Make a new request. For verdicts on device CAs, `keys ca approve --crl-valid-minutes` gives more time.",
+    ),
+    "clock-behind": Advice(
+        "Certificates would begin in the past and lists could end before they arrive. " + _NOTHING_CHANGED,
+        "Set the clock of this machine (UTC), then run the command again.",
     ),
     "config-unreadable": Advice("Address and token are kept in that file.", "Repair it, or run `ownroot login` again."),
 }

@@ -1,6 +1,7 @@
 """Changing a PKI over an air gap: request and apply where the server is, approve where the root is."""
 
 import json
+import shutil
 import subprocess
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -393,3 +394,23 @@ def test_a_record_is_not_believed_under_another_root(gap: Gap, taken_elsewhere: 
     record = gap.stick / "it.approval.record.json"
     words = ("keys", "ca", "verify-record", record, "--root", taken_elsewhere / "factory_ca.pem", "--json")
     assert gap.offline.run(*words).error["code"] == "other-root"
+
+
+def test_the_script_in_the_documentation_proves_a_record_without_us(gap: Gap, tmp_path: Path) -> None:
+    gap.approved(
+        "rotate-tls",
+        options=(
+            "--operator",
+            "Gräce \\ Hopper",
+        ),
+    )
+    page = (Path(__file__).parents[3] / "docs" / "air-gap.md").read_text()
+    script = page.rpartition("```sh\n")[2].partition("```")[0]
+    shutil.copy(gap.stick / "it.approval.record.json", tmp_path / "approved.record.json")
+    shutil.copy(gap.pki / "factory_ca.pem", tmp_path)
+    done = subprocess.run(["bash", "-e", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout == "Verified OK\n", done.stderr
+    altered = (tmp_path / "approved.record.json").read_text().replace('"Ada"', '"Eve"')
+    (tmp_path / "approved.record.json").write_text(altered)
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
