@@ -71,7 +71,7 @@ class Output:
             return
         if not self.can_ask:
             raise DeclinedError("cannot-ask", f"{question} Nobody is at a terminal to answer.")
-        if not click.confirm(question, err=True):
+        if not click.confirm(printable(question), err=True):
             raise DeclinedError("declined", "You said no.")
 
 
