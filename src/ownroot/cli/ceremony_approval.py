@@ -165,6 +165,7 @@ def _check_root(file: RequestFile, directory: PkiDirectory) -> x509.Certificate:
 def _require_free(directory: PkiDirectory, file: str) -> None:
     if directory.find_certificate(file) is not None:
         raise ConflictError("pki-file-exists", f"There is a file {directory.path / file} already.")
+    directory.refuse_local_ca_key_of_another(file)
 
 
 def _with_local_key(checked: Checked, directory: PkiDirectory) -> Offered:

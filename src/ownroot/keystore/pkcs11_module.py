@@ -12,8 +12,6 @@ Source: PKCS#11 2.40 §5.4 (C_Initialize, C_Finalize), §6.6.2 and §6.6.3 (proc
 import ctypes
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
@@ -58,7 +56,8 @@ class Module:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.changed = threading.Condition()  # guards everything that belongs to the module's current generation
+        self.lock = threading.RLock()  # guards everything that belongs to the module's current generation
+        self.changed = threading.Condition(self.lock)
         self._users = 0
         self._at_work = 0
         self._generation = 1
@@ -87,25 +86,26 @@ class Module:
             self._users -= 1
             if not self._users:
                 del self._in_use[self.path]
-                with self.changed:
+                with self.lock:
                     self.changed.wait_for(lambda: not self._at_work)
                     self._finalize()
 
-    @contextmanager
-    def at_work(self) -> Iterator[int]:
-        """Keep the module from starting anew while something runs on it; gives the generation it runs in."""
-        with self.changed:
-            self.changed.wait_for(lambda: not self._restarting)
-            if self._must_start:
-                self._start_anew()
-            self._at_work += 1
-            generation = self._generation
-        try:
-            yield generation
-        finally:
-            with self.changed:
-                self._at_work -= 1
-                self.changed.notify_all()
+    def enter(self) -> int:
+        """Keep the module from starting anew until `leave`; the caller holds the lock.
+
+        Returns: the generation that whatever is done now runs in.
+        """
+        while self._restarting:
+            self.changed.wait()
+        if self._must_start:
+            self._start_anew()
+        self._at_work += 1
+        return self._generation
+
+    def leave(self) -> None:
+        """End what `enter` began; the caller holds the lock."""
+        self._at_work -= 1
+        self.changed.notify_all()
 
     @property
     def generation(self) -> int:
@@ -118,7 +118,7 @@ class Module:
         Raises:
             KeyStoreError: `hsm-module-unusable`.
         """
-        with self.changed:
+        with self.lock:
             self.changed.wait_for(lambda: not self._restarting)
             if generation != self._generation:
                 return
@@ -139,7 +139,8 @@ class Module:
         """In a child: forget what the parent's threads were doing, and start anew before the first use."""
         cls.registry_lock = threading.RLock()
         for module in cls._in_use.values():
-            module.changed = threading.Condition()
+            module.lock = threading.RLock()
+            module.changed = threading.Condition(module.lock)
             module._at_work, module._restarting, module._must_start = 0, False, True
             module._generation += 1
 

@@ -115,43 +115,45 @@ class Token:
         return self.use(work)
 
     def _attempt(self, work: Callable[[Line], Result]) -> Result:
-        with self._module.at_work() as generation:
-            line = self._take(generation)
+        # Short on purpose: a fast token signs in less time than a few dozen lines of Python take.
+        module = self._module
+        with module.lock:
+            generation = module.enter()
             try:
-                result = work(line)
-            except PKCS11Error:
-                self._drop(line)
-                raise
+                line = self._take(generation)
             except BaseException:
-                self._give_back(line)
+                module.leave()
                 raise
-            self._give_back(line)
-            return result
+        is_sound = True
+        try:
+            return work(line)
+        except PKCS11Error:
+            is_sound = False
+            raise
+        finally:
+            with module.lock:
+                self._give_back(line, is_sound=is_sound)
+                module.leave()
 
     def _take(self, generation: int) -> Line:
-        with self._module.changed:
-            token = self._logged_in(generation)
-            while not self._idle:
-                try:
-                    self._idle.append(Line(token.open()))
-                except pkcs11.SessionCount:
-                    if not self._busy:
-                        raise
-                    self._module.changed.wait()  # a token of few sessions: wait for one of ours
-            self._busy += 1
-            return self._idle.pop()
+        """Take an idle session or open one; the caller holds the module's lock."""
+        token = self._logged_in(generation)
+        while not self._idle:
+            try:
+                self._idle.append(Line(token.open()))
+            except pkcs11.SessionCount:
+                if not self._busy:
+                    raise
+                self._module.changed.wait()  # a token of few sessions: wait for one of ours
+        self._busy += 1
+        return self._idle.pop()
 
-    def _give_back(self, line: Line) -> None:
-        with self._module.changed:
-            self._busy -= 1
+    def _give_back(self, line: Line, *, is_sound: bool) -> None:
+        self._busy -= 1
+        if is_sound:
             self._idle.append(line)
-            self._module.changed.notify_all()
-
-    def _drop(self, line: Line) -> None:
-        with self._module.changed:
-            self._busy -= 1
+        else:
             _close_session(line.session)
-            self._module.changed.notify_all()
 
     def _logged_in(self, generation: int) -> pkcs11.Token:
         """Log in, once in each generation of the module; the caller holds the module's lock."""
@@ -190,7 +192,7 @@ class Token:
         return named[0]
 
     def _close(self) -> None:
-        with self._module.changed:
+        with self._module.lock:
             self._is_closed = True
             if self._generation == self._module.generation:
                 self._module.changed.wait_for(lambda: not self._busy)
