@@ -72,10 +72,10 @@ def read(content: bytes) -> Iterator[Element]:
     """
     position, end = 0, len(content)
     while position < end:
-        header = content[position : position + 2]
-        if len(header) < 2 or header[0] & 0x1F == 0x1F:
+        start, tag = position + 2, content[position]
+        if start > end or tag & 0x1F == 0x1F:
             raise _malformed()
-        start, size = position + 2, header[1]
+        size = content[position + 1]
         if size >= 0x80:
             octets = size - 0x80
             size = int.from_bytes(content[start : start + octets], "big")
@@ -85,7 +85,7 @@ def read(content: bytes) -> Iterator[Element]:
         stop = start + size
         if stop > end:
             raise _malformed()
-        yield Element(header[0], content[position:stop], content[start:stop])
+        yield Element(tag, content[position:stop], content[start:stop])
         position = stop
 
 

@@ -95,7 +95,16 @@ def parse_csr(text: str) -> x509.CertificateSigningRequest:
     Raises:
         InvalidInputError: the `pem-` codes of `parse_certificate`, `csr-malformed`.
     """
-    return load_csr_der(_only_block(text, _CSR, MAX_OBJECT_OCTETS))
+    return parse_csr_and_key(text)[0]
+
+
+def parse_csr_and_key(text: str) -> tuple[x509.CertificateSigningRequest, CertificatePublicKeyTypes]:
+    """Do the same as `parse_csr` and return the key besides: loading a key a second time costs as much as the first.
+
+    Raises:
+        InvalidInputError: as `parse_csr`.
+    """
+    return _load_csr(_only_block(text, _CSR, MAX_OBJECT_OCTETS))
 
 
 def parse_crl(text: str) -> x509.CertificateRevocationList:
@@ -148,13 +157,7 @@ def load_csr_der(data: bytes) -> x509.CertificateSigningRequest:
     Raises:
         InvalidInputError: `csr-too-large`, `csr-malformed`.
     """
-    if len(data) > MAX_OBJECT_OCTETS:
-        raise InvalidInputError("csr-too-large", f"A CSR has at most {MAX_OBJECT_OCTETS} octets.")
-    with refusing("csr-malformed", "The certificate signing request is damaged or uses something we do not support."):
-        csr = x509.load_der_x509_csr(data)
-        # Touched for the faults they raise, see the module's rule.
-        _ = csr.subject, csr.extensions, csr.public_key(), csr.signature_hash_algorithm
-    return csr
+    return _load_csr(data)[0]
 
 
 def certificate_pem(certificate: x509.Certificate) -> str:
@@ -217,6 +220,18 @@ def csr_subject_der(csr: x509.CertificateSigningRequest) -> bytes:
     fields = der.read(next(der.read(csr.tbs_certrequest_bytes)).content)
     next(fields)  # version
     return next(fields).raw
+
+
+def _load_csr(data: bytes) -> tuple[x509.CertificateSigningRequest, CertificatePublicKeyTypes]:
+    if len(data) > MAX_OBJECT_OCTETS:
+        raise InvalidInputError("csr-too-large", f"A CSR has at most {MAX_OBJECT_OCTETS} octets.")
+    with refusing("csr-malformed", "The certificate signing request is damaged or uses something we do not support."):
+        csr = x509.load_der_x509_csr(data)
+        # Touched for the faults they raise, see the module's rule.
+        _ = csr.subject, csr.extensions
+        key = csr.public_key()
+        _ = csr.signature_hash_algorithm
+    return csr, key
 
 
 def _tbs_fields(certificate: x509.Certificate) -> list[bytes]:

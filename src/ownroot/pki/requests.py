@@ -47,6 +47,9 @@ class KeyPolicy:
         return 2048 <= key.key_size <= _MAX_RSA_BITS and 3 <= key.public_numbers().e <= _MAX_RSA_EXPONENT
 
 
+_DEFAULT_POLICY: Final = KeyPolicy()
+
+
 @dataclass(frozen=True, slots=True)
 class VerifiedCsr:
     """A CSR whose signature proves possession of an accepted key.
@@ -93,7 +96,41 @@ def verify_csr(csr: x509.CertificateSigningRequest, *, policy: KeyPolicy | None 
     """
     with encoding.refusing("csr-malformed", _DAMAGED):
         key = csr.public_key()
-        if not (policy or KeyPolicy()).accepts(key):
+    return _verify(csr, key, policy or _DEFAULT_POLICY)
+
+
+def read_device_csr(text: str, *, policy: KeyPolicy | None = None) -> DeviceCsr:
+    """Read and verify a device's CSR from PEM text.
+
+    Raises:
+        InvalidInputError: as `encoding.parse_csr` and `device_csr`.
+    """
+    csr, key = encoding.parse_csr_and_key(text)
+    return _device(_verify(csr, key, policy or _DEFAULT_POLICY))
+
+
+def device_csr(csr: x509.CertificateSigningRequest, *, policy: KeyPolicy | None = None) -> DeviceCsr:
+    """Verify a device's CSR: one CN (the UUID), one OU (the factory), at most one businessCategory, nothing else.
+
+    Raises:
+        InvalidInputError: as `verify_csr`; `csr-wants-ca`, `csr-subject`, `csr-subject-encoding`,
+            `device-uuid-invalid`, `factory-name-invalid`.
+    """
+    return _device(verify_csr(csr, policy=policy))
+
+
+def make_csr(key: PrivateKey, subject: x509.Name, dns_names: Sequence[str] = ()) -> x509.CertificateSigningRequest:
+    """Make a CSR for this key; DNS names, if any, become its subjectAltName in the given order."""
+    builder = x509.CertificateSigningRequestBuilder().subject_name(subject)
+    if dns_names:
+        alternative_names = x509.SubjectAlternativeName([x509.DNSName(name) for name in dns_names])
+        builder = builder.add_extension(alternative_names, critical=False)
+    return builder.sign(key, signing_hash(key.public_key()))
+
+
+def _verify(csr: x509.CertificateSigningRequest, key: CertificatePublicKeyTypes, policy: KeyPolicy) -> VerifiedCsr:
+    with encoding.refusing("csr-malformed", _DAMAGED):
+        if not policy.accepts(key):
             raise InvalidInputError("csr-weak-key", "The key of the CSR is not accepted; use EC P-256, P-384 or P-521.")
         if not isinstance(csr.signature_hash_algorithm, STRONG_HASHES):
             raise InvalidInputError("csr-weak-hash", "The CSR is not signed with SHA-256, SHA-384 or SHA-512.")
@@ -111,23 +148,7 @@ def verify_csr(csr: x509.CertificateSigningRequest, *, policy: KeyPolicy | None 
         )
 
 
-def read_device_csr(text: str, *, policy: KeyPolicy | None = None) -> DeviceCsr:
-    """Read and verify a device's CSR from PEM text.
-
-    Raises:
-        InvalidInputError: as `encoding.parse_csr` and `device_csr`.
-    """
-    return device_csr(encoding.parse_csr(text), policy=policy)
-
-
-def device_csr(csr: x509.CertificateSigningRequest, *, policy: KeyPolicy | None = None) -> DeviceCsr:
-    """Verify a device's CSR: one CN (the UUID), one OU (the factory), at most one businessCategory, nothing else.
-
-    Raises:
-        InvalidInputError: as `verify_csr`; `csr-wants-ca`, `csr-subject`, `csr-subject-encoding`,
-            `device-uuid-invalid`, `factory-name-invalid`.
-    """
-    verified = verify_csr(csr, policy=policy)
+def _device(verified: VerifiedCsr) -> DeviceCsr:
     if verified.wants_ca:
         raise InvalidInputError("csr-wants-ca", "The CSR asks for a CA certificate; a device gets none.")
     with encoding.refusing("csr-malformed", _DAMAGED):
@@ -141,15 +162,6 @@ def device_csr(csr: x509.CertificateSigningRequest, *, policy: KeyPolicy | None 
         factory=names.parse_factory_ou(attributes[_ORGANIZATIONAL_UNIT]),
         production=category is not None,
     )
-
-
-def make_csr(key: PrivateKey, subject: x509.Name, dns_names: Sequence[str] = ()) -> x509.CertificateSigningRequest:
-    """Make a CSR for this key; DNS names, if any, become its subjectAltName in the given order."""
-    builder = x509.CertificateSigningRequestBuilder().subject_name(subject)
-    if dns_names:
-        alternative_names = x509.SubjectAlternativeName([x509.DNSName(name) for name in dns_names])
-        builder = builder.add_extension(alternative_names, critical=False)
-    return builder.sign(key, signing_hash(key.public_key()))
 
 
 def _requested(csr: x509.CertificateSigningRequest) -> tuple[bool, x509.SubjectAlternativeName | None]:
