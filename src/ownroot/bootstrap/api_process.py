@@ -79,6 +79,8 @@ class _Server(uvicorn.Server):
                 await asyncio.to_thread(finish_what_a_crash_left, self._database, alone=False, clock=utc_now)
             except OwnrootError as error:
                 self._log.warning("tidying up failed", code=error.code, detail=error.detail)
+            except Exception:  # noqa: BLE001 - the task's edge: unseen, it would never tidy up again
+                self._log.exception("tidying up failed")
 
 
 def _edge(job: ApiJob) -> Edge:

@@ -109,15 +109,20 @@ class Supervisor:
 
     async def _run_once(self, child: _Child) -> int:
         descriptors = (child.job.socket_fd,) if isinstance(child.job, ApiJob) else ()
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "ownroot.bootstrap.child",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            pass_fds=descriptors,
-            env=_environment_of_parts(),
-        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "ownroot.bootstrap.child",
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                pass_fds=descriptors,
+                env=_environment_of_parts(),
+            )
+        except OSError as error:
+            # No memory or no process left: that passes, and the parts that run must not pay for it.
+            self._log.error("a part of the server cannot be started", part=child.name, reason=error.strerror)
+            return os.EX_OSERR
         child.process = process
         try:
             await self._hand_over(child, process)
