@@ -29,7 +29,7 @@ READY_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A running `ownroot serve` with one gateway worker, and a factory on the shared PKI."""
+    """A running `ownroot serve`, and a factory on the shared PKI."""
 
     pid: int
     api_url: str
@@ -51,7 +51,7 @@ class Device:
 
 
 @contextmanager
-def running_server(folder: Path) -> Iterator[Server]:
+def running_server(folder: Path, *, workers: int = 1) -> Iterator[Server]:
     """Start a server on its core and stop it again.
 
     Raises:
@@ -59,7 +59,8 @@ def running_server(folder: Path) -> Iterator[Server]:
     """
     program = str(Path(sys.executable).with_name("ownroot"))
     data, log = folder / "data", folder / "server.log"
-    addresses = ["--api", "127.0.0.1:0", "--gateway", "127.0.0.1:0", "--gateway-name", GATEWAY_NAME, "--workers", "1"]
+    addresses = ["--api", "127.0.0.1:0", "--gateway", "127.0.0.1:0", "--gateway-name", GATEWAY_NAME]
+    addresses += ["--workers", str(workers)]
     with on_core(SERVER_CORE), log.open("wb") as output:
         command = [program, "serve", "--data", str(data), *addresses, "--json-ready"]
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
@@ -151,11 +152,11 @@ def _post_registration(server: Server, name: str, key: ec.EllipticCurvePrivateKe
     return msgspec.json.decode(answer.raise_for_status().content, type=dict[str, str])
 
 
-def _ready_line(process: subprocess.Popen[bytes], log: Path) -> dict[str, str | int]:
+def _ready_line(process: subprocess.Popen[bytes], log: Path) -> dict[str, object]:
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         for line in log.read_text().splitlines():
             if line.startswith("{") and '"gateway"' in line:
-                return msgspec.json.decode(line, type=dict[str, str | int])
+                return msgspec.json.decode(line, type=dict[str, object])
         time.sleep(0.05)
     raise RuntimeError("the server did not start:\n" + log.read_text())
