@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tests.support.tools import require_tool
+from tests.support.tools import lack, require_tool
 
 PROGRAM = str(Path(sys.executable).with_name("ownroot"))
 _SECONDS = 60.0
@@ -77,7 +77,7 @@ class Owner:
         """
         prefix = list(_without_override()) if bound_by_modes else []
         if without_network:
-            prefix += [require_tool("unshare"), "--net", "--map-root-user"]
+            prefix += _without_network()
         if largest_file_bytes is not None:
             prefix += [require_tool("prlimit"), f"--fsize={largest_file_bytes}"]
         done = subprocess.run(
@@ -128,6 +128,13 @@ def _without_override() -> tuple[str, ...]:
         return ()
     dropped = "-dac_override,-dac_read_search"
     return (require_tool("setpriv"), f"--bounding-set={dropped}", f"--inh-caps={dropped}")
+
+
+def _without_network() -> tuple[str, ...]:
+    words = (require_tool("unshare"), "--net", *(() if os.geteuid() == 0 else ("--map-root-user",)))
+    if subprocess.run([*words, "true"], capture_output=True, check=False).returncode != 0:
+        lack("this machine does not let us make a network namespace")
+    return words
 
 
 def _read_until(descriptor: int, process: "subprocess.Popen[bytes]", text: str | None = None) -> bytes:

@@ -21,8 +21,10 @@ def run_apply(target: Target, source: Path, *, assume_yes: bool, as_json: bool) 
         answer = api.certs()
         root = verify_approval(file, access.factory, answer.certs)
         if not answer.is_taken_over:
-            output.note(f"Take over factory {access.factory} with this root. Compare its SHA-256 with the ceremony's:")
-            output.note(f"  {digest_groups(body.root_sha256)}")
+            # Whoever is asked has to see what for, also when the result is JSON.
+            shown = Output(as_json=as_json and assume_yes)
+            shown.note(f"Take over factory {access.factory} with this root. Compare its SHA-256 with the ceremony's:")
+            shown.note(f"  {digest_groups(body.root_sha256)}")
             output.confirm("Is it the same? A take-over cannot be undone.", assume_yes=assume_yes)
         was_sent = carry_out(api, file, answer.certs, now=utc_now(), say=output.note)
     if as_json:

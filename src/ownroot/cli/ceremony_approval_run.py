@@ -38,8 +38,10 @@ def run_approve(source: Path, out: Path, pki_dir: Path, hsm: HsmKeys | None, opt
     for path in (out, options.record):
         require_new_file(path)
     checked = check_request(file, directory, now=utc_now())
+    # Whoever is asked has to see what for, also when the result is JSON.
+    shown = Output(as_json=options.as_json and options.assume_yes)
     for line in plan_lines(file, checked.change, checked.offered, root=checked.root, now=utc_now()):
-        output.note(line)
+        shown.note(line)
     output.confirm(f"Sign this for factory {file.body.factory} now?", assume_yes=options.assume_yes)
     done = approve(
         checked,
