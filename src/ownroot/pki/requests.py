@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
-from cryptography.x509.oid import ExtensionOID
+from cryptography.x509.oid import ExtensionOID, SignatureAlgorithmOID
 
 from ownroot.errors import InvalidInputError
 from ownroot.pki import der, encoding, names
@@ -21,6 +22,13 @@ from ownroot.pki.signer import PrivateKey, signing_hash
 
 _ACCEPTED_CURVES: Final = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 STRONG_HASHES: Final = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
+_ECDSA: Final = frozenset(
+    {
+        SignatureAlgorithmOID.ECDSA_WITH_SHA256,
+        SignatureAlgorithmOID.ECDSA_WITH_SHA384,
+        SignatureAlgorithmOID.ECDSA_WITH_SHA512,
+    }
+)
 _MAX_RSA_BITS: Final = 8192
 _MAX_RSA_EXPONENT: Final = (1 << 32) - 1
 
@@ -134,7 +142,7 @@ def _verify(csr: x509.CertificateSigningRequest, key: CertificatePublicKeyTypes,
             raise InvalidInputError("csr-weak-key", "The key of the CSR is not accepted; use EC P-256, P-384 or P-521.")
         if not isinstance(csr.signature_hash_algorithm, STRONG_HASHES):
             raise InvalidInputError("csr-weak-hash", "The CSR is not signed with SHA-256, SHA-384 or SHA-512.")
-        if not csr.is_signature_valid:
+        if not _is_signed_by(csr, key):
             raise InvalidInputError("csr-signature", "The CSR's signature does not verify with the key it holds.")
         wants_ca, alternative_names = _requested(csr)
         return VerifiedCsr(
@@ -146,6 +154,18 @@ def _verify(csr: x509.CertificateSigningRequest, key: CertificatePublicKeyTypes,
             alternative_names=alternative_names,
             wants_ca=wants_ca,
         )
+
+
+def _is_signed_by(csr: x509.CertificateSigningRequest, key: CertificatePublicKeyTypes) -> bool:
+    """Verify the signature with the CSR's own key, which `csr.is_signature_valid` would load another time."""
+    algorithm = csr.signature_hash_algorithm
+    if algorithm is None or not isinstance(key, ec.EllipticCurvePublicKey) or csr.signature_algorithm_oid not in _ECDSA:
+        return csr.is_signature_valid
+    try:
+        key.verify(csr.signature, csr.tbs_certrequest_bytes, ec.ECDSA(algorithm))
+    except InvalidSignature:
+        return False
+    return True
 
 
 def _device(verified: VerifiedCsr) -> DeviceCsr:

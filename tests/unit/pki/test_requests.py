@@ -125,6 +125,25 @@ def test_weak_hash_is_refused(weak: str) -> None:
     assert code_of(request) == "csr-weak-hash"
 
 
+@pytest.mark.parametrize(
+    ("key", "algorithm"),
+    [
+        (make_key(), "300d06092a864886f70d01010b0500"),
+        (make_key(), "300a06082a8648ce3d040303"),
+        (make_rsa_key(2048), "300a06082a8648ce3d040302"),
+    ],
+    ids=["EC key, RSA with SHA-256", "EC key, ECDSA with SHA-384", "RSA key, ECDSA with SHA-256"],
+)
+def test_signature_under_another_algorithm_is_refused(key: Key, algorithm: str) -> None:
+    honest = csr(key)
+    signed_part, _, signature = der.read(der.read_one(honest.public_bytes(Encoding.DER), der.SEQUENCE).content)
+    relabelled = der.sequence(signed_part.raw, bytes.fromhex(algorithm), signature.raw)
+    rsa_too = KeyPolicy(allow_rsa=True)
+
+    assert device_csr(honest, policy=rsa_too).uuid == DEVICE_UUID
+    assert code_of(x509.load_der_x509_csr(relabelled), rsa_too) == "csr-signature"
+
+
 def test_request_for_a_ca_certificate_is_refused() -> None:
     assert code_of(csr(wants_ca=True)) == "csr-wants-ca"
 
