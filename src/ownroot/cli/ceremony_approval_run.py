@@ -30,11 +30,8 @@ def run_approve(source: Path, out: Path, pki_dir: Path, hsm: HsmKeys | None, opt
     """Check, show, ask, sign, write."""
     if not all(name.strip() and name.isprintable() for name in options.operators):
         raise InvalidInputError("operator-name", "An operator's name is empty or not printable.")
-    file, directory, output = (
-        read_ceremony_file(source, RequestFile),
-        PkiDirectory(pki_dir, hsm),
-        Output(as_json=options.as_json),
-    )
+    file = read_ceremony_file(source, RequestFile)
+    directory, output = PkiDirectory(pki_dir, hsm), Output(as_json=options.as_json)
     for path in (out, options.record):
         require_new_file(path)
     checked = check_request(file, directory, now=utc_now())

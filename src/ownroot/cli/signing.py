@@ -72,7 +72,8 @@ def read_backend_csr(name: str, pem: str | None, factory: str) -> VerifiedCsr:
     """Read a CSR the backend sent, before any key of ours is touched.
 
     Raises:
-        InvalidInputError: `csr-missing`, `csr-other-factory`, or why it does not verify; the detail names it.
+        InvalidInputError: `csr-missing`, `csr-other-factory`, `csr-local-ca-name`, or why it does not verify; the
+            detail names it.
     """
     if not pem:
         raise InvalidInputError("csr-missing", f"The server did not send the {name} it was asked for.")
@@ -82,4 +83,7 @@ def read_backend_csr(name: str, pem: str | None, factory: str) -> VerifiedCsr:
         raise InvalidInputError(exc.code, f"The server's {name} is not usable: {exc.detail}") from exc
     if names.read_subject(csr.subject).organizational_units != (factory,):
         raise InvalidInputError("csr-other-factory", f"The server's {name} is not for factory {factory}.")
+    # By this name the server would take the certificate for a local CA's, whoever holds its key.
+    if names.local_ca_user(names.reencode_subject(csr.subject)) is not None:
+        raise InvalidInputError("csr-local-ca-name", f"The server's {name} has the name of a local device CA.")
     return csr

@@ -27,7 +27,7 @@ from ownroot.wire.ceremony import (
     write_file,
 )
 from tests.support.owner import Owner, Ran
-from tests.support.relay import Fault, Relay
+from tests.support.relay import Fault, Instead, Relay
 from tests.support.softhsm import LABEL, PIN, soft_hsm
 from tests.support.tools import require_tool
 from tests.support.world import RunningServer
@@ -180,6 +180,13 @@ def test_an_answer_that_was_lost_is_found_out(gap: Gap, relay: Relay) -> None:
     relay.spoil_once("PATCH", "certs/", Fault.ANSWER_LOST)
     assert gap.apply(approval).json["in-effect"] is True
     assert same_certificate(gap.certs()["tls-crt"], gap.pki / "tls-crt")
+
+
+def test_a_server_that_says_yes_and_does_nothing_is_found_out(gap: Gap, relay: Relay) -> None:
+    approval = gap.approved("rotate-tls")
+    relay.spoil_once("PATCH", "certs/", Instead(200, b"{}"))
+    assert gap.apply(approval).error["code"] == "change-not-in-effect"
+    assert gap.apply(approval).json["sent"] is True
 
 
 def test_a_take_over_that_was_never_applied_is_approved_again_with_the_same_root(fresh: Gap) -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from cryptography import x509
+from cryptography.x509.oid import NameOID
 
 from ownroot.cli.ceremony_approval import Approved, Checked, approve, check_request
 from ownroot.cli.ceremony_view import plan_lines
@@ -15,6 +17,7 @@ from ownroot.pki.encoding import parse_crl
 from ownroot.pki.revocation import CRL_LIFETIME
 from ownroot.wire.ceremony import (
     PENDING_KEY_LIFETIME,
+    AddDeviceCaOrder,
     CeremonyRequest,
     ChangeOrder,
     Devices,
@@ -35,6 +38,7 @@ from tests.support.certificates import (
     entity,
     factory_root,
     gateway_tls,
+    name,
 )
 
 ROOT = factory_root()
@@ -135,6 +139,23 @@ def test_a_csr_for_another_factory_is_refused(directory: PkiDirectory) -> None:
     other = csr_pem(csr(subject=entity(GATEWAY_NAME, "other"), dns_names=(GATEWAY_NAME,)))
     body = msgspec.structs.replace(request(ROTATE), csrs=CsrReply(tls_csr=other))
     assert refusal(body, directory) == "csr-other-factory"
+
+
+@pytest.mark.parametrize("before", [(), ((NameOID.COMMON_NAME, GATEWAY_NAME),)], ids=["alone", "after another name"])
+def test_a_csr_that_would_become_a_local_ca_is_refused(
+    directory: PkiDirectory, before: tuple[tuple[x509.ObjectIdentifier, str], ...]
+) -> None:
+    # The connected machine may be in wrong hands: a CA of this name would be trusted whoever holds its key.
+    subject = x509.Name([*name(*before), *entity("fio-5f0c1d2e3a4b5c6d7e8f9012")])
+    online = csr_pem(csr(subject=subject, wants_ca=True))
+    body = msgspec.structs.replace(request(AddDeviceCaOrder(online_ca=True)), csrs=CsrReply(ca_csr=online))
+    assert refusal(body, directory) == "csr-local-ca-name"
+
+
+def test_a_csr_of_an_online_ca_is_signed(directory: PkiDirectory) -> None:
+    online = csr_pem(csr(subject=entity(GATEWAY_NAME), wants_ca=True))
+    body = msgspec.structs.replace(request(AddDeviceCaOrder(online_ca=True)), csrs=CsrReply(ca_csr=online))
+    assert [made.file for made in run(check(body, directory), directory).record.body.certificates] == ["online-crt"]
 
 
 def test_a_name_with_a_line_break_cannot_pretend_to_be_our_words(directory: PkiDirectory) -> None:
