@@ -66,12 +66,25 @@ class LogFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     level: Annotated[str, msgspec.Meta(pattern="^(debug|info|warning|error)$")] = "info"
 
 
+class KeystoreFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[keystore]` of the file: the key-encryption key comes from a token; without `module` from the file `kek`.
+
+    `pin_file`: relative to the settings file; without it the PIN comes from the environment.
+    """
+
+    module: str | None = None
+    token_label: str | None = None
+    key_label: str = "ownroot-kek"
+    pin_file: str | None = None
+
+
 class SettingsFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole file. `database`: URL; default is SQLite in the data directory."""
 
     database: str | None = None
     api: ApiFile = ApiFile()
     gateway: GatewayFile = GatewayFile()
+    keystore: KeystoreFile = KeystoreFile()
     log: LogFile = LogFile()
 
 
@@ -146,13 +159,24 @@ class GatewayPart:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KekToken:
+    """The token that holds the secret of the key-encryption key. `pin_file` None: PIN from the environment."""
+
+    module: Path
+    token_label: str
+    key_label: str
+    pin_file: Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """A server's settings, checked."""
+    """A server's settings, checked. `kek_token` None: the key-encryption key is a file, or in the environment."""
 
     data_dir: Path
     database_url: str
     api: ApiSettings
     gateway: GatewayPart
+    kek_token: KekToken | None
     log_level: str = field(default="info")
 
 
@@ -175,6 +199,7 @@ def load_settings(data_dir: Path, file: Path | None, options: Options) -> Settin
         database_url=options.database or raw.database or f"sqlite:///{directory / DATABASE_FILE}",
         api=_api(raw.api, options, base=Path() if file is None else file.parent),
         gateway=_gateway(raw.gateway, options),
+        kek_token=_kek_token(raw.keystore, base=Path() if file is None else file.parent),
         log_level=raw.log.level,
     )
 
@@ -200,6 +225,15 @@ def _read_file(file: Path) -> SettingsFile:
         raise InvalidInputError("config-unreadable", f"The configuration file {file} cannot be read: {exc}.") from exc
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as exc:
         raise InvalidInputError("config-invalid", f"The configuration file {file}: {exc}.") from exc
+
+
+def _kek_token(raw: KeystoreFile, *, base: Path) -> KekToken | None:
+    if raw.module is None and raw.token_label is None and raw.pin_file is None:
+        return None
+    if raw.module is None or raw.token_label is None:
+        raise InvalidInputError("config-invalid", "[keystore] needs both module and token_label.")
+    pin_file = None if raw.pin_file is None else base / raw.pin_file
+    return KekToken(module=Path(raw.module), token_label=raw.token_label, key_label=raw.key_label, pin_file=pin_file)
 
 
 def _api(raw: ApiFile, options: Options, *, base: Path) -> ApiSettings:

@@ -43,6 +43,10 @@ def _opened(data_dir: Path, file: Path | None, database: str | None) -> Iterator
     forbid_core_dumps()
     settings = load_settings(data_dir, file, Options(database=database))
     with prepared(
-        settings.data_dir, settings.database_url, gateway_name=settings.gateway.name, clock=utc_now
+        settings.data_dir,
+        settings.database_url,
+        gateway_name=settings.gateway.name,
+        clock=utc_now,
+        kek_token=settings.kek_token,
     ) as installation:
         yield installation

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from ownroot.config import KekToken
 from ownroot.errors import ConflictError, KeyStoreError, UnavailableError
-from ownroot.keystore.kek import load_kek, load_or_make_kek
+from ownroot.keystore.kek import Kek, load_kek, load_or_make_kek
+from ownroot.keystore.kek_on_token import TokenOfKek, kek_from_token
 from ownroot.keystore.sealing import Sealer
 from ownroot.pki.encoding import spki_sha256
 from ownroot.services.backend_keys import Keyring
@@ -39,12 +41,18 @@ class Installation:
 
 @contextmanager
 def prepared(
-    data_dir: Path, database_url: str, *, gateway_name: str | None, clock: Callable[[], datetime]
+    data_dir: Path,
+    database_url: str,
+    *,
+    gateway_name: str | None,
+    clock: Callable[[], datetime],
+    kek_token: KekToken | None = None,
 ) -> Iterator[Installation]:
     """Open a data directory, setting up what is missing, and close it again.
 
     Args:
         gateway_name: the base name the operator asks for; None keeps what is there.
+        kek_token: where the key-encryption key comes from; None: from its file or the environment.
     Raises:
         KeyStoreError: the key-encryption key is missing, open to others, or not the one of this database.
         ConflictError: `gateway-name-fixed`.
@@ -54,7 +62,8 @@ def prepared(
     with locked(data_dir / "setup.lock", wait=True):
         database = open_database(database_url)
         try:
-            installation = _set_up(database, data_dir, gateway_name, clock())
+            kek = _kek(data_dir, kek_token, may_make=not database.read(_look_around).has_shared_pki)
+            installation = _set_up(database, kek, gateway_name, clock())
         except BaseException:
             database.close()
             raise
@@ -124,10 +133,8 @@ def locked(path: Path, *, wait: bool) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _set_up(database: Database, data_dir: Path, gateway_name: str | None, now: datetime) -> Installation:
+def _set_up(database: Database, kek: Kek, gateway_name: str | None, now: datetime) -> Installation:
     found = database.read(_look_around)
-    # A key-encryption key is made only for a database that holds nothing sealed yet.
-    kek = (load_kek if found.has_shared_pki else load_or_make_kek)(data_dir, os.environ)
     sub_keys = {purpose: kek.sub_key(purpose.value) for purpose in SealedKeyPurpose}
     keyring = keyring_of(sub_keys)
     if not found.has_shared_pki:
@@ -139,6 +146,16 @@ def _set_up(database: Database, data_dir: Path, gateway_name: str | None, now: d
     for factory in found.faceless:
         run_blocking(ensure_shared_tls(factory, keyring, now=now), database)
     return Installation(database, keyring, sub_keys, base_name)
+
+
+def _kek(data_dir: Path, token: KekToken | None, *, may_make: bool) -> Kek:
+    """Find the key-encryption key; one is made only for a database that holds nothing sealed yet."""
+    if token is None:
+        return (load_or_make_kek if may_make else load_kek)(data_dir, os.environ)
+    place = TokenOfKek(
+        module=token.module, token_label=token.token_label, key_label=token.key_label, pin_file=token.pin_file
+    )
+    return kek_from_token(place, os.environ, may_make=may_make)
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,11 @@ def serve(settings: Settings, parts: frozenset[Part], say: Callable[[ServeReport
             stack.enter_context(locked(settings.data_dir / "serve.lock", wait=False))
         sockets = _bind(settings, parts, stack)
         with prepared(
-            settings.data_dir, settings.database_url, gateway_name=settings.gateway.name, clock=utc_now
+            settings.data_dir,
+            settings.database_url,
+            gateway_name=settings.gateway.name,
+            clock=utc_now,
+            kek_token=settings.kek_token,
         ) as installation:
             jobs = _jobs(settings, installation, sockets)
             report = _report(settings, installation, sockets)

@@ -20,6 +20,7 @@ import structlog
 from ownroot.bootstrap.jobs import ApiJob, Job
 from ownroot.errors import UnavailableError
 from ownroot.keystore.kek import KEK_VARIABLE
+from ownroot.keystore.labels import HSM_PIN_VARIABLE
 
 _READY_TIMEOUT_SECONDS = 60.0
 _STOP_TIMEOUT_SECONDS = 8.0
@@ -167,7 +168,7 @@ class Supervisor:
 
 def _environment_of_parts() -> dict[str, str]:
     """Each part is told its own sub-keys; the key they all come from stays here."""
-    return {name: value for name, value in os.environ.items() if name != KEK_VARIABLE}
+    return {name: value for name, value in os.environ.items() if name not in (KEK_VARIABLE, HSM_PIN_VARIABLE)}
 
 
 def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:

@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from ownroot.errors import KeyStoreError
-from ownroot.keystore.labels import HSM_ROOT_LABEL
+from ownroot.keystore.labels import HSM_PIN_VARIABLE, HSM_ROOT_LABEL
 
 if TYPE_CHECKING:
     from ownroot.pki.signer import KeyStore
 
 Result = TypeVar("Result")
 Function = Callable[..., Result]
-
-PIN_VARIABLE = "OWNROOT_HSM_PIN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +105,7 @@ def _chosen(
     return HsmOptions(
         module=module,
         token_label=token_label,
-        pin=pin or os.environ.get(PIN_VARIABLE) or _ask_pin(token_label),
+        pin=pin or os.environ.get(HSM_PIN_VARIABLE) or _ask_pin(token_label),
         local_ca_label=local_ca_label,
     )
 
@@ -116,7 +114,7 @@ def _ask_pin(token_label: str) -> str:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise KeyStoreError(
             "pin-missing",
-            f"The token {token_label!r} wants its PIN, and nobody is at a terminal to type it. Set {PIN_VARIABLE}.",
+            f"The token {token_label!r} wants its PIN, and nobody is at a terminal to type it. Set {HSM_PIN_VARIABLE}.",
         )
     pin: str = click.prompt(f"PIN of the token {token_label}", hide_input=True, err=True)
     return pin
@@ -133,7 +131,7 @@ _HSM_OPTIONS = (
     click.option(
         "--hsm-pin",
         metavar="PIN",
-        help=f"Its PIN, visible to others on this machine. [default: {PIN_VARIABLE}, or asked for]",
+        help=f"Its PIN, visible to others on this machine. [default: {HSM_PIN_VARIABLE}, or asked for]",
     ),
 )
 _LOCAL_CA_OPTION = click.option(

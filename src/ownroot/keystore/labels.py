@@ -8,6 +8,9 @@ from ownroot.errors import KeyStoreError
 HSM_ROOT_LABEL = "root-ca"
 HSM_ROOT_ID = b"\x01"
 
+# Where a program finds the PIN of a token when nobody types it.
+HSM_PIN_VARIABLE = "OWNROOT_HSM_PIN"
+
 _LABEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}\Z")
 
 
