@@ -27,14 +27,15 @@ def main() -> int:
     unknown = sorted(set(names) - set(BENCHMARKS))
     if unknown:
         parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
-    print(environment(nginx.version()))
+    surroundings = environment(nginx.version())
+    print(surroundings)
     sections = []
     for name in names:
         print(f"\nmeasuring {name} ...", flush=True)
         sections.append(BENCHMARKS[name]())
         print(f"\n{sections[-1].markdown()}", flush=True)
     if names == list(BENCHMARKS):
-        RESULTS.write_text(page(sections, nginx.version()), encoding="utf-8")
+        RESULTS.write_text(page(sections, surroundings), encoding="utf-8")
         print(f"written to {RESULTS.relative_to(Path.cwd())}")
     return 0
 

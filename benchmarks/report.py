@@ -52,7 +52,7 @@ def verdict(what: str, figure: str, bar: str, *, met: bool) -> str:
 
 
 def environment(nginx_version: str | None) -> str:
-    """Describe the machine and the versions that were measured."""
+    """Describe the machine, the versions that are measured, and how busy the machine is before we start."""
     processors = re.findall(r"^model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text(), flags=re.MULTILINE)
     processor = processors[0] if processors else platform.machine()
     system = platform.freedesktop_os_release()["PRETTY_NAME"]
@@ -63,10 +63,11 @@ def environment(nginx_version: str | None) -> str:
         f"- {os.cpu_count()} cores of {processor}, {system}",
         f"- Python {platform.python_version()}; {libraries}",
         f"- system: {openssl}" + (f"; {nginx_version}" if nginx_version else ""),
+        f"- load average before the start: {os.getloadavg()[0]:.1f} (above 0.5 others were at work: times are then too long)",
     ]
     return "\n".join(lines)
 
 
-def page(sections: list[Section], nginx_version: str | None) -> str:
+def page(sections: list[Section], surroundings: str) -> str:
     """Put the whole page together."""
-    return "\n".join([OPENING, environment(nginx_version), "", *(section.markdown() for section in sections)])
+    return "\n".join([OPENING, surroundings, "", *(section.markdown() for section in sections)])
