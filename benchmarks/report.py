@@ -63,7 +63,7 @@ def environment(nginx_version: str | None) -> str:
         f"- {os.cpu_count()} cores of {processor}, {system}",
         f"- Python {platform.python_version()}; {libraries}",
         f"- system: {openssl}" + (f"; {nginx_version}" if nginx_version else ""),
-        f"- load average before the start: {os.getloadavg()[0]:.1f} (a figure above 0.5 means: others were at work, times are long)",
+        f"- load average before the start: {os.getloadavg()[0]:.1f} (above 0.5 means: others were at work)",
     ]
     return "\n".join(lines)
 
