@@ -7,11 +7,11 @@ what the server refuses.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 from urllib.parse import urlencode
 
 from ownroot.client.addresses import parse_base_url, path_segment, require_confidential
+from ownroot.client.closing import ClosedOnExit
 from ownroot.client.refusals import error_of
 from ownroot.client.tls import api_trust
 from ownroot.client.transport import Answer, ExchangeLimits, Transport
@@ -86,7 +86,7 @@ class DeviceQuery:
                 yield name, value
 
 
-class Api:
+class Api(ClosedOnExit):
     """One factory at one backend. Owns its connections; close it or use it in a `with`.
 
     Raises:
@@ -156,14 +156,6 @@ class Api:
     def close(self) -> None:
         """Close all connections."""
         self._transport.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def require_token(token: str) -> str:

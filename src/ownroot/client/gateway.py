@@ -2,17 +2,16 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from ownroot.client.addresses import parse_base_url
+from ownroot.client.closing import ClosedOnExit
 from ownroot.client.refusals import error_of
 from ownroot.client.tls import gateway_trust
 from ownroot.client.transport import Answer, ExchangeLimits, Transport
 from ownroot.errors import InvalidInputError
 
 
-class GatewayClient:
+class GatewayClient(ClosedOnExit):
     """One device's connection, kept alive between requests. Owns its sockets; close it or use it in a `with`.
 
     Args:
@@ -66,11 +65,3 @@ class GatewayClient:
     def close(self) -> None:
         """Close all connections."""
         self._transport.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -4,12 +4,11 @@ Source: registration.md §2-4. The URL is used verbatim; it may be any path (`/o
 """
 
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 from urllib.parse import urlsplit
 
 from ownroot.client.addresses import parse_base_url, require_confidential
 from ownroot.client.api import TOKEN_HEADER, require_token
+from ownroot.client.closing import ClosedOnExit
 from ownroot.client.refusals import error_of
 from ownroot.client.tls import api_trust
 from ownroot.client.transport import Transport
@@ -17,7 +16,7 @@ from ownroot.client.transport import Transport
 _CREATED = 201
 
 
-class RegistrationEndpoint:
+class RegistrationEndpoint(ClosedOnExit):
     """Where devices are registered; many may be, over connections kept alive. Owns its sockets; close it.
 
     Args:
@@ -55,11 +54,3 @@ class RegistrationEndpoint:
     def close(self) -> None:
         """Close all connections."""
         self._transport.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

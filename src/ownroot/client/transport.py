@@ -11,14 +11,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import httpx2
 
 from ownroot import __version__
 from ownroot.client.addresses import LOOPBACK, is_loopback, is_under_localhost
+from ownroot.client.closing import ClosedOnExit
 from ownroot.errors import InvalidInputError, OwnrootError, RefusedError, UnavailableError
 
 Cause = TypeVar("Cause", bound=BaseException)
@@ -55,7 +55,7 @@ class Answer:
         return self.body.decode("utf-8", errors="backslashreplace")
 
 
-class Transport:
+class Transport(ClosedOnExit):
     """Connections to one server, kept alive between requests. Owns its sockets; close it or use it in a `with`.
 
     Args:
@@ -114,14 +114,6 @@ class Transport:
     def close(self) -> None:
         """Close all connections."""
         self._client.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class _LoopbackTransport(httpx2.BaseTransport):
