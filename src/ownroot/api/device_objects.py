@@ -1,10 +1,8 @@
 """Devices as stored, in the shape of the wire (protocol: api.md §5)."""
 
-import base64
-import textwrap
-
 import msgspec
 
+from ownroot.pki.encoding import spki_pem
 from ownroot.services.ports import DeniedDevice, Device, Factory
 from ownroot.wire.certs import ChangeMeta
 from ownroot.wire.devices import DeviceObject, wire_time
@@ -28,7 +26,7 @@ def device_object(device: Device, factory: Factory) -> DeviceObject:
         target_name=device.target_name,
         is_prod=device.production,
         is_wave=False,
-        public_key=_public_key_pem(device.spki_der),
+        public_key=spki_pem(device.spki_der),
         docker_apps=tuple(device.docker_apps.split(",")) if device.docker_apps else (),
         tag=device.tags,
         secondary_ecus=(),
@@ -46,8 +44,3 @@ def denied_object(denied: DeniedDevice, factory: Factory) -> DeviceObject:
         owner=denied.owner,
         change_meta=ChangeMeta(updated_by=denied.denied_by, updated_at=denied_at),
     )
-
-
-def _public_key_pem(spki_der: bytes) -> str:
-    body = "\n".join(textwrap.wrap(base64.b64encode(spki_der).decode("ascii"), 64))
-    return f"-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n"

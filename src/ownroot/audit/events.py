@@ -62,8 +62,6 @@ class EventKind(StrEnum):
     DEVICE_DELETED = "device:deleted"  # (uuid)
     DEVICE_DENIAL_LIFTED = "device:denial-lifted"  # (uuid)
 
-    RECOVERY_COMPLETED = "recovery:completed"  # (what was recovered)
-
 
 @dataclass(frozen=True, slots=True)
 class AuditEvent:

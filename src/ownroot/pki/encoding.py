@@ -10,6 +10,7 @@ Text around PEM blocks is tolerated (`openssl x509 -text` writes some), inside t
 import base64
 import hashlib
 import re
+from binascii import b2a_base64
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -200,9 +201,11 @@ def spki_sha256(public_key: CertificatePublicKeyTypes) -> bytes:
     return sha256(spki_der(public_key))
 
 
-def public_key_pem(public_key: CertificatePublicKeyTypes) -> str:
-    """Return the public key as a `PUBLIC KEY` block."""
-    return public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode("ascii")
+def spki_pem(spki: bytes) -> str:
+    """Return a DER SubjectPublicKeyInfo as a `PUBLIC KEY` block; the octets are not looked at."""
+    text = b2a_base64(spki, newline=False).decode("ascii")
+    lines = [text[start : start + 64] for start in range(0, len(text), 64)]
+    return "\n".join(["-----BEGIN PUBLIC KEY-----", *lines, "-----END PUBLIC KEY-----", ""])
 
 
 def subject_der(certificate: x509.Certificate) -> bytes:

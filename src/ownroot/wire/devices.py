@@ -80,14 +80,6 @@ class DeviceList(msgspec.Struct, frozen=True, kw_only=True):
     next: str | None = None
 
 
-class DeviceChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a PATCH of a device may carry; a member left out stays as it is."""
-
-    name: str | None = None
-    owner: str | None = None
-    group: str | None = None
-
-
 def parse_device(body: bytes) -> DeviceObject:
     """Read the reply for one device. Raises InvalidInputError `bad-json`, `json-not-object`, `bad-field`."""
     return read_document(body, DeviceObject)

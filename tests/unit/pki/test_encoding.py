@@ -207,7 +207,7 @@ def test_public_key_is_named_by_the_hash_of_its_der() -> None:
     spki = encoding.spki_der(public_key)
 
     assert encoding.spki_sha256(public_key) == hashlib.sha256(spki).digest()
-    assert load_pem_public_key(encoding.public_key_pem(public_key).encode()) == public_key
+    assert load_pem_public_key(encoding.spki_pem(encoding.spki_der(public_key)).encode()) == public_key
 
 
 def test_certificate_is_named_by_the_hash_of_its_der(root: Pair) -> None:

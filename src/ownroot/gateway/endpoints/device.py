@@ -1,12 +1,15 @@
 """GET /device: who the gateway thinks is calling."""
 
-from binascii import b2a_base64
 from functools import lru_cache
 
 import msgspec
 
 from ownroot.gateway.endpoints.call import DeviceCall
 from ownroot.gateway.responses import Response
+from ownroot.pki.encoding import spki_pem
+
+# A device asks again and again with the same key.
+_public_key_pem = lru_cache(maxsize=4096)(spki_pem)
 
 
 class DeviceDocument(msgspec.Struct, frozen=True):
@@ -58,10 +61,3 @@ def show_device(call: DeviceCall) -> Response:
         is_prod=device.production,
     )
     return Response(200, _ENCODER.encode(document), b"application/json")
-
-
-@lru_cache(maxsize=4096)
-def _public_key_pem(spki_der: bytes) -> str:
-    text = b2a_base64(spki_der, newline=False).decode("ascii")
-    lines = [text[start : start + 64] for start in range(0, len(text), 64)]
-    return "\n".join(["-----BEGIN PUBLIC KEY-----", *lines, "-----END PUBLIC KEY-----", ""])
