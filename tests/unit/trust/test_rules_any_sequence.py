@@ -248,9 +248,14 @@ class Factory(RuleBasedStateMachine):
         ]
         certificates = [ca.certificate for ca in of_key if ca.certificate is not None]
         back = UploadPki(device_cas=self.whole_list_and(*certificates), crl=self.sign(*of_key, reason=RENEW))
+        serial_taken = any(self.pki.uses_serial(certificate.serial_number) for certificate in certificates)
         outcome = self.send(back)
         if any(certificate.not_valid_after_utc < self.now for certificate in certificates):
             assert isinstance(outcome, Refused)
+            return
+        if serial_taken:  # by a certificate that came into service while the CA was revoked
+            assert isinstance(outcome, Refused)
+            assert outcome.code == "serial-repeated"
             return
         assert isinstance(outcome, Accepted)
         assert all(self.pki.trusts(certificate) for certificate in certificates)
