@@ -1,4 +1,4 @@
-"""Plan a certificate from a profile, check it, then sign it.
+"""Plan a certificate from a profile, check it, lint it, then sign it.
 
 A `Plan` holds the exact octets that will be signed and has passed every check already; making one needs no private
 key. So a service can record the plan, then sign it, then answer, and finish it after a crash. We encode the signed part
@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 from ownroot.errors import InvalidInputError, RefusedError
-from ownroot.pki import der, encoding, names, profiles
+from ownroot.pki import der, encoding, lint, names, profiles
 from ownroot.pki.profiles import Profile
 from ownroot.pki.requests import DeviceCsr, KeyPolicy, VerifiedCsr
 from ownroot.pki.serials import ISSUED_SERIAL_LIMIT, Serial
@@ -229,20 +229,20 @@ def plan_device(
 
 
 def sign_plan(plan: Plan, key: PrivateKey) -> x509.Certificate:
-    """Sign a planned certificate with its issuer's key.
+    """Lint a planned certificate, then sign it with its issuer's key.
 
     Returns: the certificate alone; callers that need the chain append the CA.
 
     Raises:
-        RefusedError: `issuer-key-mismatch`.
+        RefusedError: `lint-failed`, before the key was used; `issuer-key-mismatch`.
         KeyStoreError: the key store would not sign.
     """
-    signer = plan.contents.issuer.public_key
+    contents, signer = plan.contents, plan.contents.issuer.public_key
     _demand_key(key, signer)
+    algorithm = signature_algorithm(signer)
+    lint.lint_certificate(plan.signed_part, algorithm, _intent(contents))
     signature = key.sign(plan.signed_part, ec.ECDSA(signing_hash(signer)))
-    return x509.load_der_x509_certificate(
-        der.sequence(plan.signed_part, signature_algorithm(signer), der.bit_string(signature))
-    )
+    return x509.load_der_x509_certificate(der.sequence(plan.signed_part, algorithm, der.bit_string(signature)))
 
 
 def signature_algorithm(key: PublicKey) -> bytes:
@@ -323,6 +323,20 @@ def _signed_part(contents: Contents) -> bytes:
         contents.subject_der,
         contents.spki_der,
         der.explicit(3, der.sequence(profile.fixed_extensions, subject_id, issuer_id, contents.alternative_names)),
+    )
+
+
+def _intent(contents: Contents) -> lint.CertificateIntent:
+    return lint.CertificateIntent(
+        profile=contents.profile.name,
+        signer=contents.issuer.public_key,
+        issuer_der=contents.issuer.name_der,
+        subject_der=contents.subject_der,
+        spki_der=contents.spki_der,
+        serial=contents.serial,
+        not_before=contents.not_before,
+        not_after=contents.not_after,
+        authority_key_identifier=contents.issuer.authority_key_identifier,
     )
 
 

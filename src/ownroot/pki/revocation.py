@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import CRLEntryExtensionOID
 
 from ownroot.errors import InvalidInputError, RefusedError
-from ownroot.pki import der, encoding, profiles
+from ownroot.pki import der, encoding, lint, profiles
 from ownroot.pki.conformance import CLOCK_SKEW
 from ownroot.pki.issuance import Issuer, IssuerTerms, signature_algorithm
 from ownroot.pki.requests import STRONG_HASHES
@@ -79,7 +79,7 @@ class CrlCommand:
 def make_crl(
     issuer: Issuer, entries: Sequence[CrlEntry], *, now: datetime, lifetime: timedelta = CRL_LIFETIME
 ) -> x509.CertificateRevocationList:
-    """Sign a command on device CAs with the factory root.
+    """Lint a command on device CAs, then sign it with the factory root.
 
     Args:
         entries: at least one, each serial once, in any order. Whether the factory knows them is not checked.
@@ -88,13 +88,22 @@ def make_crl(
 
     Raises:
         InvalidInputError: `crl-empty`, `crl-serial-repeated`, `serial-out-of-range`, `crl-reason-unknown`.
-        RefusedError: `issuer-expired`.
+        RefusedError: `issuer-expired`; `lint-failed`, before the key was used.
         KeyStoreError: the key store would not sign.
     Source: api.md §4 (CRL); RFC 5280 §5.
     """
-    signed_part = encode_signed_part(issuer.terms, entries, now=now, lifetime=lifetime)
-    signature = issuer.key.sign(signed_part, ec.ECDSA(signing_hash(issuer.terms.public_key)))
-    algorithm = signature_algorithm(issuer.terms.public_key)
+    terms = issuer.terms
+    signed_part = encode_signed_part(terms, entries, now=now, lifetime=lifetime)
+    algorithm = signature_algorithm(terms.public_key)
+    intent = lint.CrlIntent(
+        signer=terms.public_key,
+        issuer_der=terms.name_der,
+        this_update=now,
+        next_update=now + lifetime,
+        entries=tuple((entry.serial, entry.reason) for entry in entries),
+    )
+    lint.lint_crl(signed_part, algorithm, intent)
+    signature = issuer.key.sign(signed_part, ec.ECDSA(signing_hash(terms.public_key)))
     return encoding.load_crl_der(der.sequence(signed_part, algorithm, der.bit_string(signature)))
 
 

@@ -63,11 +63,11 @@ def accept_server_certificate(
     pending = _require_pending_key(sent, kind, evidence, now)
     with checking(place.name, place.field):
         check_tls(sent, root, pending.dns_names, now)
-    if pki.uses_serial(sent.serial_number):
+    if pki.uses_serial(sent.serial_number) or sent.serial_number in pki.revoked_serials:
         raise invalid(
             "serial-repeated",
-            f"{place.name} carries the serial {sent.serial_number}, which another certificate of this factory has. "
-            "Sign the CSR again with a new random serial.",
+            f"{place.name} carries the serial {sent.serial_number}, which another certificate of this factory has or "
+            "had. Sign the CSR again with a new random serial.",
             place.field,
         )
     return draft.then(

@@ -9,7 +9,7 @@ from cryptography import x509
 from ownroot.trust.changes import Field, UploadPki
 from ownroot.trust.possession import KeyKind, PendingKey
 from ownroot.trust.rules import Accepted, Refused, decide
-from ownroot.trust.state import FactoryPki
+from ownroot.trust.state import FactoryPki, Holder, RevokedCa
 from ownroot.trust.verdicts import RefusalKind, TrustEventKind
 from tests.support.owner_pki import (
     CLIENT_AUTH,
@@ -169,6 +169,17 @@ def test_a_serial_in_service_is_not_used_twice(other: Spec) -> None:
     taken = next(c.serial_number for c in PKI.certificates() if c == make(other))
 
     refused = refusal(UploadPki(gateway_tls=changed(NEXT_TLS, serial=taken)))
+
+    assert (refused.code, refused.field) == ("serial-repeated", Field.GATEWAY_TLS)
+
+
+def test_the_serial_of_a_revoked_device_ca_stays_reserved() -> None:
+    """Else the CA could not come back: commands name it by its serial."""
+    gone = RevokedCa(77, None, Holder.LOCAL, revoked_at=NOW, commanded_at=NOW)
+    change, pki = UploadPki(gateway_tls=changed(NEXT_TLS, serial=77)), dataclasses.replace(PKI, revoked_cas=(gone,))
+
+    assert isinstance(decide(PKI, change, evidence(*PENDING), NOW), Accepted)
+    refused = refusal(change, pki=pki)
 
     assert (refused.code, refused.field) == ("serial-repeated", Field.GATEWAY_TLS)
 
