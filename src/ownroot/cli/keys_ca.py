@@ -86,7 +86,7 @@ Examples:
   ownroot keys ca show --just-device-cas > device-cas.pem
 """
 )
-@click.option("--pretty", is_flag=True, help="A tree with subjects, validity, standing and who holds each key.")
+@click.option("--pretty", is_flag=True, help="A tree: standing, last safe day to act, key holders and devices.")
 @click.option("--just-root", "just", flag_value="root", help="Only the root certificate.")
 @click.option("--just-tls", "just", flag_value="tls", help="Only the gateway's certificate.")
 @click.option("--just-device-cas", "just", flag_value="device-cas", help="Only the device CAs, disabled ones included.")

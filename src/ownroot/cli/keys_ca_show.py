@@ -1,21 +1,28 @@
-"""The terminal side of `keys ca show`: PEM for programs, a tree for people, JSON for scripts."""
+"""The terminal side of `keys ca show`: PEM for programs, a tree for people, JSON for scripts.
 
+PEM takes one request. The tree and JSON count the devices of each device CA, which takes one more per CA.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from ownroot.cli.options import Target
 from ownroot.cli.pki_view import Entry, Kind, PkiView, Standing, view_pki
-from ownroot.client.api import Api, CertsAnswer
+from ownroot.client.api import Api, CertsAnswer, DeviceQuery
 from ownroot.clock import utc_now
 from ownroot.console.output import Output
 from ownroot.console.text import printable
-from ownroot.errors import NotFoundError
+from ownroot.errors import NotFoundError, RefusedError
 from ownroot.pki.encoding import certificate_pem
 
 if TYPE_CHECKING:
     from rich.text import Text
     from rich.tree import Tree
+
+# Devices by serial of the CA that signed the certificate accepted last. None: this token may not count them.
+_Counts: TypeAlias = Mapping[str, int] | None
 
 _TITLES = {
     Kind.ROOT: "Factory root",
@@ -25,6 +32,7 @@ _TITLES = {
     Kind.LOCAL_CA: "Local device CA",
 }
 _COLOURS = {Standing.VALID: "green", Standing.DISABLED: "yellow"}
+_DEVICE_CAS = frozenset((Kind.ONLINE_CA, Kind.LOCAL_CA))
 _NEXT_STEP = "Take it over with: ownroot keys ca create DIR"
 
 
@@ -43,22 +51,38 @@ def show_pki(target: Target, *, pretty: bool, just: Part | None, as_json: bool) 
         NotFoundError: `pki-not-set-up`, when one part alone was asked for and there is none.
     """
     access = target.access()
+    output, now = Output(as_json=as_json), utc_now()
     with Api(access) as api:
         answer = api.certs()
-    output, now = Output(as_json=as_json), utc_now()
-    view = view_pki(answer, now)
-    entries = _chosen(view, just)
+        view = view_pki(answer, now)
+        entries = _chosen(view, just)
+        is_counted = as_json or (pretty and answer.is_taken_over)
+        counts = _count_devices(api, entries) if is_counted else None
     if just is not None and not entries:
         raise NotFoundError("pki-not-set-up", f"Factory {access.factory} has no {just} certificate of its own yet.")
     if as_json:
-        output.document(_document(access.factory, answer, view) if just is None else [e.document() for e in entries])
+        whole = just is None
+        output.document(_document(access.factory, answer, view, counts) if whole else _documents(entries, counts))
     elif not answer.is_taken_over:
         output.line(f"Factory {access.factory} runs on the shared PKI; the operator of the server holds its keys.")
         output.line(_NEXT_STEP)
     elif pretty:
-        output.draw(_tree(access.factory, view, just, now))
+        output.draw(_tree(access.factory, view, just, counts, now))
+        if counts is None:
+            output.line("How many devices each device CA has is not known, since this token may not list devices.")
     else:
         _print_pem(entries, output, titles=just is None)
+
+
+def _count_devices(api: Api, entries: Iterable[Entry]) -> _Counts:
+    counts = {}
+    try:
+        for entry in entries:
+            if entry.kind in _DEVICE_CAS:
+                counts[entry.serial] = api.devices(DeviceQuery(ca_serial=entry.serial, limit=1)).total
+    except RefusedError:
+        return None
+    return counts
 
 
 def _chosen(view: PkiView, just: Part | None) -> tuple[Entry, ...]:
@@ -74,7 +98,17 @@ def _print_pem(entries: tuple[Entry, ...], output: Output, *, titles: bool) -> N
         output.line(certificate_pem(entry.certificate).rstrip("\n"))
 
 
-def _document(factory: str, answer: CertsAnswer, view: PkiView) -> dict[str, object]:
+def _one_document(entry: Entry, counts: _Counts) -> dict[str, object]:
+    if entry.kind not in _DEVICE_CAS:
+        return entry.document()
+    return entry.document() | {"devices": None if counts is None else counts[entry.serial]}
+
+
+def _documents(entries: Iterable[Entry], counts: _Counts) -> list[dict[str, object]]:
+    return [_one_document(entry, counts) for entry in entries]
+
+
+def _document(factory: str, answer: CertsAnswer, view: PkiView, counts: _Counts) -> dict[str, object]:
     def one(entry: Entry | None) -> dict[str, object] | None:
         return None if entry is None else entry.document()
 
@@ -84,50 +118,58 @@ def _document(factory: str, answer: CertsAnswer, view: PkiView) -> dict[str, obj
         "root": one(view.root),
         "tls": one(view.tls),
         "est-tls": one(view.est_tls),
-        "device-cas": [entry.document() for entry in view.device_cas],
+        "device-cas": _documents(view.device_cas, counts),
         "disabled-ca-serials": answer.certs.disabled_ca_serials,
         "change-meta": answer.certs.change_meta,
         "next-step": None if answer.is_taken_over else _NEXT_STEP,
     }
 
 
-def _tree(factory: str, view: PkiView, just: Part | None, now: datetime) -> "Tree":
+def _tree(factory: str, view: PkiView, just: Part | None, counts: _Counts, now: datetime) -> "Tree":
     """Draw what signs what: everything hangs under the root."""
     from rich.tree import Tree
 
     if just is not None or view.root is None:
-        tree = Tree(f"Factory {factory}")
-        for entry in _chosen(view, just):
-            tree.add(_leaf(entry, now))
-        return tree
-    tree = Tree(_leaf(view.root, now))
-    for below in (view.tls, view.est_tls, *view.device_cas):
-        if below is not None:
-            tree.add(_leaf(below, now))
+        tree, below = Tree(f"Factory {factory}"), _chosen(view, just)
+    else:
+        tree, below = Tree(_leaf(view.root, counts, now)), _chosen(view, just)[1:]
+    for entry in below:
+        tree.add(_leaf(entry, counts, now))
     return tree
 
 
-def _leaf(entry: Entry, now: datetime) -> "Text":
+def _leaf(entry: Entry, counts: _Counts, now: datetime) -> "Text":
     from rich.text import Text
 
-    certificate = entry.certificate
-    days = (certificate.not_valid_after_utc - now).days
-    colour = _COLOURS.get(entry.standing, "red")
     text = Text()
-    text.append(_TITLES[entry.kind], style="bold").append("  ").append(entry.standing, style=colour)
-    rows = [
-        ("subject", certificate.subject.rfc4514_string()),
-        ("serial", entry.serial),
-        ("valid", f"{certificate.not_valid_before_utc:%Y-%m-%d} to {certificate.not_valid_after_utc:%Y-%m-%d}"),
-        ("key with", entry.holder),
-    ]
-    if entry.dns_names:
-        rows.insert(1, ("for", ", ".join(entry.dns_names)))
-    for label, value in rows:
-        text.append(f"\n{label:9}", style="dim").append(printable(value))
-        if label == "valid" and days >= 0:
-            text.append(f" ({_span(days)} left)", style="red" if days < 30 else "dim")
+    text.append(_TITLES[entry.kind], style="bold").append("  ")
+    text.append(entry.standing, style=_COLOURS.get(entry.standing, "red"))
+    for label, value, style in _rows(entry, counts, now):
+        text.append(f"\n{label:9}", style="dim").append(printable(value), style=style)
     return text
+
+
+def _rows(entry: Entry, counts: _Counts, now: datetime) -> Iterator[tuple[str, str, str]]:
+    """Yield label, value and style of what there is to say about one certificate."""
+    certificate, last_day = entry.certificate, entry.last_safe_day
+    yield "subject", certificate.subject.rfc4514_string(), ""
+    if entry.dns_names:
+        yield "for", ", ".join(entry.dns_names), ""
+    yield "serial", entry.serial, ""
+    days = (certificate.not_valid_after_utc - now).days
+    left = f" ({_span(days)} left)" if days >= 0 else ""
+    yield (
+        "valid",
+        f"{certificate.not_valid_before_utc:%Y-%m-%d} to {certificate.not_valid_after_utc:%Y-%m-%d}{left}",
+        "",
+    )
+    if now.date() <= last_day:
+        yield "replace", f"by {last_day}, the last safe day", ""
+    else:
+        yield "replace", f"act now: last safe day was {last_day}", "bold red"
+    yield "key with", entry.holder, ""
+    if counts is not None and entry.kind in _DEVICE_CAS:
+        yield "devices", f"{counts[entry.serial]} whose last accepted certificate it signed", ""
 
 
 def _span(days: int) -> str:

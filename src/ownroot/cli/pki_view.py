@@ -1,13 +1,15 @@
 """A factory's PKI as the owner sees it: certificates parsed, with their standing and the holder of each key."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 
 from cryptography import x509
 
 from ownroot.client.api import CertsAnswer
 from ownroot.pki.encoding import certificate_pem, certificate_sha256, parse_certificate, parse_certificates
+from ownroot.pki.last_safe_day import DEVICE_CA_MARGIN, ROOT_MARGIN, SERVER_MARGIN, last_safe_day
 from ownroot.pki.names import local_ca_user, read_subject
 from ownroot.pki.serials import serial_text
 from ownroot.pki.traits import Traits
@@ -37,6 +39,13 @@ _HOLDERS = {
     Kind.GATEWAY_TLS: "the server",
     Kind.EST_TLS: "the server",
     Kind.ONLINE_CA: "the server",
+}
+_MARGINS: Mapping[Kind, timedelta] = {
+    Kind.ROOT: ROOT_MARGIN,
+    Kind.GATEWAY_TLS: SERVER_MARGIN,
+    Kind.EST_TLS: SERVER_MARGIN,
+    Kind.ONLINE_CA: DEVICE_CA_MARGIN,
+    Kind.LOCAL_CA: DEVICE_CA_MARGIN,
 }
 
 
@@ -68,6 +77,11 @@ class Entry:
         """The hosts a server certificate is for."""
         return Traits.of(self.certificate).dns_names
 
+    @property
+    def last_safe_day(self) -> date:
+        """The last UTC day on which it can be replaced without hurry."""
+        return last_safe_day(self.certificate, _MARGINS[self.kind])
+
     def document(self) -> dict[str, object]:
         """Return it for JSON."""
         document: dict[str, object] = {
@@ -77,6 +91,7 @@ class Entry:
             "sha256": certificate_sha256(self.certificate).hex(),
             "not-before": self.certificate.not_valid_before_utc.isoformat(),
             "not-after": self.certificate.not_valid_after_utc.isoformat(),
+            "last-safe-day": self.last_safe_day.isoformat(),
             "standing": self.standing,
             "holder": self.holder,
             "pem": certificate_pem(self.certificate),

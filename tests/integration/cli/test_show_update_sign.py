@@ -1,10 +1,15 @@
 """`ownroot keys ca show`, `update` and `sign` through the real program."""
 
+import json
 import subprocess
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from ownroot.clock import utc_now
+from tests.support.certificates import device_ca, factory_root, gateway_tls
+from tests.support.device_csrs import device_csr
 from tests.support.openssl_owner import OpensslOwner
 from tests.support.owner import Owner
 from tests.support.relay import Instead, Relay
@@ -63,6 +68,69 @@ def test_json_tells_holder_and_standing_of_every_certificate(taken: Owner) -> No
     assert shown["root"]["holder"] == "the owner"
 
 
+def test_devices_are_counted_under_the_ca_that_signed_them(taken: Owner, server: RunningServer) -> None:
+    assert [ca["devices"] for ca in taken.run("keys", "ca", "show", "--json").json["device-cas"]] == [0, 0]
+    _register(server)
+    shown = taken.run("keys", "ca", "show", "--json").json
+    assert {ca["kind"]: ca["devices"] for ca in shown["device-cas"]} == {"online-ca": 1, "local-ca": 0}
+    assert "devices" not in shown["root"]
+    alone = taken.run("keys", "ca", "show", "--just-device-cas", "--json").json
+    assert alone == shown["device-cas"]
+    pretty = taken.run("keys", "ca", "show", "--pretty").out
+    assert [count in pretty for count in ("1 whose last", "0 whose last", "2 whose last")] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "requests"),
+    [
+        ((), 1),
+        (("--just-device-cas",), 1),
+        (("--pretty",), 3),
+        (("--json",), 3),
+        (("--just-device-cas", "--json"), 3),
+        (("--just-root", "--json"), 1),
+        (("--just-tls", "--pretty"), 1),
+    ],
+)
+def test_devices_are_asked_for_where_they_are_shown(
+    taken: Owner, relay: Relay, arguments: tuple[str, ...], requests: int
+) -> None:
+    assert taken.run("keys", "ca", "show", *arguments).code == 0
+    assert len(relay.lines) == requests
+
+
+def test_token_that_may_not_list_devices_gets_all_but_the_counts(
+    taken: Owner, server: RunningServer, relay: Relay
+) -> None:
+    reader = taken.having(OWNROOT_TOKEN=server.create_token("certs:read"))
+    pretty = reader.run("keys", "ca", "show", "--pretty")
+    assert (pretty.code, "this token may not list devices" in pretty.out) == (0, True)
+    assert "Local device CA" in pretty.out
+    assert "whose last" not in pretty.out
+    assert len(relay.lines) == 2  # one refusal is enough
+    cas = reader.run("keys", "ca", "show", "--json").json["device-cas"]
+    assert [(ca["standing"], ca["devices"]) for ca in cas] == [("valid", None), ("valid", None)]
+    assert "may not list" not in taken.run("keys", "ca", "show", "--pretty").out
+
+
+def test_failure_that_is_no_refusal_is_not_taken_for_one(taken: Owner, relay: Relay) -> None:
+    relay.spoil_once("GET", "devices/", Instead(503, b'{"message":"later"}'))
+    assert taken.run("keys", "ca", "show", "--json").error["code"] == "http-503"
+
+
+def test_certificate_past_its_last_safe_day_is_red_and_says_act_now(taken: Owner, relay: Relay) -> None:
+    now = utc_now()
+    root = factory_root(now=now)
+    late = gateway_tls(root, not_before=now - timedelta(days=3650), not_after=now + timedelta(days=20))
+    certs = {"root-crt": root.pem, "tls-crt": late.pem, "ca-crt": device_ca(root, now=now).pem}
+    relay.spoil_once("GET", "certs/", Instead(200, json.dumps(certs).encode()))
+    shown = taken.run_on_terminal("keys", "ca", "show", "--pretty").out
+    day = (now - timedelta(days=10)).date()
+    assert f"\x1b[1;31mact now: last safe day was {day}" in shown
+    assert shown.count("act now") == 1
+    assert shown.count("the last safe day") == 2
+
+
 def test_control_sequences_from_a_server_are_shown_not_obeyed(owner: Owner, relay: Relay) -> None:
     relay.spoil = lambda _request: Instead(409, b'{"message":"\\u001b[2J\\u001b]0;owned\\u0007 gone"}')
     done = owner.run("keys", "ca", "show")
@@ -100,8 +168,6 @@ def test_update_sends_a_file_as_it_is(taken: Owner, relay: Relay, pki: Path, tmp
     bundle = tmp_path / "cas.pem"
     bundle.write_text("  \n" + (pki / "local-ca.pem").read_text() + "\n\n" + (pki / "online-crt").read_text())
     assert taken.run("keys", "ca", "update", bundle).code == 0
-    import json
-
     assert json.loads(relay.requests[-1].body) == {"ca-crt": bundle.read_text()}
 
 
@@ -186,6 +252,13 @@ def test_sign_works_with_a_pkcs8_root_made_by_openssl(stranger: Owner, server: R
     assert done.code == 0, done.err
     (tmp_path / "api.pem").write_text(done.out)
     _openssl("verify", "-CAfile", tmp_path / "factory_ca.pem", tmp_path / "api.pem")
+
+
+def _register(server: RunningServer) -> None:
+    uuid = "11111111-2222-4333-8444-555555555555"
+    document = {"csr": device_csr(uuid, factory=server.factory), "hardware-id": "h", "uuid": uuid, "name": "pump-1"}
+    answer = server.call("POST", "/ota/devices/", document=document)
+    assert answer.status_code == 201, answer.text
 
 
 def _csr(folder: Path, subject: str, *extensions: str) -> Path:

@@ -1,6 +1,6 @@
 """A PKI as its owner sees it: kind, standing and holder of every certificate."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 
@@ -16,11 +16,12 @@ ONLINE = device_ca(ROOT, subject=entity("gateway.localhost"))
 TLS = gateway_tls(ROOT)
 
 
-def _answer(*disabled: int) -> CertsAnswer:
+def _answer(*disabled: int, est_tls: bool = False) -> CertsAnswer:
     pem = certificate_pem
     certs = FactoryCerts(
         root_crt=pem(ROOT.certificate),
         tls_crt=pem(TLS.certificate),
+        est_tls_crt=pem(TLS.certificate) if est_tls else None,
         ca_crt=pem(ONLINE.certificate) + "\n" + pem(LOCAL.certificate),
         disabled_ca_serials=tuple(map(str, disabled)),
     )
@@ -55,6 +56,19 @@ def test_validity_includes_its_first_and_last_second(moment: object, standing: S
     root = view_pki(_answer(), moment).root  # type: ignore[arg-type]
     assert root is not None
     assert root.standing is standing
+
+
+def test_last_safe_day_leaves_each_kind_the_time_its_replacement_takes() -> None:
+    view = view_pki(_answer(est_tls=True), NOW)
+    shown = [entry for entry in (view.root, view.tls, view.est_tls, *view.device_cas) if entry is not None]
+    assert [(entry.kind, entry.last_safe_day) for entry in shown] == [
+        (Kind.ROOT, date(2045, 11, 23)),
+        (Kind.GATEWAY_TLS, date(2036, 10, 24)),
+        (Kind.EST_TLS, date(2036, 10, 24)),
+        (Kind.ONLINE_CA, date(2036, 8, 25)),
+        (Kind.LOCAL_CA, date(2036, 8, 25)),
+    ]
+    assert [entry.document()["last-safe-day"] for entry in shown][:2] == ["2045-11-23", "2036-10-24"]
 
 
 def test_shared_pki_is_empty() -> None:
