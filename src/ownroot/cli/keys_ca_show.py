@@ -8,13 +8,14 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
+from ownroot.cli.device_counts import count_devices
 from ownroot.cli.options import Target
 from ownroot.cli.pki_view import Entry, Kind, PkiView, Standing, view_pki
-from ownroot.client.api import Api, CertsAnswer, DeviceQuery
+from ownroot.client.api import Api, CertsAnswer
 from ownroot.clock import utc_now
 from ownroot.console.output import Output
 from ownroot.console.text import printable
-from ownroot.errors import NotFoundError, RefusedError
+from ownroot.errors import NotFoundError
 from ownroot.pki.encoding import certificate_pem
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def show_pki(target: Target, *, pretty: bool, just: Part | None, as_json: bool) 
         view = view_pki(answer, now)
         entries = _chosen(view, just)
         is_counted = as_json or (pretty and answer.is_taken_over)
-        counts = _count_devices(api, entries) if is_counted else None
+        counts = count_devices(api, (e for e in entries if e.kind in _DEVICE_CAS)) if is_counted else None
     if just is not None and not entries:
         raise NotFoundError("pki-not-set-up", f"Factory {access.factory} has no {just} certificate of its own yet.")
     if as_json:
@@ -72,17 +73,6 @@ def show_pki(target: Target, *, pretty: bool, just: Part | None, as_json: bool) 
             output.line("How many devices each device CA has is not known, since this token may not list devices.")
     else:
         _print_pem(entries, output, titles=just is None)
-
-
-def _count_devices(api: Api, entries: Iterable[Entry]) -> _Counts:
-    counts = {}
-    try:
-        for entry in entries:
-            if entry.kind in _DEVICE_CAS:
-                counts[entry.serial] = api.devices(DeviceQuery(ca_serial=entry.serial, limit=1)).total
-    except RefusedError:
-        return None
-    return counts
 
 
 def _chosen(view: PkiView, just: Part | None) -> tuple[Entry, ...]:

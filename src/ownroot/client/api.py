@@ -6,6 +6,8 @@ what the server refuses.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlencode
@@ -41,10 +43,14 @@ class ApiAccess:
 
 @dataclass(frozen=True, slots=True)
 class CertsAnswer:
-    """What a factory trusts. `is_taken_over` is False while it lives on the shared PKI (status 206)."""
+    """What a factory trusts. `is_taken_over` is False while it lives on the shared PKI (status 206).
+
+    `server_time` is the server's clock when it answered, in whole seconds (RFC 9110 §6.6.1); None if it did not say.
+    """
 
     certs: FactoryCerts
     is_taken_over: bool
+    server_time: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +114,8 @@ class Api(ClosedOnExit):
         answer = self._send("GET", self._in_factory("certs/"))
         certs = _read(answer, FactoryCerts)
         # Older servers of this protocol answer 200 with nothing in it (api.md §3.1).
-        return CertsAnswer(certs, answer.status != _PARTIAL and certs.root_crt is not None)
+        is_taken_over = answer.status != _PARTIAL and certs.root_crt is not None
+        return CertsAnswer(certs, is_taken_over, _server_time(answer))
 
     def request_csrs(self, request: CsrRequest) -> CsrReply:
         """Let the backend make keys and return their CSRs; whether they verify is the caller's to check."""
@@ -167,6 +174,13 @@ def require_token(token: str) -> str:
     if not token or not token.isascii() or not token.isprintable() or " " in token:
         raise InvalidInputError("bad-token", "The token is empty or holds blanks or characters no token has.")
     return token
+
+
+def _server_time(answer: Answer) -> datetime | None:
+    try:
+        return parsedate_to_datetime(answer.headers.get("date", "")).astimezone(UTC)
+    except ValueError:
+        return None
 
 
 def _read(answer: Answer, shape: type[Shape]) -> Shape:

@@ -34,6 +34,7 @@ class ExitCode(IntEnum):
     KEY_STORE = 8
     UNAVAILABLE = 9
     DECLINED = 10
+    UNHEALTHY = 11
     INTERRUPTED = 130
 
 
@@ -53,7 +54,8 @@ EXIT_CODES_HELP = """\b
 Exit codes:
   0 done            3 bad input        6 not found       9 not now, try again
   1 a fault of ours 4 refused          7 conflict       10 you said no
-  2 usage           5 not logged in    8 key unusable  130 interrupted"""
+  2 usage           5 not logged in    8 key unusable   11 doctor found a fault
+                                                       130 interrupted"""
 
 
 def exit_code_of(error: OwnrootError) -> ExitCode:

@@ -1,0 +1,202 @@
+"""What is wrong with a factory's PKI, or soon will be: pure, from what the server shows to findings.
+
+Everything is judged against the factory root that the server names. Whether that is the owner's root only a local PKI
+directory can tell; with one at hand, its root is compared.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from cryptography import x509
+
+from ownroot.cli.pki_view import Entry, Kind, PkiView, Standing
+from ownroot.errors import InvalidInputError
+from ownroot.pki.conformance import CLOCK_SKEW, check_device_ca, check_factory_root, check_tls
+from ownroot.pki.traits import Traits
+
+# The Date header has whole seconds, and an answer takes a moment.
+_CLOCK_UNEASY: Final = timedelta(seconds=60)
+
+
+class Severity(StrEnum):
+    """FAULT: something does not work, or trust is not what it should be. WARNING: it will, or may not be meant so."""
+
+    FAULT = "fault"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing somebody should look after: a stable code, what is so, and what to do about it."""
+
+    severity: Severity
+    code: str
+    detail: str
+    next_step: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What was seen.
+
+    Args:
+        server_time: what the server's clock said, whole seconds; None if it did not say.
+        now: our clock at that moment, aware UTC.
+        devices: live devices by serial of their device CA; None if the token may not list devices.
+        own_root: the root of the owner's PKI directory; None if none was named.
+    """
+
+    factory: str
+    view: PkiView
+    now: datetime
+    server_time: datetime | None
+    devices: Mapping[str, int] | None
+    own_root: x509.Certificate | None = None
+
+
+TITLES: Final[Mapping[Kind, str]] = {
+    Kind.ROOT: "factory root",
+    Kind.GATEWAY_TLS: "gateway TLS certificate",
+    Kind.EST_TLS: "EST TLS certificate",
+    Kind.ONLINE_CA: "online device CA",
+    Kind.LOCAL_CA: "local device CA",
+}
+_REPLACE: Final[Mapping[Kind, str]] = {
+    Kind.ROOT: "Plan how every device gets another root.crt; nothing signed by this root outlives it.",
+    Kind.GATEWAY_TLS: "Run: ownroot keys ca rotate-tls DIR",
+    Kind.EST_TLS: "Run: ownroot keys est authorize DIR",
+    Kind.ONLINE_CA: "Run: ownroot keys ca add-device-ca DIR --online-ca; then let its devices renew.",
+    Kind.LOCAL_CA: "Run: ownroot keys ca add-device-ca DIR --local-ca --local-ca-filename NEW.pem",
+}
+
+
+def diagnose(facts: Facts, *, within: timedelta) -> tuple[Finding, ...]:
+    """Return what is to be looked after, faults first.
+
+    Args:
+        within: warn of a last safe day that comes this soon.
+    """
+    found = [*_clock(facts), *_ownership(facts)]
+    if facts.view.root is not None:
+        found += [*_conformance(facts), *_ends(facts, within), *_issuing(facts)]
+    return tuple(sorted(found, key=lambda finding: finding.severity is not Severity.FAULT))
+
+
+def _clock(facts: Facts) -> Iterator[Finding]:
+    if facts.server_time is None:
+        return
+    off = facts.server_time - facts.now
+    if abs(off) <= _CLOCK_UNEASY:
+        return
+    seconds = int(off.total_seconds())
+    ahead = "ahead of" if seconds > 0 else "behind"
+    is_fault = abs(off) > CLOCK_SKEW
+    yield Finding(
+        Severity.FAULT if is_fault else Severity.WARNING,
+        "clock-skew",
+        f"The server's clock is {abs(seconds)} s {ahead} this machine's. "
+        + ("What is signed here is refused there." if is_fault else "Beyond 300 s what is signed here is refused."),
+        "Set both clocks by NTP; find out which one is wrong first.",
+    )
+
+
+def _ownership(facts: Facts) -> Iterator[Finding]:
+    root = facts.view.root
+    if root is None:
+        yield Finding(
+            Severity.WARNING,
+            "shared-pki",
+            f"Factory {facts.factory} runs on the shared PKI, whose keys the operator of the server holds.",
+            "Run: ownroot keys ca create DIR",
+        )
+    elif facts.own_root is not None and facts.own_root != root.certificate:
+        yield Finding(
+            Severity.FAULT,
+            "root-not-yours",
+            f"The server names another factory root (serial {root.serial}) than your PKI directory has.",
+            "Do not sign anything. Find out whose directory, factory or server is the wrong one.",
+        )
+
+
+def _conformance(facts: Facts) -> Iterator[Finding]:
+    root = facts.view.root
+    if root is None:
+        raise AssertionError("without a root nothing is judged by it")
+    anchor = facts.own_root or root.certificate
+    for entry in _entries(facts.view):
+        try:
+            _check(entry, anchor, facts)
+        except InvalidInputError as error:
+            # An end is told by `_ends`, with what to do about it.
+            if not error.code.endswith("-expired"):
+                detail = f"The {_called(entry)} is not as it should be: {error.detail}"
+                yield Finding(Severity.FAULT, error.code, detail, _REPLACE[entry.kind])
+    if Traits.of(root.certificate).subject_key_identifier is None:
+        yield Finding(
+            Severity.WARNING,
+            "root-without-key-identifier",
+            "The factory root has no subject key identifier; other command lines of this protocol make no revocation "
+            "list with such a root.",
+            "Nothing, as long as you revoke with this program.",
+        )
+
+
+def _check(entry: Entry, anchor: x509.Certificate, facts: Facts) -> None:
+    match entry.kind:
+        case Kind.ROOT:
+            check_factory_root(entry.certificate, facts.factory, facts.now)
+        case Kind.GATEWAY_TLS | Kind.EST_TLS:
+            check_tls(entry.certificate, anchor, entry.dns_names, facts.now)
+        case Kind.ONLINE_CA | Kind.LOCAL_CA:
+            check_device_ca(entry.certificate, anchor, facts.factory, facts.now)
+
+
+def _ends(facts: Facts, within: timedelta) -> Iterator[Finding]:
+    today = facts.now.date()
+    for entry in _entries(facts.view):
+        end, day = entry.certificate.not_valid_after_utc, entry.last_safe_day
+        if entry.standing is Standing.EXPIRED:
+            detail = f"The {_called(entry)} has expired on {end:%Y-%m-%d}."
+            yield Finding(Severity.FAULT, "expired", detail, _REPLACE[entry.kind])
+        elif day < today:
+            detail = f"The {_called(entry)} ends on {end:%Y-%m-%d}, and its last safe day to act was {day}."
+            yield Finding(Severity.FAULT, "last-safe-day-passed", detail, _REPLACE[entry.kind])
+        elif day - today <= within:
+            detail = f"The last safe day to replace the {_called(entry)} is {day}; it ends on {end:%Y-%m-%d}."
+            yield Finding(Severity.WARNING, "last-safe-day-near", detail, _REPLACE[entry.kind])
+
+
+def _issuing(facts: Facts) -> Iterator[Finding]:
+    """Can devices be registered and connect, and is anything trusted that nobody uses?"""
+    view = facts.view
+    if view.tls is None:
+        detail = "There is no gateway TLS certificate, so no device can connect."
+        yield Finding(Severity.FAULT, "no-gateway-certificate", detail, _REPLACE[Kind.GATEWAY_TLS])
+    online = [ca for ca in view.device_cas if ca.kind is Kind.ONLINE_CA]
+    if not any(ca.standing is Standing.VALID for ca in online):
+        state = "is disabled or has ended" if online else "does not exist"
+        yield Finding(
+            Severity.WARNING,
+            "no-online-ca",
+            f"An online device CA in force {state}, so no device can be registered through the API.",
+            "If devices register at a local CA only, this is as it should be. " + _REPLACE[Kind.ONLINE_CA],
+        )
+    for ca in view.device_cas if facts.devices is not None else ():
+        if facts.devices is not None and facts.devices.get(ca.serial) == 0 and ca.standing is not Standing.EXPIRED:
+            yield Finding(
+                Severity.WARNING,
+                "device-ca-without-devices",
+                f"No device has a certificate of the {_called(ca)}, yet whoever has its key may add some.",
+                f"If it is not about to be used: ownroot keys ca revoke-device-ca DIR --ca-serial {ca.serial}",
+            )
+
+
+def _entries(view: PkiView) -> tuple[Entry, ...]:
+    return tuple(entry for entry in (view.root, view.tls, view.est_tls, *view.device_cas) if entry is not None)
+
+
+def _called(entry: Entry) -> str:
+    return f"{TITLES[entry.kind]} (serial {entry.serial})"

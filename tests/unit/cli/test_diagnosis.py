@@ -1,0 +1,135 @@
+"""What `doctor` says of a PKI: nothing of one that is in order, and one thing for each thing that is not."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from ownroot.cli.diagnosis import Facts, Severity, diagnose
+from ownroot.cli.pki_view import view_pki
+from ownroot.client.api import CertsAnswer
+from ownroot.pki.encoding import certificate_pem
+from ownroot.wire.certs import FactoryCerts
+from tests.support.certificates import FACTORY, NOW, Pair, device_ca, entity, factory_root, gateway_tls
+
+ROOT = factory_root()
+OTHER_ROOT = factory_root()
+LOCAL = device_ca(ROOT)
+ONLINE = device_ca(ROOT, subject=entity("gateway.localhost"))
+TLS = gateway_tls(ROOT)
+DAY = timedelta(days=1)
+
+
+def facts(
+    root: Pair | None = ROOT,
+    tls: Pair | None = TLS,
+    cas: Sequence[Pair] = (ONLINE, LOCAL),
+    disabled: Sequence[Pair] = (),
+) -> Facts:
+    """Facts about a PKI in order, but for what a test changes."""
+    certs = FactoryCerts(
+        root_crt=None if root is None else certificate_pem(root.certificate),
+        tls_crt=None if tls is None else certificate_pem(tls.certificate),
+        ca_crt="\n".join(certificate_pem(ca.certificate) for ca in cas) or None,
+        disabled_ca_serials=tuple(str(ca.certificate.serial_number) for ca in disabled),
+    )
+    view = view_pki(CertsAnswer(certs, is_taken_over=root is not None), NOW)
+    counts = {ca.serial: 1 for ca in view.device_cas}
+    return Facts(factory=FACTORY, view=view, now=NOW, server_time=NOW, devices=counts)
+
+
+def found(seen: Facts, within: timedelta = 60 * DAY) -> list[tuple[Severity, str]]:
+    return [(finding.severity, finding.code) for finding in diagnose(seen, within=within)]
+
+
+def test_a_pki_in_order_gives_no_findings() -> None:
+    assert found(replace(facts(), own_root=ROOT.certificate)) == []
+
+
+@pytest.mark.parametrize(
+    ("off", "expected"),
+    [
+        (0, []),
+        (60, []),
+        (61, [(Severity.WARNING, "clock-skew")]),
+        (-61, [(Severity.WARNING, "clock-skew")]),
+        (300, [(Severity.WARNING, "clock-skew")]),
+        (301, [(Severity.FAULT, "clock-skew")]),
+        (-301, [(Severity.FAULT, "clock-skew")]),
+    ],
+)
+def test_clocks_are_compared(off: int, expected: list[tuple[Severity, str]]) -> None:
+    assert found(replace(facts(), server_time=NOW + timedelta(seconds=off))) == expected
+
+
+def test_a_server_that_tells_no_time_is_not_blamed_for_it() -> None:
+    assert found(replace(facts(), server_time=None)) == []
+
+
+def test_the_shared_pki_is_a_warning_and_nothing_else_is_judged() -> None:
+    assert found(facts(root=None, tls=None, cas=())) == [(Severity.WARNING, "shared-pki")]
+
+
+def test_a_root_that_is_not_the_directorys_is_a_fault_and_so_is_what_it_signed() -> None:
+    codes = {code for _, code in found(replace(facts(), own_root=OTHER_ROOT.certificate))}
+    assert codes == {"root-not-yours", "tls-not-signed-by-root", "ca-not-signed-by-root"}
+
+
+def test_what_another_root_signed_is_a_fault() -> None:
+    assert found(facts(tls=gateway_tls(OTHER_ROOT))) == [(Severity.FAULT, "tls-not-signed-by-root")]
+
+
+def test_a_root_without_key_identifier_is_a_warning() -> None:
+    bare = factory_root(subject_key_identifier=None)
+    seen = facts(root=bare, tls=gateway_tls(bare), cas=[device_ca(bare, subject=entity("gateway.localhost"))])
+    assert found(seen) == [(Severity.WARNING, "root-without-key-identifier")]
+
+
+@pytest.mark.parametrize(
+    ("days_left", "expected"),
+    [
+        (92, []),
+        (91, [(Severity.WARNING, "last-safe-day-near")]),
+        (30, [(Severity.WARNING, "last-safe-day-near")]),
+        (29, [(Severity.FAULT, "last-safe-day-passed")]),
+        (0, [(Severity.FAULT, "last-safe-day-passed")]),
+        (-1, [(Severity.FAULT, "expired")]),
+    ],
+)
+def test_a_gateway_certificate_is_told_of_in_time(days_left: int, expected: list[tuple[Severity, str]]) -> None:
+    """Its margin is 30 days; with 61 days of warning it is first told of 91 days before its end."""
+    tls = gateway_tls(ROOT, not_before=NOW - 3000 * DAY, not_after=NOW + days_left * DAY)
+    assert found(facts(tls=tls), within=61 * DAY) == expected
+
+
+def test_no_gateway_certificate_is_a_fault() -> None:
+    assert found(facts(tls=None)) == [(Severity.FAULT, "no-gateway-certificate")]
+
+
+@pytest.mark.parametrize(
+    ("cas", "disabled", "word"), [((LOCAL,), (), "does not exist"), ((ONLINE, LOCAL), (ONLINE,), "is disabled")]
+)
+def test_registration_without_an_online_ca_in_force_is_a_warning(
+    cas: Sequence[Pair], disabled: Sequence[Pair], word: str
+) -> None:
+    (finding,) = diagnose(facts(cas=cas, disabled=disabled), within=DAY)
+    assert (finding.severity, finding.code) == (Severity.WARNING, "no-online-ca")
+    assert word in finding.detail
+
+
+def test_a_device_ca_nobody_uses_is_named_with_the_command_that_removes_it() -> None:
+    seen, serial = facts(), str(LOCAL.certificate.serial_number)
+    assert seen.devices is not None
+    (finding,) = diagnose(replace(seen, devices={**seen.devices, serial: 0}), within=DAY)
+    assert finding.code == "device-ca-without-devices"
+    assert f"--ca-serial {serial}" in finding.next_step
+
+
+def test_devices_that_were_not_counted_are_not_guessed() -> None:
+    assert found(replace(facts(), devices=None)) == []
+
+
+def test_faults_come_first() -> None:
+    severities = [severity for severity, _ in found(facts(tls=None, cas=(LOCAL,)))]
+    assert severities == [Severity.FAULT, Severity.WARNING]
