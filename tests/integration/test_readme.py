@@ -101,7 +101,7 @@ class Reader:
 def test_ten_minute_path_works_as_written(tmp_path: Path) -> None:
     reader = Reader(tmp_path)
     make_api_certificate(tmp_path)
-    serve, create, login, take_over, show, token, register, check_in, whoami, listing, delete = commands()
+    serve, create, login, take_over, show, token, register, check_in, whoami, listing, examine, delete = commands()
 
     with reader.serving(serve):
         owner_token = re.search(r"own_\S+", reader.type(create))
@@ -115,5 +115,6 @@ def test_ten_minute_path_works_as_written(tmp_path: Path) -> None:
         name = json.loads(reader.type("ownroot devices list --json"))["devices"][0]["name"]
         assert name in reader.type(whoami)
         assert name in reader.type(listing)
+        assert "0 faults" in reader.type(examine)
         reader.names["NAME"] = name
         reader.type(delete)
