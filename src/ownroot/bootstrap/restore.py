@@ -97,14 +97,14 @@ def _put_in_place(copy: Path, database: Path) -> None:
 
 def _require_empty(data_dir: Path, database: Path) -> None:
     lock = data_dir / _SERVER_LOCK
-    if lock.exists():
-        with locked(lock, wait=False):
-            pass
-    for taken in (database, *companions(database)):
-        if taken.exists() or taken.is_symlink():
-            raise _database_exists(taken)
     beside = {database.name + end for end in ("-next", "-turn")}
     try:
+        if lock.exists():
+            with locked(lock, wait=False):
+                pass
+        for taken in (database, *companions(database)):
+            if taken.exists() or taken.is_symlink():
+                raise _database_exists(taken)
         found = sorted(entry.name for entry in data_dir.iterdir()) if data_dir.is_dir() else []
     except OSError as exc:
         raise unusable(data_dir, exc) from exc
