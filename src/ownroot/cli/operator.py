@@ -170,7 +170,7 @@ def backup(file: Path, data: Path | None, config_file: Path | None, database: st
         return
     click.echo(f"Wrote {file}: {made.devices} devices, {made.audit_size} audit entries, as of {made.made_at:%FT%TZ}.")
     click.echo(f"Audit log's root hash: {made.audit_root}")
-    click.echo(f"It is worth nothing without the key-encryption key (kek-check {made.kek_check[:16]}).")
+    click.echo(f"It comes back only with the key-encryption key it belongs to (kek-check {made.kek_check}).")
     click.echo("Keep that one in another place: both together reveal all of the server's private keys.")
 
 
@@ -197,7 +197,8 @@ def restore(file: Path, data: Path | None, config_file: Path | None, database: s
 
 
 _NOT_IN_IT = """
-What this backup does not know is everything decided after {at}. Before you start the server:
+What this backup does not know is everything decided after {at}. Keep devices away until
+this is settled: run `ownroot serve api` alone first.
 - Device CAs revoked or disabled since would be TRUSTED AGAIN. Every owner compares `ownroot keys ca show` with their
   own records and sends such revocations again.
 - Devices deleted since are let in again, for their denials are gone: delete them again.
