@@ -19,7 +19,7 @@ import pytest
 
 from ownroot.audit.events import EventKind
 from ownroot.storage import open_database
-from tests.support.api_owner import ApiOwner, accept
+from tests.support.api_owner import REVOKE, ApiOwner, accept
 from tests.support.world import PROGRAM, operate, running_server
 
 OTHER_KEK = "QUFB" * 10 + "QUE="
@@ -148,6 +148,24 @@ def test_the_printed_text_says_what_the_backup_does_not_know(made, target):
     said = subprocess.run(words, capture_output=True, timeout=60, check=True).stdout.decode()
     assert json.loads(unpacked((made / "backup.tar").read_bytes())["manifest.json"])["made-at"] in said
     assert "TRUSTED AGAIN" in said
+
+
+def test_a_device_ca_revoked_since_is_trusted_again_as_the_page_says(tmp_path):
+    archive, new = tmp_path / "backup.tar", tmp_path / "new" / "data"
+    with running_server(tmp_path, part="api") as server:
+        owner = ApiOwner(server)
+        owner.take_over()
+        site = owner.add_local_ca()
+        server.run("backup", str(archive))
+        accept(owner.order(site, reason=REVOKE))
+        assert site.pem.strip() not in owner.get()["ca-crt"]
+    new.parent.mkdir()
+    operate(with_kek_of(server.data_dir, new), "restore", str(archive))
+    with running_server(new.parent, part="api", factory=None) as again:
+        owner.server = replace(again, factory=server.factory, owner_token=server.owner_token)
+        assert site.pem.strip() in owner.get()["ca-crt"]
+        accept(owner.order(site, reason=REVOKE))
+        assert site.pem.strip() not in owner.get()["ca-crt"]
 
 
 def test_a_restore_into_a_directory_that_is_not_there_makes_it(made, tmp_path):
@@ -281,10 +299,11 @@ def test_postgres_is_left_to_its_own_tools(tmp_path, command):
 def test_a_killed_backup_leaves_nothing_under_its_name(made, tmp_path):
     words = [PROGRAM, "backup", tmp_path / "backup.tar", "--data", made / "data"]
     killed_at_work = 0
-    for _ in range(20):
+    for attempt in range(6):
         with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             while process.poll() is None and not content(tmp_path):
                 time.sleep(0.000_5)
+            time.sleep(attempt * 0.01)  # each time a little further on
             process.send_signal(signal.SIGKILL)
         if not (tmp_path / "backup.tar").exists():
             killed_at_work += 1
