@@ -37,6 +37,8 @@ class EventKind(StrEnum):
     TOKEN_CREATED = "token:created"  # noqa: S105 (polis-id it acts for)
     LOGIN_REFUSED = "login:refused"  # (what was claimed, or empty)
 
+    SERVER_RESTORED = "server:restored"  # (SHA-256 of the database in the backup, hex)
+
     SHARED_PKI_CREATED = "pki:shared-created"  # (serial of its root)
     PKI_KEYS_REQUESTED = "pki:keys-requested"  # (factory name)
     PKI_CHANGE_REFUSED = "pki:change-refused"  # (code of the rule)

@@ -16,10 +16,20 @@ from ownroot.config import Options, default_data_dir
 from ownroot.errors import InvalidInputError
 
 if TYPE_CHECKING:
+    from ownroot.bootstrap.backup_manifest import BackupManifest as BackupManifest
     from ownroot.services.create_factory import CreatedFactory
     from ownroot.services.create_token import CreatedToken
 
-__all__ = ["Options", "Place", "ServeReport", "make_factory", "make_token", "run_server"]
+__all__ = [
+    "Options",
+    "Place",
+    "ServeReport",
+    "back_up_server",
+    "make_factory",
+    "make_token",
+    "restore_server",
+    "run_server",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +88,32 @@ def make_token(
 
     order = commands.TokenOrder(factory, user, tuple(scopes))
     return commands.make_token(place.directory, place.settings_file, options.database, order)
+
+
+def back_up_server(place: Place, file: Path, options: Options) -> "BackupManifest":
+    """Write a backup of the server's data, running or not. `options`: database.
+
+    Raises:
+        OwnrootError: as `bootstrap.backup.make_backup`.
+    """
+    with _server_half():
+        from ownroot.bootstrap.backup import make_backup  # noqa: PLC0415
+        from ownroot.config import load_settings  # noqa: PLC0415
+
+    return make_backup(load_settings(place.directory, place.settings_file, options), file)
+
+
+def restore_server(place: Place, file: Path, options: Options) -> "BackupManifest":
+    """Make a backup the data of a server that is not there yet. `options`: database.
+
+    Raises:
+        OwnrootError: as `bootstrap.restore.restore_backup`; nothing was changed.
+    """
+    with _server_half():
+        from ownroot.bootstrap.restore import restore_backup  # noqa: PLC0415
+        from ownroot.config import load_settings  # noqa: PLC0415
+
+    return restore_backup(load_settings(place.directory, place.settings_file, options), file)
 
 
 @contextmanager

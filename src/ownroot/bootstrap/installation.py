@@ -62,7 +62,7 @@ def prepared(
     with locked(data_dir / "setup.lock", wait=True):
         database = open_database(database_url)
         try:
-            kek = _kek(data_dir, kek_token, may_make=not database.read(_look_around).has_shared_pki)
+            kek = find_kek(data_dir, kek_token, may_make=not database.read(_look_around).has_shared_pki)
             installation = _set_up(database, kek, gateway_name, clock())
         except BaseException:
             database.close()
@@ -99,7 +99,7 @@ def make_data_dir(data_dir: Path) -> None:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         mode = stat.S_IMODE(data_dir.stat().st_mode)
     except OSError as exc:
-        raise _unusable(data_dir, exc) from exc
+        raise unusable(data_dir, exc) from exc
     if mode & 0o022:
         raise KeyStoreError(
             "data-directory-mode",
@@ -119,7 +119,7 @@ def locked(path: Path, *, wait: bool) -> Iterator[None]:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as exc:
-        raise _unusable(path.parent, exc) from exc
+        raise unusable(path.parent, exc) from exc
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
@@ -148,8 +148,12 @@ def _set_up(database: Database, kek: Kek, gateway_name: str | None, now: datetim
     return Installation(database, keyring, sub_keys, base_name)
 
 
-def _kek(data_dir: Path, token: KekToken | None, *, may_make: bool) -> Kek:
-    """Find the key-encryption key; one is made only for a database that holds nothing sealed yet."""
+def find_kek(data_dir: Path, token: KekToken | None, *, may_make: bool) -> Kek:
+    """Find the key-encryption key; one is made only for a database that holds nothing sealed yet.
+
+    Raises:
+        KeyStoreError: as `load_kek` and `kek_from_token`.
+    """
     if token is None:
         return (load_or_make_kek if may_make else load_kek)(data_dir, os.environ)
     place = TokenOfKek(
@@ -180,7 +184,8 @@ def _require_keys_open(database: Database, keyring: Keyring) -> None:
     keyring.open(sealed)
 
 
-def _unusable(data_dir: Path, exc: OSError) -> UnavailableError:
+def unusable(data_dir: Path, exc: OSError) -> UnavailableError:
+    """Return what to say of a directory that the system does not let us use."""
     return UnavailableError(
         "data-directory", f"The data directory {data_dir} cannot be used: {exc.strerror}.", retry_after=60
     )

@@ -38,6 +38,8 @@ Settings come from the command line, then from OWNROOT_URL, OWNROOT_FACTORY and 
         "serve": LazyCommand("ownroot.cli.operator:serve", "Operator: run the server."),
         "factory": LazyCommand("ownroot.cli.operator:factory", "Operator: make factories on this server."),
         "token": LazyCommand("ownroot.cli.operator:token", "Operator: make API tokens on this server."),
+        "backup": LazyCommand("ownroot.cli.operator:backup", "Operator: write a backup, while the server serves."),
+        "restore": LazyCommand("ownroot.cli.operator:restore", "Operator: make a backup the data of a new server."),
         "simulate": LazyCommand("ownroot.cli.simulate:simulate", "Run a fleet of simulated devices against a server."),
         "completion": LazyCommand("ownroot.cli.completion:completion", "Print the completion script for a shell."),
     },

@@ -1,4 +1,4 @@
-"""The operator's commands: serve, factory, token. They work on the server's own data directory.
+"""The operator's commands: serve, factory, token, backup, restore. They work on the server's own data directory.
 
 The server half of the package is imported when a command runs, so that `--help` is quick and an owner's laptop needs
 neither database driver nor web framework.
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from ownroot.bootstrap import ServeReport
+    from ownroot.bootstrap import BackupManifest, ServeReport
 
 _DATA = click.option(
     "--data",
@@ -152,6 +152,65 @@ def create_token(
         click.echo(json.dumps(document))
     else:
         click.echo(made.token)
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@_DATA
+@_CONFIG
+@_DATABASE
+@_JSON
+def backup(file: Path, data: Path | None, config_file: Path | None, database: str | None, as_json: bool) -> None:
+    """Write a backup of the server's data to FILE, while it serves or not. The key-encryption key is not in it."""
+    from ownroot.bootstrap import Options, Place, back_up_server
+
+    made = back_up_server(Place(data, config_file), file, Options(database=database))
+    if as_json:
+        click.echo(_manifest_json(made))
+        return
+    click.echo(f"Wrote {file}: {made.devices} devices, {made.audit_size} audit entries, as of {made.made_at:%FT%TZ}.")
+    click.echo(f"Audit log's root hash: {made.audit_root}")
+    click.echo(f"It comes back only with the key-encryption key it belongs to (kek-check {made.kek_check}).")
+    click.echo("Keep that one in another place: both together reveal all of the server's private keys.")
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@_DATA
+@_CONFIG
+@_DATABASE
+@_JSON
+def restore(file: Path, data: Path | None, config_file: Path | None, database: str | None, as_json: bool) -> None:
+    """Make the backup FILE the data of a server that is not there yet.
+
+    The data directory is new, or holds the key-encryption key and nothing else.
+    """
+    from ownroot.bootstrap import Options, Place, restore_server
+
+    restored = restore_server(Place(data, config_file), file, Options(database=database))
+    if as_json:
+        click.echo(_manifest_json(restored))
+        return
+    at = f"{restored.made_at:%FT%TZ}"
+    click.echo(f"Restored {restored.devices} devices and {restored.audit_size} audit entries, as of {at}.")
+    click.echo(_NOT_IN_IT.format(at=at))
+
+
+_NOT_IN_IT = """
+What this backup does not know is everything decided after {at}. Keep devices away until
+this is settled: run `ownroot serve api` alone first.
+- Device CAs revoked or disabled since would be TRUSTED AGAIN. Every owner compares `ownroot keys ca show` with their
+  own records and sends such revocations again.
+- Devices deleted since are let in again, for their denials are gone: delete them again.
+- Devices registered since, whose device CA is trusted, become known again at their next check-in; devices whose key
+  was renewed since are refused (device-key-mismatch) until they are deleted and registered again.
+- Users, roles and tokens are those of then; a token made since does not work, one removed since works again."""
+
+
+def _manifest_json(manifest: "BackupManifest") -> str:
+    import msgspec
+
+    return msgspec.json.encode(manifest).decode()
 
 
 def _ready_lines(report: "ServeReport", *, as_json: bool) -> list[str]:

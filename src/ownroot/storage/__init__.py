@@ -2,5 +2,16 @@
 
 from ownroot.storage.database import SqlDatabase, migrate_database, open_database
 from ownroot.storage.options import StorageOptions
+from ownroot.storage.snapshot import CopyFacts, companions, copy_database, inspect_copy, sqlite_file
 
-__all__ = ["SqlDatabase", "StorageOptions", "migrate_database", "open_database"]
+__all__ = [
+    "CopyFacts",
+    "SqlDatabase",
+    "StorageOptions",
+    "companions",
+    "copy_database",
+    "inspect_copy",
+    "migrate_database",
+    "open_database",
+    "sqlite_file",
+]

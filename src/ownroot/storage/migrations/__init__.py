@@ -65,3 +65,13 @@ def current_revision(engine: sa.Engine) -> str | None:
         return None  # no such table; what else is wrong will show when the migration begins
     finally:
         pooled.close()
+
+
+def is_known_revision(revision: object) -> bool:
+    """Can this program bring a database of that revision up to date?"""
+    from alembic.config import Config  # noqa: PLC0415  (as above)
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", _SCRIPTS)
+    return revision in {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
