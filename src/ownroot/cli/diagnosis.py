@@ -12,7 +12,7 @@ from typing import Final
 
 from cryptography import x509
 
-from ownroot.cli.pki_view import Entry, Kind, PkiView, Standing
+from ownroot.cli.pki_view import TITLES, Entry, Kind, PkiView, Standing
 from ownroot.errors import InvalidInputError
 from ownroot.pki.conformance import CLOCK_SKEW, check_device_ca, check_factory_root, check_tls
 from ownroot.pki.traits import Traits
@@ -57,13 +57,6 @@ class Facts:
     own_root: x509.Certificate | None = None
 
 
-TITLES: Final[Mapping[Kind, str]] = {
-    Kind.ROOT: "factory root",
-    Kind.GATEWAY_TLS: "gateway TLS certificate",
-    Kind.EST_TLS: "EST TLS certificate",
-    Kind.ONLINE_CA: "online device CA",
-    Kind.LOCAL_CA: "local device CA",
-}
 _REPLACE: Final[Mapping[Kind, str]] = {
     Kind.ROOT: "Plan how every device gets another root.crt; nothing signed by this root outlives it.",
     Kind.GATEWAY_TLS: "Run: ownroot keys ca rotate-tls DIR",
@@ -71,6 +64,10 @@ _REPLACE: Final[Mapping[Kind, str]] = {
     Kind.ONLINE_CA: "Run: ownroot keys ca add-device-ca DIR --online-ca; then let its devices renew.",
     Kind.LOCAL_CA: "Run: ownroot keys ca add-device-ca DIR --local-ca --local-ca-filename NEW.pem",
 }
+
+
+_STOP: Final = "Do not sign anything yet. Find out whose directory, factory or server is the wrong one."
+_DEVICE_CAS: Final = (Kind.ONLINE_CA, Kind.LOCAL_CA)
 
 
 def diagnose(facts: Facts, *, within: timedelta) -> tuple[Finding, ...]:
@@ -117,7 +114,7 @@ def _ownership(facts: Facts) -> Iterator[Finding]:
             Severity.FAULT,
             "root-not-yours",
             f"The server names another factory root (serial {root.serial}) than your PKI directory has.",
-            "Do not sign anything. Find out whose directory, factory or server is the wrong one.",
+            _STOP,
         )
 
 
@@ -133,7 +130,7 @@ def _conformance(facts: Facts) -> Iterator[Finding]:
             # An end is told by `_ends`, with what to do about it.
             if not error.code.endswith("-expired"):
                 detail = f"The {_called(entry)} is not as it should be: {error.detail}"
-                yield Finding(Severity.FAULT, error.code, detail, _REPLACE[entry.kind])
+                yield Finding(Severity.FAULT, error.code, detail, _remedy(error.code, entry))
     if Traits.of(root.certificate).subject_key_identifier is None:
         yield Finding(
             Severity.WARNING,
@@ -142,6 +139,14 @@ def _conformance(facts: Facts) -> Iterator[Finding]:
             "list with such a root.",
             "Nothing, as long as you revoke with this program.",
         )
+
+
+def _remedy(code: str, entry: Entry) -> str:
+    if code.endswith("-not-signed-by-root"):
+        return _STOP
+    if code.endswith("-not-yet-valid"):
+        return "Compare the clocks of this machine, of the server and of where it was signed; else wait."
+    return _REPLACE[entry.kind]
 
 
 def _check(entry: Entry, anchor: x509.Certificate, facts: Facts) -> None:
@@ -159,14 +164,30 @@ def _ends(facts: Facts, within: timedelta) -> Iterator[Finding]:
     for entry in _entries(facts.view):
         end, day = entry.certificate.not_valid_after_utc, entry.last_safe_day
         if entry.standing is Standing.EXPIRED:
-            detail = f"The {_called(entry)} has expired on {end:%Y-%m-%d}."
-            yield Finding(Severity.FAULT, "expired", detail, _REPLACE[entry.kind])
+            code, detail = "expired", f"The {_called(entry)} has expired on {end:%Y-%m-%d}."
         elif day < today:
+            code = "last-safe-day-passed"
             detail = f"The {_called(entry)} ends on {end:%Y-%m-%d}, and its last safe day to act was {day}."
-            yield Finding(Severity.FAULT, "last-safe-day-passed", detail, _REPLACE[entry.kind])
         elif day - today <= within:
+            code = "last-safe-day-near"
             detail = f"The last safe day to replace the {_called(entry)} is {day}; it ends on {end:%Y-%m-%d}."
-            yield Finding(Severity.WARNING, "last-safe-day-near", detail, _REPLACE[entry.kind])
+        else:
+            continue
+        if _is_succeeded(entry, facts.view):
+            # The owner has acted; what is left to do is to move the devices and to clear away.
+            revoke = f"ownroot keys ca revoke-device-ca DIR --ca-serial {entry.serial}"
+            yield Finding(Severity.WARNING, code, detail, f"Let its devices renew; when it has none: {revoke}")
+        else:
+            severity = Severity.WARNING if code == "last-safe-day-near" else Severity.FAULT
+            yield Finding(severity, code, detail, _REPLACE[entry.kind])
+
+
+def _is_succeeded(entry: Entry, view: PkiView) -> bool:
+    """Is there another device CA of its kind, in force and for longer?"""
+    return entry.kind in _DEVICE_CAS and any(
+        other.kind is entry.kind and other.standing is Standing.VALID and other.last_safe_day > entry.last_safe_day
+        for other in view.device_cas
+    )
 
 
 def _issuing(facts: Facts) -> Iterator[Finding]:
@@ -175,22 +196,27 @@ def _issuing(facts: Facts) -> Iterator[Finding]:
     if view.tls is None:
         detail = "There is no gateway TLS certificate, so no device can connect."
         yield Finding(Severity.FAULT, "no-gateway-certificate", detail, _REPLACE[Kind.GATEWAY_TLS])
-    online = [ca for ca in view.device_cas if ca.kind is Kind.ONLINE_CA]
-    if not any(ca.standing is Standing.VALID for ca in online):
-        state = "is disabled or has ended" if online else "does not exist"
+    for server in (view.tls, view.est_tls):
+        if server is not None and not server.dns_names:
+            detail = f"The {_called(server)} names no DNS host, so no device can verify it."
+            yield Finding(Severity.FAULT, "no-dns-names", detail, _REPLACE[server.kind])
+    if not any(ca.kind is Kind.ONLINE_CA and ca.standing is Standing.VALID for ca in view.device_cas):
         yield Finding(
             Severity.WARNING,
             "no-online-ca",
-            f"An online device CA in force {state}, so no device can be registered through the API.",
+            "No online device CA is in force, so no device can be registered through the API.",
             "If devices register at a local CA only, this is as it should be. " + _REPLACE[Kind.ONLINE_CA],
         )
-    for ca in view.device_cas if facts.devices is not None else ():
-        if facts.devices is not None and facts.devices.get(ca.serial) == 0 and ca.standing is not Standing.EXPIRED:
+    devices = facts.devices or {}
+    for ca in view.device_cas:
+        if ca.standing is Standing.VALID and devices.get(ca.serial) == 0:
             yield Finding(
                 Severity.WARNING,
                 "device-ca-without-devices",
-                f"No device has a certificate of the {_called(ca)}, yet whoever has its key may add some.",
-                f"If it is not about to be used: ownroot keys ca revoke-device-ca DIR --ca-serial {ca.serial}",
+                f"No device that the server knows came with a certificate of the {_called(ca)}; whoever has its key "
+                "may add some.",
+                "Devices registered at a local CA are known from their first check-in on. If there are none, and it is "
+                f"not about to be used: ownroot keys ca revoke-device-ca DIR --ca-serial {ca.serial}",
             )
 
 

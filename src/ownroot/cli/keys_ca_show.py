@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ownroot.cli.device_counts import count_devices
 from ownroot.cli.options import Target
-from ownroot.cli.pki_view import Entry, Kind, PkiView, Standing, view_pki
+from ownroot.cli.pki_view import TITLES, Entry, Kind, PkiView, Standing, view_pki
 from ownroot.client.api import Api, CertsAnswer
 from ownroot.clock import utc_now
 from ownroot.console.output import Output
@@ -25,13 +25,6 @@ if TYPE_CHECKING:
 # Devices by serial of the CA that signed the certificate accepted last. None: this token may not count them.
 _Counts: TypeAlias = Mapping[str, int] | None
 
-_TITLES = {
-    Kind.ROOT: "Factory root",
-    Kind.GATEWAY_TLS: "Gateway TLS certificate",
-    Kind.EST_TLS: "EST TLS certificate",
-    Kind.ONLINE_CA: "Online device CA",
-    Kind.LOCAL_CA: "Local device CA",
-}
 _COLOURS = {Standing.VALID: "green", Standing.DISABLED: "yellow"}
 _DEVICE_CAS = frozenset((Kind.ONLINE_CA, Kind.LOCAL_CA))
 _NEXT_STEP = "Take it over with: ownroot keys ca create DIR"
@@ -84,8 +77,13 @@ def _chosen(view: PkiView, just: Part | None) -> tuple[Entry, ...]:
 def _print_pem(entries: tuple[Entry, ...], output: Output, *, titles: bool) -> None:
     for entry in entries:
         if titles:
-            output.line(f"## {_TITLES[entry.kind]}, serial {entry.serial}, {entry.standing}")
+            output.line(f"## {_title(entry)}, serial {entry.serial}, {entry.standing}")
         output.line(certificate_pem(entry.certificate).rstrip("\n"))
+
+
+def _title(entry: Entry) -> str:
+    title = TITLES[entry.kind]
+    return title[0].upper() + title[1:]
 
 
 def _one_document(entry: Entry, counts: _Counts) -> dict[str, object]:
@@ -132,7 +130,7 @@ def _leaf(entry: Entry, counts: _Counts, now: datetime) -> "Text":
     from rich.text import Text
 
     text = Text()
-    text.append(_TITLES[entry.kind], style="bold").append("  ")
+    text.append(_title(entry), style="bold").append("  ")
     text.append(entry.standing, style=_COLOURS.get(entry.standing, "red"))
     for label, value, style in _rows(entry, counts, now):
         text.append(f"\n{label:9}", style="dim").append(printable(value), style=style)

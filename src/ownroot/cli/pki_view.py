@@ -25,6 +25,15 @@ class Kind(StrEnum):
     LOCAL_CA = "local-ca"
 
 
+TITLES: Mapping[Kind, str] = {
+    Kind.ROOT: "factory root",
+    Kind.GATEWAY_TLS: "gateway TLS certificate",
+    Kind.EST_TLS: "EST TLS certificate",
+    Kind.ONLINE_CA: "online device CA",
+    Kind.LOCAL_CA: "local device CA",
+}
+
+
 class Standing(StrEnum):
     """Whether it counts. A disabled device CA admits no new devices; an expired certificate admits nobody."""
 

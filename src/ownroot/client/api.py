@@ -178,8 +178,10 @@ def require_token(token: str) -> str:
 
 def _server_time(answer: Answer) -> datetime | None:
     try:
-        return parsedate_to_datetime(answer.headers.get("date", "")).astimezone(UTC)
-    except ValueError:
+        said = parsedate_to_datetime(answer.headers.get("date", ""))
+        # A date without a zone means UTC (RFC 9110 §5.6.7), never this machine's zone.
+        return said.replace(tzinfo=UTC) if said.tzinfo is None else said.astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
 
 

@@ -218,12 +218,6 @@ def issuer_der(certificate: x509.Certificate) -> bytes:
     return _tbs_fields(certificate)[2]
 
 
-def names_and_key_der(certificate: x509.Certificate) -> tuple[bytes, bytes, bytes]:
-    """Return issuer, subject and SubjectPublicKeyInfo exactly as encoded in the certificate, read in one walk."""
-    fields = _tbs_fields(certificate)
-    return fields[2], fields[4], fields[5]
-
-
 def csr_subject_der(csr: x509.CertificateSigningRequest) -> bytes:
     """Return the subject exactly as encoded in the CSR."""
     fields = der.read(next(der.read(csr.tbs_certrequest_bytes)).content)
@@ -244,9 +238,9 @@ def _load_csr(data: bytes) -> tuple[x509.CertificateSigningRequest, CertificateP
 
 
 def _tbs_fields(certificate: x509.Certificate) -> list[bytes]:
-    """Return serial, algorithm, issuer, validity, subject and key as encoded; the optional version is left out."""
+    """Return serial, algorithm, issuer, validity and subject as encoded; the optional version is left out."""
     content = next(der.read(certificate.tbs_certificate_bytes)).content
-    fields = [field.raw for field in islice(der.read(content), 7)]
+    fields = [field.raw for field in islice(der.read(content), 6)]
     return fields[1:] if fields[0][0] == 0xA0 else fields
 
 

@@ -337,6 +337,7 @@ def _intent(contents: Contents) -> lint.CertificateIntent:
         not_before=contents.not_before,
         not_after=contents.not_after,
         authority_key_identifier=contents.issuer.authority_key_identifier,
+        alternative_names=contents.alternative_names,
     )
 
 

@@ -2,8 +2,8 @@
 
 A mistake in a certificate that was signed cannot be taken back. So a twin is made under a throw-away key: the very
 octets that are to be signed, in a certificate that verifies nowhere. An X.509 parser that is not ours reads the twin,
-and it must say what was planned and contain exactly what its profile allows. The expected extensions are written down
-here a second time, as the octets of the protocol's page, and not taken from `profiles`: a slip there shows here. The
+and the octets themselves must be what was planned and exactly what the profile allows. The expected extensions are
+written down here a second time, whole and as octets, and not taken from `profiles`: a slip there shows here. The
 signed certificate is put together from the very octets that were linted; a key store returns a signature and no more.
 """
 
@@ -15,71 +15,49 @@ from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtensionOID, ObjectIdentifier
 
 from ownroot.errors import RefusedError
 from ownroot.pki import der, encoding
 from ownroot.pki.signer import PublicKey, generate_key, signing_hash
 
-_LONGEST_SERIAL_BITS: Final = 160  # 20 octets, and the highest bit stays free in what we issue
+_ISSUED_SERIAL_BITS: Final = 159  # 20 octets with the sign bit
+_VERSION_3: Final = bytes.fromhex("a003020102")
+_VERSION_2: Final = bytes.fromhex("020101")
+_CRL_NUMBER_1: Final = bytes.fromhex("300a0603551d140403020101")
+_EMPTY_NAME: Final = b"\x30\x00"
+_FIELDS: Final = 8  # version, serial, algorithm, issuer, validity, subject, key, extensions
+_CRL_FIELDS: Final = 7  # version, algorithm, issuer, two dates, entries, extensions
 
-_KEY_USAGE: Final = ExtensionOID.KEY_USAGE
-_EXTENDED_KEY_USAGE: Final = ExtensionOID.EXTENDED_KEY_USAGE
-_BASIC_CONSTRAINTS: Final = ExtensionOID.BASIC_CONSTRAINTS
-_SUBJECT_KEY_ID: Final = ExtensionOID.SUBJECT_KEY_IDENTIFIER
-_AUTHORITY_KEY_ID: Final = ExtensionOID.AUTHORITY_KEY_IDENTIFIER
-_ALTERNATIVE_NAMES: Final = ExtensionOID.SUBJECT_ALTERNATIVE_NAME
-
-_DIGITAL_SIGNATURE: Final = "03020780"
-_CERT_SIGN: Final = "03020204"
-_CERT_AND_CRL_SIGN: Final = "03020106"
-_SERVER_AUTH: Final = "300a06082b06010505070301"
-_CLIENT_AUTH: Final = "300a06082b06010505070302"
-_SERVER_AND_CLIENT_AUTH: Final = "301406082b0601050507030106082b06010505070302"
-_NO_CA: Final = "3000"
-_CA: Final = "30030101ff"
-_CA_PATH_LENGTH_0: Final = "30060101ff020100"
+# Whole extensions (RFC 5280 §4.1): OID, criticality, value.
+_CRITICAL_DIGITAL_SIGNATURE: Final = "300e0603551d0f0101ff040403020780"
+_CRITICAL_CERT_SIGN: Final = "300e0603551d0f0101ff040403020204"
+_CRITICAL_CERT_AND_CRL_SIGN: Final = "300e0603551d0f0101ff040403020106"
+_SERVER_AUTH: Final = "30130603551d25040c300a06082b06010505070301"
+_CRITICAL_CLIENT_AUTH: Final = "30160603551d250101ff040c300a06082b06010505070302"
+_SERVER_AND_CLIENT_AUTH: Final = "301d0603551d250416301406082b0601050507030106082b06010505070302"
+_CRITICAL_NO_CA: Final = "300c0603551d130101ff04023000"
+_CRITICAL_CA: Final = "300f0603551d130101ff040530030101ff"
+_CRITICAL_CA_PATH_LENGTH_0: Final = "30120603551d130101ff040830060101ff020100"
+_PLAIN_AUTHORITY_KEY_IDENTIFIER: Final = bytes.fromhex("0603551d2304")  # the value follows at once
+_SUBJECT_KEY_IDENTIFIER: Final = "301d0603551d0e04160414"  # and the 20 octets of the hash
 
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """The extensions of one profile: what each must say (critical, value in hex), and which must or may be there."""
+    """What one profile contains: fixed extensions in hex, and which of the identifiers."""
 
-    fixed: Mapping[ObjectIdentifier, tuple[bool, str]]
-    identifiers: frozenset[ObjectIdentifier]
-    may_have: frozenset[ObjectIdentifier] = frozenset()
+    fixed: tuple[str, ...]
+    has_subject_key_identifier: bool
+    has_authority_key_identifier: bool
 
 
 # api.md §4 and registration.md §5.2, column Ours.
 _SHAPES: Final[Mapping[str, _Shape]] = {
-    "factory-root": _Shape(
-        {
-            _KEY_USAGE: (True, _CERT_AND_CRL_SIGN),
-            _EXTENDED_KEY_USAGE: (False, _SERVER_AND_CLIENT_AUTH),
-            _BASIC_CONSTRAINTS: (True, _CA),
-        },
-        frozenset({_SUBJECT_KEY_ID}),
-    ),
-    "device-ca": _Shape(
-        {_KEY_USAGE: (True, _CERT_SIGN), _BASIC_CONSTRAINTS: (True, _CA_PATH_LENGTH_0)},
-        frozenset({_SUBJECT_KEY_ID, _AUTHORITY_KEY_ID}),
-    ),
-    "gateway-tls": _Shape(
-        {_KEY_USAGE: (True, _DIGITAL_SIGNATURE), _EXTENDED_KEY_USAGE: (False, _SERVER_AUTH)},
-        frozenset({_AUTHORITY_KEY_ID}),
-        frozenset({_ALTERNATIVE_NAMES}),
-    ),
-    "device": _Shape(
-        {
-            _KEY_USAGE: (True, _DIGITAL_SIGNATURE),
-            _EXTENDED_KEY_USAGE: (True, _CLIENT_AUTH),
-            _BASIC_CONSTRAINTS: (True, _NO_CA),
-        },
-        frozenset({_SUBJECT_KEY_ID, _AUTHORITY_KEY_ID}),
-    ),
+    "factory-root": _Shape((_CRITICAL_CERT_AND_CRL_SIGN, _SERVER_AND_CLIENT_AUTH, _CRITICAL_CA), True, False),
+    "device-ca": _Shape((_CRITICAL_CERT_SIGN, _CRITICAL_CA_PATH_LENGTH_0), True, True),
+    "gateway-tls": _Shape((_CRITICAL_DIGITAL_SIGNATURE, _SERVER_AUTH), False, True),
+    "device": _Shape((_CRITICAL_DIGITAL_SIGNATURE, _CRITICAL_CLIENT_AUTH, _CRITICAL_NO_CA), True, True),
 }
-_EMPTY_NAME: Final = der.sequence()
-_CRL_EXTENSIONS: Final = frozenset({_AUTHORITY_KEY_ID, ExtensionOID.CRL_NUMBER})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +67,8 @@ class CertificateIntent:
     Args:
         profile: the name of one of `profiles`.
         signer: the public key that will verify the certificate; the twin is made on its curve.
-        authority_key_identifier: the whole extension in DER, as the issuer's other certificates carry it.
+        authority_key_identifier: the whole extension in DER, as every certificate of this issuer carries it.
+        alternative_names: the whole extension in DER; empty for none.
     """
 
     profile: str
@@ -101,6 +80,7 @@ class CertificateIntent:
     not_before: datetime
     not_after: datetime
     authority_key_identifier: bytes
+    alternative_names: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +92,7 @@ class CrlIntent:
     this_update: datetime
     next_update: datetime
     entries: Sequence[tuple[int, int | None]]
+    authority_key_identifier: bytes
 
 
 def lint_certificate(signed_part: bytes, algorithm: bytes, intent: CertificateIntent) -> None:
@@ -126,7 +107,8 @@ def lint_certificate(signed_part: bytes, algorithm: bytes, intent: CertificateIn
     """
     try:
         twin = x509.load_der_x509_certificate(_twin(signed_part, algorithm, intent.signer))
-        faults = [*_field_faults(twin, intent), *_extension_faults(twin.extensions, intent)]
+        _ = twin.extensions  # read for the faults it raises: doubled ones, values of another shape
+        faults = [*_value_faults(twin, intent), *_octet_faults(signed_part, algorithm, intent)]
     except encoding.FOREIGN_FAULTS as exc:
         raise _refused("certificate", [f"it cannot be read ({type(exc).__name__})"]) from exc
     if faults:
@@ -140,7 +122,8 @@ def lint_crl(signed_part: bytes, algorithm: bytes, intent: CrlIntent) -> None:
     """
     try:
         twin = x509.load_der_x509_crl(_twin(signed_part, algorithm, intent.signer))
-        faults = list(_crl_faults(twin, intent))
+        _ = twin.extensions
+        faults = [*_crl_value_faults(twin, intent), *_crl_octet_faults(signed_part, intent)]
     except encoding.FOREIGN_FAULTS as exc:
         raise _refused("CRL", [f"it cannot be read ({type(exc).__name__})"]) from exc
     if faults:
@@ -161,71 +144,83 @@ def _throw_away_signature(curve: str) -> bytes:
     return der.bit_string(key.sign(b"", ec.ECDSA(signing_hash(key.public_key()))))
 
 
-def _field_faults(twin: x509.Certificate, intent: CertificateIntent) -> Iterable[str]:
-    issuer_der, subject_der, spki_der = encoding.names_and_key_der(twin)
-    if twin.version is not x509.Version.v3:
-        yield "the version is not 3"
-    if twin.serial_number != intent.serial or not 0 < twin.serial_number < 1 << (_LONGEST_SERIAL_BITS - 1):
+def _value_faults(twin: x509.Certificate, intent: CertificateIntent) -> Iterable[str]:
+    if twin.serial_number != intent.serial or not 0 < twin.serial_number < 1 << _ISSUED_SERIAL_BITS:
         yield "the serial is not the planned one, positive and of 20 octets at most"
-    if issuer_der != intent.issuer_der:
-        yield "the issuer is not byte for byte the subject of the issuing CA"
-    if subject_der != intent.subject_der or subject_der == _EMPTY_NAME:
-        yield "the subject is not the planned one, or empty"
-    if spki_der != intent.spki_der:
-        yield "the public key is not the applicant's"
     if (twin.not_valid_before_utc, twin.not_valid_after_utc) != (intent.not_before, intent.not_after):
         yield "the validity is not the planned one"
-    if twin.not_valid_before_utc >= twin.not_valid_after_utc:
+    if intent.not_before >= intent.not_after:
         yield "it ends before it begins"
-    if not _is_hash_of(twin.signature_hash_algorithm, intent.signer):
+    if not isinstance(twin.signature_hash_algorithm, type(signing_hash(intent.signer))):
         yield "the signature algorithm does not match the curve of the issuing key"
 
 
-def _extension_faults(extensions: x509.Extensions, intent: CertificateIntent) -> Iterable[str]:
+def _octet_faults(signed_part: bytes, algorithm: bytes, intent: CertificateIntent) -> Iterable[str]:
+    fields = list(der.read(der.read_one(signed_part, der.SEQUENCE).content))
+    if len(fields) != _FIELDS or fields[0].raw != _VERSION_3:
+        yield "it is not of version 3 with extensions and without unique identifiers"
+        return
+    if fields[2].raw != algorithm:
+        yield "the algorithm inside is not the one beside the signature"
+    if fields[3].raw != intent.issuer_der:
+        yield "the issuer is not byte for byte the subject of the issuing CA"
+    if fields[5].raw != intent.subject_der or intent.subject_der == _EMPTY_NAME:
+        yield "the subject is not the planned one, or empty"
+    if fields[6].raw != intent.spki_der:
+        yield "the public key is not the applicant's"
+    yield from _extension_faults(fields[7].content, intent)
+    if intent.authority_key_identifier and intent.authority_key_identifier[2:8] != _PLAIN_AUTHORITY_KEY_IDENTIFIER:
+        yield "the authority key identifier must not be critical"
+
+
+def _extension_faults(content: bytes, intent: CertificateIntent) -> Iterable[str]:
+    found = {extension.raw for extension in der.read(der.read_one(content, der.SEQUENCE).content)}
+    wanted = set(_extensions(intent))
+    for extension in sorted(wanted - found):
+        yield f"the extension {extension.hex()} is missing"
+    for extension in sorted(found - wanted):
+        yield f"the extension {extension.hex()} is not what the profile and the plan say"
+
+
+def _extensions(intent: CertificateIntent) -> Iterable[bytes]:
     shape = _SHAPES[intent.profile]
-    found = {extension.oid: extension for extension in extensions}
-    must_have = shape.fixed.keys() | shape.identifiers
-    for oid in must_have - found.keys():
-        yield f"the extension {oid.dotted_string} is missing"
-    for oid in found.keys() - must_have - shape.may_have:
-        yield f"the extension {oid.dotted_string} does not belong there"
-    for oid in found.keys() & shape.fixed.keys():
-        critical, value = shape.fixed[oid]
-        if (found[oid].critical, found[oid].value.public_bytes().hex()) != (critical, value):
-            yield f"the extension {oid.dotted_string} does not say what the profile says"
-    for oid in found.keys() - shape.fixed.keys():
-        if found[oid].critical:
-            yield f"the extension {oid.dotted_string} must not be critical"
-    authority = found.get(_AUTHORITY_KEY_ID)
-    if authority is not None and not intent.authority_key_identifier.endswith(authority.value.public_bytes()):
-        yield "the authority key identifier is not the issuing CA's"
+    yield from map(bytes.fromhex, shape.fixed)
+    if shape.has_subject_key_identifier:
+        _algorithm, key = der.read(der.read_one(intent.spki_der, der.SEQUENCE).content)
+        yield bytes.fromhex(_SUBJECT_KEY_IDENTIFIER) + encoding.sha256(key.content[1:])[:20]  # RFC 7093 §2 method 1
+    if shape.has_authority_key_identifier:
+        yield intent.authority_key_identifier
+    if intent.alternative_names:
+        yield intent.alternative_names
 
 
-def _crl_faults(twin: x509.CertificateRevocationList, intent: CrlIntent) -> Iterable[str]:
-    if twin.issuer.public_bytes() != intent.issuer_der:
-        yield "the issuer is not byte for byte the subject of the root"
+def _crl_value_faults(twin: x509.CertificateRevocationList, intent: CrlIntent) -> Iterable[str]:
     if (twin.last_update_utc, twin.next_update_utc) != (intent.this_update, intent.next_update):
         yield "the dates are not the planned ones"
     if intent.next_update <= intent.this_update:
         yield "it ends before it begins"
-    if [(entry.serial_number, _reason(entry)) for entry in twin] != list(intent.entries) or not intent.entries:
-        yield "the entries are not the planned ones, or there is none"
-    if {extension.oid for extension in twin.extensions} != _CRL_EXTENSIONS:
-        yield "the extensions are not authority key identifier and CRL number"
-    if any(e.critical for e in twin.extensions) or any(e.critical for entry in twin for e in entry.extensions):
-        yield "no extension may be critical"
-    if not _is_hash_of(twin.signature_hash_algorithm, intent.signer):
+    if not isinstance(twin.signature_hash_algorithm, type(signing_hash(intent.signer))):
         yield "the signature algorithm does not match the curve of the root key"
 
 
-def _reason(entry: x509.RevokedCertificate) -> int | None:
-    """The reason's number; an entry has no other extension."""
-    numbers = [extension.value.public_bytes()[-1] for extension in entry.extensions]
-    return numbers[0] if numbers else None
+def _crl_octet_faults(signed_part: bytes, intent: CrlIntent) -> Iterable[str]:
+    # That the algorithm inside is the one outside the parser demands of a CRL itself.
+    fields = list(der.read(der.read_one(signed_part, der.SEQUENCE).content))
+    if len(fields) != _CRL_FIELDS or fields[0].raw != _VERSION_2:
+        yield "it is not of version 2 with entries and extensions"
+        return
+    if fields[2].raw != intent.issuer_der:
+        yield "the issuer is not byte for byte the subject of the root"
+    if fields[5].content != b"".join(_crl_entries(intent)):
+        yield "the entries are not the planned ones"
+    if fields[6].content != der.sequence(intent.authority_key_identifier, _CRL_NUMBER_1):
+        yield "the extensions are not the root's key identifier and the CRL number 1"
 
 
-def _is_hash_of(found: object, signer: PublicKey) -> bool:
-    return isinstance(found, type(signing_hash(signer)))
+def _crl_entries(intent: CrlIntent) -> Iterable[bytes]:
+    for serial, reason in intent.entries:
+        value = b"" if reason is None else bytes.fromhex(f"300c300a0603551d1504030a01{reason:02x}")
+        yield der.sequence(der.integer(serial), der.time(intent.this_update), value)
 
 
 def _refused(kind: str, faults: Sequence[str]) -> RefusedError:

@@ -101,6 +101,7 @@ def make_crl(
         this_update=now,
         next_update=now + lifetime,
         entries=tuple((entry.serial, entry.reason) for entry in entries),
+        authority_key_identifier=terms.authority_key_identifier,
     )
     lint.lint_crl(signed_part, algorithm, intent)
     signature = issuer.key.sign(signed_part, ec.ECDSA(signing_hash(terms.public_key)))

@@ -50,7 +50,7 @@ def test_the_window_of_warnings_can_be_widened(taken: Owner) -> None:
 
 def test_people_get_a_line_for_what_is_so_and_one_for_what_to_do(taken: Owner) -> None:
     lines = taken.run("doctor").out.splitlines()
-    assert lines[0].startswith("WARNING: No device has a certificate of the ")
+    assert lines[0].startswith("WARNING: No device that the server knows came with a certificate of the ")
     assert "revoke-device-ca" in lines[1]
     assert lines[-1].endswith("0 faults, 2 warnings.")
 

@@ -107,15 +107,45 @@ def test_no_gateway_certificate_is_a_fault() -> None:
     assert found(facts(tls=None)) == [(Severity.FAULT, "no-gateway-certificate")]
 
 
+@pytest.mark.parametrize(("cas", "disabled"), [((LOCAL,), ()), ((ONLINE, LOCAL), (ONLINE,))])
+def test_registration_without_an_online_ca_in_force_is_a_warning(cas: Sequence[Pair], disabled: Sequence[Pair]) -> None:
+    assert found(facts(cas=cas, disabled=disabled)) == [(Severity.WARNING, "no-online-ca")]
+
+
 @pytest.mark.parametrize(
-    ("cas", "disabled", "word"), [((LOCAL,), (), "does not exist"), ((ONLINE, LOCAL), (ONLINE,), "is disabled")]
+    ("days_left", "code"), [(100, "last-safe-day-near"), (50, "last-safe-day-passed"), (-1, "expired")]
 )
-def test_registration_without_an_online_ca_in_force_is_a_warning(
-    cas: Sequence[Pair], disabled: Sequence[Pair], word: str
-) -> None:
-    (finding,) = diagnose(facts(cas=cas, disabled=disabled), within=DAY)
-    assert (finding.severity, finding.code) == (Severity.WARNING, "no-online-ca")
-    assert word in finding.detail
+def test_a_device_ca_that_has_a_successor_is_a_warning_and_one_without_a_fault(days_left: int, code: str) -> None:
+    """Else a daily run would cry for another CA until the old one is revoked."""
+    local = device_ca(ROOT, not_before=NOW - 3000 * DAY, not_after=NOW + days_left * DAY)
+    alone, succeeded = facts(cas=(ONLINE, local)), facts(cas=(ONLINE, local, LOCAL))
+
+    severity = Severity.WARNING if code == "last-safe-day-near" else Severity.FAULT
+    assert found(alone) == [(severity, code)]
+    assert found(succeeded) == [(Severity.WARNING, code)]
+
+
+def test_a_successor_counts_only_while_it_is_in_force() -> None:
+    local = device_ca(ROOT, not_before=NOW - 3000 * DAY, not_after=NOW + 50 * DAY)
+
+    assert (Severity.FAULT, "last-safe-day-passed") in found(facts(cas=(ONLINE, local, LOCAL), disabled=(LOCAL,)))
+
+
+def test_a_gateway_certificate_without_names_is_a_fault() -> None:
+    assert found(facts(tls=gateway_tls(ROOT, dns_names=()))) == [(Severity.FAULT, "no-dns-names")]
+
+
+def test_a_certificate_from_the_future_sends_nobody_to_make_another() -> None:
+    (finding,) = diagnose(facts(tls=gateway_tls(ROOT, not_before=NOW + timedelta(hours=1))), within=DAY)
+
+    assert finding.code == "tls-not-yet-valid"
+    assert "clocks" in finding.next_step
+
+
+def test_a_disabled_device_ca_that_nobody_uses_is_left_alone() -> None:
+    seen, serial = facts(disabled=(LOCAL,)), str(LOCAL.certificate.serial_number)
+    assert seen.devices is not None
+    assert found(replace(seen, devices={**seen.devices, serial: 0})) == []
 
 
 def test_a_device_ca_nobody_uses_is_named_with_the_command_that_removes_it() -> None:
