@@ -16,6 +16,8 @@ from ownroot.pki.issuance import (
     Contents,
     Issuer,
     Plan,
+    _intent,
+    _signed_part,
     plan_device,
     plan_device_ca,
     plan_factory_root,
@@ -84,8 +86,6 @@ def _sign(plan: Plan) -> None:
 
 def encoded(contents: Contents) -> bytes:
     """The signed part as planned contents would have it, without the checks that come before."""
-    from ownroot.pki.issuance import _signed_part  # what is tested is what happens when the checks above it fail
-
     return _signed_part(contents)
 
 
@@ -204,7 +204,7 @@ def test_octets_of_an_older_version_are_refused(plan: Plan) -> None:
 
 def test_a_hash_weaker_than_the_issuers_curve_is_refused(plan: Plan) -> None:
     issuer = replace(plan.contents.issuer, public_key=make_key("secp384r1").public_key())
-    intent = replace(_intent_of(plan), signer=issuer.public_key)
+    intent = replace(_intent(plan.contents), signer=issuer.public_key)
 
     with pytest.raises(RefusedError, match="curve of the issuing key"):
         lint.lint_certificate(plan.signed_part, signature_algorithm(make_key().public_key()), intent)
@@ -243,22 +243,6 @@ def test_a_gateways_names_are_the_planned_ones(root: Pair, other: bytes) -> None
     planned = plan_gateway_tls(request, root.certificate, now=NOW, serial=new_serial())
 
     assert "is missing" in refusal(Plan(planned.contents, encoded(replace(planned.contents, alternative_names=other))))
-
-
-def _intent_of(plan: Plan) -> lint.CertificateIntent:
-    contents = plan.contents
-    return lint.CertificateIntent(
-        profile=contents.profile.name,
-        signer=contents.issuer.public_key,
-        issuer_der=contents.issuer.name_der,
-        subject_der=contents.subject_der,
-        spki_der=contents.spki_der,
-        serial=contents.serial,
-        not_before=contents.not_before,
-        not_after=contents.not_after,
-        authority_key_identifier=contents.issuer.authority_key_identifier,
-        alternative_names=contents.alternative_names,
-    )
 
 
 def encode_spki(key: ec.EllipticCurvePrivateKey) -> bytes:
