@@ -60,11 +60,15 @@ _MARGINS: Mapping[Kind, timedelta] = {
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One certificate with what people want to know about it."""
+    """One certificate with what people want to know about it.
+
+    `own_holder`: where its key is, as the owner's own directory tells; None if it does not.
+    """
 
     kind: Kind
     certificate: x509.Certificate
     standing: Standing
+    own_holder: str | None = None
 
     @property
     def serial(self) -> str:
@@ -73,8 +77,12 @@ class Entry:
 
     @property
     def holder(self) -> str:
-        """Who holds the private key, as far as the certificate tells."""
-        return _HOLDERS.get(self.kind) or f"user {local_ca_user(self.certificate.subject)}, or a site of theirs"
+        """Who holds the private key, as far as the directory or else the certificate tells."""
+        return (
+            self.own_holder
+            or _HOLDERS.get(self.kind)
+            or f"user {local_ca_user(self.certificate.subject)}, or a site of theirs"
+        )
 
     @property
     def common_name(self) -> str:
@@ -117,10 +125,17 @@ class PkiView:
     est_tls: Entry | None
     device_cas: tuple[Entry, ...]
 
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """What there is, the root first and the device CAs last."""
+        return tuple(entry for entry in (self.root, self.tls, self.est_tls, *self.device_cas) if entry is not None)
 
-def view_pki(answer: CertsAnswer, now: datetime) -> PkiView:
+
+def view_pki(answer: CertsAnswer, now: datetime, holders: Mapping[bytes, str] | None = None) -> PkiView:
     """Parse the server's answer.
 
+    Args:
+        holders: where the owner's keys are, by SHA-256 of the certificate (`key_holders`).
     Raises:
         InvalidInputError: a certificate in it cannot be read.
     """
@@ -128,19 +143,19 @@ def view_pki(answer: CertsAnswer, now: datetime) -> PkiView:
     disabled = frozenset(certs.disabled_ca_serials)
 
     def one(kind: Kind, pem: str | None) -> Entry | None:
-        return _entry(kind, parse_certificate(pem), disabled, now) if pem else None
+        return entry(kind, parse_certificate(pem)) if pem else None
+
+    def entry(kind: Kind, certificate: x509.Certificate) -> Entry:
+        holder = (holders or {}).get(certificate_sha256(certificate))
+        return Entry(kind, certificate, _standing(certificate, disabled, now), holder)
 
     cas = parse_certificates(certs.ca_crt) if certs.ca_crt else ()
     return PkiView(
         root=one(Kind.ROOT, certs.root_crt),
         tls=one(Kind.GATEWAY_TLS, certs.tls_crt),
         est_tls=one(Kind.EST_TLS, certs.est_tls_crt),
-        device_cas=tuple(_entry(_device_ca_kind(ca), ca, disabled, now) for ca in cas),
+        device_cas=tuple(entry(_device_ca_kind(ca), ca) for ca in cas),
     )
-
-
-def _entry(kind: Kind, certificate: x509.Certificate, disabled: frozenset[str], now: datetime) -> Entry:
-    return Entry(kind, certificate, _standing(certificate, disabled, now))
 
 
 def _device_ca_kind(certificate: x509.Certificate) -> Kind:

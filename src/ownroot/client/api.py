@@ -17,11 +17,12 @@ from ownroot.client.closing import ClosedOnExit
 from ownroot.client.refusals import error_of
 from ownroot.client.tls import api_trust
 from ownroot.client.transport import Answer, ExchangeLimits, Transport
-from ownroot.errors import InvalidInputError
+from ownroot.errors import InvalidInputError, NotFoundError
 from ownroot.wire.accounts import FactorySummary, UserDetails
 from ownroot.wire.certs import CertsUpload, CsrReply, CsrRequest, FactoryCerts
 from ownroot.wire.devices import DeviceList, DeviceObject
 from ownroot.wire.documents import read_document, read_list, write_document
+from ownroot.wire.pki_health import PkiHealth
 
 Shape = TypeVar("Shape")
 
@@ -116,6 +117,16 @@ class Api(ClosedOnExit):
         # Older servers of this protocol answer 200 with nothing in it (api.md §3.1).
         is_taken_over = answer.status != _PARTIAL and certs.root_crt is not None
         return CertsAnswer(certs, is_taken_over, _server_time(answer))
+
+    def pki_health(self) -> PkiHealth | None:
+        """Ask the server what it finds out about the PKI itself; each of its keys signs a challenge.
+
+        None: another server of this protocol, which knows no such thing (or no such factory: `certs` tells).
+        """
+        try:
+            return _read(self._send("GET", self._in_factory("certs/health/")), PkiHealth)
+        except NotFoundError:
+            return None
 
     def request_csrs(self, request: CsrRequest) -> CsrReply:
         """Let the backend make keys and return their CSRs; whether they verify is the caller's to check."""

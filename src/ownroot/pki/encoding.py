@@ -28,6 +28,9 @@ MAX_OBJECT_OCTETS: Final = 16 * 1024
 MAX_CRL_OCTETS: Final = 256 * 1024
 MAX_BUNDLE_CERTIFICATES: Final = 256
 MAX_BUNDLE_CHARS: Final = 1024 * 1024
+# RFC 5280 §4.1.2.2 wants 20 octets at most, and some clients write 21 (a leading zero). Far longer ones cannot even be
+# printed: Python turns no number of more than 4,300 digits into text.
+MAX_SERIAL_BITS: Final = 256
 
 _CERTIFICATE = ("CERTIFICATE",)
 _CSR = ("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST")
@@ -129,6 +132,8 @@ def load_crl_der(data: bytes) -> x509.CertificateRevocationList:
         _ = crl.issuer, crl.extensions, crl.last_update_utc, crl.next_update_utc, crl.signature_hash_algorithm
         for entry in crl:
             _ = entry.extensions, entry.revocation_date_utc
+            if entry.serial_number >= 1 << MAX_SERIAL_BITS:
+                raise ValueError("a serial number longer than any is in the field")
     return crl
 
 
@@ -147,8 +152,10 @@ def load_certificate_der(data: bytes) -> x509.Certificate:
         _ = certificate.not_valid_before_utc, certificate.not_valid_after_utc
         _ = certificate.public_key(), certificate.signature_hash_algorithm
         serial = certificate.serial_number
-    if serial < 0:
-        raise InvalidInputError("certificate-malformed", "The certificate's serial number is negative.")
+    if not 0 <= serial < 1 << MAX_SERIAL_BITS:
+        raise InvalidInputError(
+            "certificate-malformed", "The certificate's serial number is negative, or longer than any is in the field."
+        )
     return certificate
 
 

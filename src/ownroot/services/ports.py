@@ -413,6 +413,10 @@ class IssuanceLog(Protocol):
         """Entries for this subject and key, newest first: the open ones, and the newest 20 with a certificate."""
         ...
 
+    def count(self, issuer_sha256: bytes) -> int:
+        """Number of certificates of one issuer; reads no certificate, and no row of another issuer."""
+        ...
+
 
 class Refusals(Protocol):
     def record(self, refusals: Iterable[Refusal]) -> None:

@@ -253,6 +253,9 @@ issuances = _table(
     sa.Index("issuances_subject", "subject_key", "factory_id"),
     # Only what is open is in it, so that recovery is quick after any number of certificates.
     sa.Index("issuances_open", "state", sqlite_where=sa.text("state = 0"), postgresql_where=sa.text("state = 0")),
+    sa.Index(
+        "issuances_voided", "issuer_sha256", sqlite_where=sa.text("state = 2"), postgresql_where=sa.text("state = 2")
+    ),
 )
 
 refusals = _table(
