@@ -50,6 +50,7 @@ _REPLACE: Final[Mapping[Kind, str]] = {
     Kind.EST_TLS: "Run: ownroot keys est authorize DIR",
     Kind.ONLINE_CA: "Run: ownroot keys ca add-device-ca DIR --online-ca; then let its devices renew.",
     Kind.LOCAL_CA: "Run: ownroot keys ca add-device-ca DIR --local-ca --local-ca-filename NEW.pem",
+    Kind.FOREIGN_CA: "Register or renew its devices under a CA of this server or of yours; then revoke it.",
 }
 
 
@@ -154,7 +155,7 @@ def _check(entry: Entry, anchor: x509.Certificate, facts: Facts) -> None:
             check_factory_root(entry.certificate, facts.factory, facts.now)
         case Kind.GATEWAY_TLS | Kind.EST_TLS:
             check_tls(entry.certificate, anchor, entry.dns_names, facts.now)
-        case Kind.ONLINE_CA | Kind.LOCAL_CA:
+        case Kind.ONLINE_CA | Kind.LOCAL_CA | Kind.FOREIGN_CA:
             check_device_ca(entry.certificate, anchor, facts.factory, facts.now)
 
 

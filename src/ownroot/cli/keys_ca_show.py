@@ -14,7 +14,7 @@ from ownroot.cli.device_counts import count_devices, count_issued
 from ownroot.cli.key_holders import find_holders
 from ownroot.cli.options import Target
 from ownroot.cli.pki_directory import PkiDirectory
-from ownroot.cli.pki_view import TITLES, Entry, Kind, PkiView, Standing, view_pki
+from ownroot.cli.pki_view import DEVICE_CA_KINDS, Entry, PkiView, Standing, called, view_pki
 from ownroot.client.api import Api, CertsAnswer
 from ownroot.clock import utc_now
 from ownroot.console.output import Output
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from rich.tree import Tree
 
 _COLOURS = {Standing.VALID: "green", Standing.DISABLED: "yellow"}
-_DEVICE_CAS = frozenset((Kind.ONLINE_CA, Kind.LOCAL_CA))
 _NEXT_STEP = "Take it over with: ownroot keys ca create DIR"
 
 
@@ -91,7 +90,7 @@ def show_pki(target: Target, *, pki_dir: Path | None, pretty: bool, just: Part |
 
 
 def _count(api: Api, entries: Iterable[Entry]) -> _Counts:
-    device_cas = [entry for entry in entries if entry.kind in _DEVICE_CAS]
+    device_cas = [entry for entry in entries if entry.kind in DEVICE_CA_KINDS]
     return _Counts(count_devices(api, device_cas), count_issued(api) if device_cas else {})
 
 
@@ -105,17 +104,12 @@ def _chosen(view: PkiView, just: Part | None) -> tuple[Entry, ...]:
 def _print_pem(entries: tuple[Entry, ...], output: Output, *, titles: bool) -> None:
     for entry in entries:
         if titles:
-            output.line(f"## {_title(entry)}, serial {entry.serial}, {entry.standing}")
+            output.line(f"## {called(entry.kind)}, serial {entry.serial}, {entry.standing}")
         output.line(certificate_pem(entry.certificate).rstrip("\n"))
 
 
-def _title(entry: Entry) -> str:
-    title = TITLES[entry.kind]
-    return title[0].upper() + title[1:]
-
-
 def _one_document(entry: Entry, counts: _Counts) -> dict[str, object]:
-    if entry.kind not in _DEVICE_CAS:
+    if entry.kind not in DEVICE_CA_KINDS:
         return entry.document()
     devices, issued = counts.of(entry.serial)
     return entry.document() | {"devices": devices, "issued": issued}
@@ -159,7 +153,7 @@ def _leaf(entry: Entry, counts: _Counts, now: datetime) -> "Text":
     from rich.text import Text
 
     text = Text()
-    text.append(_title(entry), style="bold").append("  ")
+    text.append(called(entry.kind), style="bold").append("  ")
     text.append(entry.standing, style=_COLOURS.get(entry.standing, "red"))
     for label, value, style in _rows(entry, counts, now):
         text.append(f"\n{label:9}", style="dim").append(printable(value), style=style)
@@ -185,7 +179,7 @@ def _rows(entry: Entry, counts: _Counts, now: datetime) -> Iterator[tuple[str, s
     else:
         yield "replace", f"act now: last safe day was {last_day}", "bold red"
     yield "key with", entry.holder, ""
-    if entry.kind in _DEVICE_CAS:
+    if entry.kind in DEVICE_CA_KINDS:
         devices, issued = counts.of(entry.serial)
         if issued is not None:
             yield "issued", f"{issued} certificates", ""

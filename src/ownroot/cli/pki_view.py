@@ -1,6 +1,6 @@
 """A factory's PKI as the owner sees it: certificates parsed, with their standing and the holder of each key."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -23,6 +23,7 @@ class Kind(StrEnum):
     EST_TLS = "est-tls"
     ONLINE_CA = "online-ca"
     LOCAL_CA = "local-ca"
+    FOREIGN_CA = "foreign-ca"
 
 
 TITLES: Mapping[Kind, str] = {
@@ -31,7 +32,14 @@ TITLES: Mapping[Kind, str] = {
     Kind.EST_TLS: "EST TLS certificate",
     Kind.ONLINE_CA: "online device CA",
     Kind.LOCAL_CA: "local device CA",
+    Kind.FOREIGN_CA: "device CA of another server",
 }
+DEVICE_CA_KINDS: frozenset[Kind] = frozenset((Kind.ONLINE_CA, Kind.LOCAL_CA, Kind.FOREIGN_CA))
+
+
+def called(kind: Kind) -> str:
+    """Return the title at the beginning of a sentence or a line."""
+    return TITLES[kind][0].upper() + TITLES[kind][1:]
 
 
 class Standing(StrEnum):
@@ -48,6 +56,7 @@ _HOLDERS = {
     Kind.GATEWAY_TLS: "the server",
     Kind.EST_TLS: "the server",
     Kind.ONLINE_CA: "the server",
+    Kind.FOREIGN_CA: "another server, or whoever ran it",
 }
 _MARGINS: Mapping[Kind, timedelta] = {
     Kind.ROOT: ROOT_MARGIN,
@@ -55,6 +64,7 @@ _MARGINS: Mapping[Kind, timedelta] = {
     Kind.EST_TLS: SERVER_MARGIN,
     Kind.ONLINE_CA: DEVICE_CA_MARGIN,
     Kind.LOCAL_CA: DEVICE_CA_MARGIN,
+    Kind.FOREIGN_CA: DEVICE_CA_MARGIN,
 }
 
 
@@ -154,12 +164,17 @@ def view_pki(answer: CertsAnswer, now: datetime, holders: Mapping[bytes, str] | 
         root=one(Kind.ROOT, certs.root_crt),
         tls=one(Kind.GATEWAY_TLS, certs.tls_crt),
         est_tls=one(Kind.EST_TLS, certs.est_tls_crt),
-        device_cas=tuple(entry(_device_ca_kind(ca), ca) for ca in cas),
+        device_cas=tuple(entry(_device_ca_kind(ca, certs.online_ca_serials), ca) for ca in cas),
     )
 
 
-def _device_ca_kind(certificate: x509.Certificate) -> Kind:
-    return Kind.ONLINE_CA if local_ca_user(certificate.subject) is None else Kind.LOCAL_CA
+def _device_ca_kind(certificate: x509.Certificate, online: Collection[str] | None) -> Kind:
+    """A server of another make does not say which keys it has; then the name tells what it was made for."""
+    if online is not None and serial_text(certificate.serial_number) in online:
+        return Kind.ONLINE_CA
+    if local_ca_user(certificate.subject) is not None:
+        return Kind.LOCAL_CA
+    return Kind.ONLINE_CA if online is None else Kind.FOREIGN_CA
 
 
 def _standing(certificate: x509.Certificate, disabled: frozenset[str], now: datetime) -> Standing:
