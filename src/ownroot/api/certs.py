@@ -9,7 +9,6 @@ from ownroot.services.ports import Role, Scope
 from ownroot.services.read_upload import UploadText
 from ownroot.services.request_csrs import CsrOrder, request_csrs
 from ownroot.services.view_pki import PkiView, view_pki
-from ownroot.trust.state import Holder
 from ownroot.web.endpoint import Access, Call, Endpoint, JsonBody, Reply
 from ownroot.wire.certs import (
     CertsUpload,
@@ -101,6 +100,6 @@ def _certs(view: PkiView) -> FactoryCerts:
         ca_crt="".join(certificate_pem(ca.certificate) for ca in pki.device_cas) or None,
         est_tls_crt=None if pki.est_tls is None else certificate_pem(pki.est_tls),
         disabled_ca_serials=tuple(serial_text(serial) for serial in pki.disabled_serials),
-        online_ca_serials=tuple(serial_text(ca.serial) for ca in pki.device_cas if ca.holder is Holder.ONLINE),
+        online_ca_serials=tuple(serial_text(serial) for serial in view.online_ca_serials),
         change_meta=meta,
     )

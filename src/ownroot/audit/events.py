@@ -63,6 +63,7 @@ class EventKind(StrEnum):
 
     DEVICE_REGISTERED = "device:registered"  # (uuid)
     DEVICE_ANNOUNCED = "device:announced"  # (uuid) by whoever signed its certificate
+    DEVICE_IMPORTED = "device:imported"  # (uuid) its key pinned on the owner's word
     DEVICE_CHANGED = "device:changed"  # (uuid) name, owner or group
     DEVICE_REGISTRATION_REFUSED = "device:registration-refused"  # (uuid)
     DEVICE_FIRST_SEEN = "device:first-seen"  # (uuid)

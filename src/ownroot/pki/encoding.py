@@ -18,8 +18,9 @@ from typing import Final
 
 from cryptography import x509
 from cryptography.exceptions import InternalError, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
 from ownroot.errors import InvalidInputError
 from ownroot.pki import der
@@ -35,6 +36,7 @@ MAX_SERIAL_BITS: Final = 256
 _CERTIFICATE = ("CERTIFICATE",)
 _CSR = ("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST")
 _CRL = ("X509 CRL",)
+_PUBLIC_KEY = ("PUBLIC KEY",)
 _BOUNDARY = re.compile(r"-----(BEGIN|END) ([A-Z0-9][A-Z0-9 ]{0,62})-----[ \t\r]*")
 # What a person would take for a boundary must be one: a bundle never loses a certificate to a missing hyphen.
 # The length is bounded: without it, a line of many "END " takes time by the square of its length.
@@ -201,6 +203,20 @@ def certificate_sha256(certificate: x509.Certificate) -> bytes:
 def spki_der(public_key: CertificatePublicKeyTypes) -> bytes:
     """Return the SubjectPublicKeyInfo; equal keys give equal octets, however a certificate wrote them."""
     return public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def parse_ec_public_key(text: str) -> ec.EllipticCurvePublicKey:
+    """Read PEM text that holds exactly one SubjectPublicKeyInfo of an elliptic curve key; which curve is not judged.
+
+    Raises:
+        InvalidInputError: the `pem-` codes of `parse_certificate`, `public-key-malformed`.
+    """
+    block = _only_block(text, _PUBLIC_KEY, MAX_OBJECT_OCTETS)
+    with refusing("public-key-malformed", "The public key is damaged, or no elliptic curve key."):
+        key = load_der_public_key(block)
+        if not isinstance(key, ec.EllipticCurvePublicKey):
+            raise TypeError("another kind of key")
+    return key
 
 
 def spki_sha256(public_key: CertificatePublicKeyTypes) -> bytes:

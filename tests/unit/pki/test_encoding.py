@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_public_key
 
 from ownroot.errors import InvalidInputError
@@ -263,3 +264,21 @@ def code_of(text: str) -> str:
     with pytest.raises(InvalidInputError) as refused:
         encoding.parse_certificate(text)
     return refused.value.code
+
+
+def test_public_key_is_read_and_any_other_kind_or_damage_refused(root: Pair) -> None:
+    key = make_key().public_key()
+    pem = encoding.spki_pem(encoding.spki_der(key))
+    assert encoding.parse_ec_public_key(pem) == key
+    other = ed25519.Ed25519PrivateKey.generate().public_key()
+    refused = {
+        encoding.spki_pem(encoding.spki_der(other)): "public-key-malformed",
+        block("PUBLIC KEY", b"no key"): "public-key-malformed",
+        pem + pem: "pem-too-many",
+        root.pem: "pem-wrong-type",
+        "": "pem-missing",
+    }
+    for text, code in refused.items():
+        with pytest.raises(InvalidInputError) as caught:
+            encoding.parse_ec_public_key(text)
+        assert caught.value.code == code
