@@ -47,6 +47,7 @@ class Facts:
         now: our clock at that moment, aware UTC.
         devices: live devices by serial of their device CA; None if the token may not list devices.
         own_root: the root of the owner's PKI directory; None if none was named.
+        held: devices held for review after a restore; None if the token may not list devices.
     """
 
     factory: str
@@ -55,6 +56,7 @@ class Facts:
     server_time: datetime | None
     devices: Mapping[str, int] | None
     own_root: x509.Certificate | None = None
+    held: int | None = None
 
 
 _REPLACE: Final[Mapping[Kind, str]] = {
@@ -76,7 +78,7 @@ def diagnose(facts: Facts, *, within: timedelta) -> tuple[Finding, ...]:
     Args:
         within: warn of a last safe day that comes this soon.
     """
-    found = [*_clock(facts), *_ownership(facts)]
+    found = [*_clock(facts), *_ownership(facts), *_held(facts)]
     if facts.view.root is not None:
         found += [*_conformance(facts), *_ends(facts, within), *_issuing(facts)]
     return tuple(sorted(found, key=lambda finding: finding.severity is not Severity.FAULT))
@@ -115,6 +117,16 @@ def _ownership(facts: Facts) -> Iterator[Finding]:
             "root-not-yours",
             f"The server names another factory root (serial {root.serial}) than your PKI directory has.",
             _STOP,
+        )
+
+
+def _held(facts: Facts) -> Iterator[Finding]:
+    if facts.held:
+        yield Finding(
+            Severity.WARNING,
+            "devices-held",
+            f"The server was restored from a backup and refuses devices it does not remember: {facts.held} held.",
+            "Look at them with: ownroot devices held; then: ownroot devices accept --all, or refuse.",
         )
 
 

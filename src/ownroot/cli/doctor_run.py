@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from ownroot.cli.device_counts import count_devices
+from ownroot.cli.device_counts import count_devices, count_held
 from ownroot.cli.diagnosis import Facts, Finding, Severity, diagnose
 from ownroot.cli.options import Target
 from ownroot.cli.pki_directory import ROOT_FILE, PkiDirectory
@@ -29,6 +29,7 @@ def examine(target: Target, *, pki_dir: Path | None, within_days: int, as_json: 
         now = utc_now()
         view = view_pki(answer, now)
         devices = count_devices(api, view.device_cas)
+        held = count_held(api)
     facts = Facts(
         factory=access.factory,
         view=view,
@@ -36,6 +37,7 @@ def examine(target: Target, *, pki_dir: Path | None, within_days: int, as_json: 
         server_time=answer.server_time,
         devices=devices,
         own_root=own_root,
+        held=held,
     )
     findings = diagnose(facts, within=timedelta(days=within_days))
     _print(access.factory, findings, Output(as_json=as_json), counted=devices is not None)
