@@ -1,6 +1,7 @@
 """`ownroot devices held`, `accept` and `refuse`: the review after a restore (docs/operating.md)."""
 
 from collections.abc import Callable
+from functools import wraps
 from typing import TYPE_CHECKING
 
 import click
@@ -35,8 +36,15 @@ def held_devices(target: Target, by_ca_serial: str | None, page: int, limit: int
 def _verdict_options(function: Callable[..., ExitCode]) -> Callable[..., ExitCode]:
     """Give a command the options of a verdict; its parameter `choice` says on whom it is."""
 
+    @wraps(function)
     def command(
-        *, uuids: tuple[str, ...], every: bool, by_ca_serial: str | None, key: str | None, **options: object
+        *,
+        uuids: tuple[str, ...],
+        every: bool,
+        by_ca_serial: str | None,
+        key: str | None,
+        replace_keys: bool = True,
+        **options: object,
     ) -> ExitCode:
         from ownroot.cli.devices_held_run import Choice
 
@@ -46,9 +54,9 @@ def _verdict_options(function: Callable[..., ExitCode]) -> Callable[..., ExitCod
             raise click.UsageError("--by-ca-serial narrows --all.")
         if key is not None and len(uuids) != 1:
             raise click.UsageError("--key chooses among the keys of one uuid.")
-        return function(choice=Choice(uuids, by_ca_serial, key), **options)
+        choice = Choice(uuids, by_ca_serial, key, may_replace_keys=replace_keys or not every)
+        return function(choice=choice, **options)
 
-    command.__name__, command.__doc__ = function.__name__, function.__doc__
     decorated: Callable[..., ExitCode] = command
     for option in reversed(_VERDICT_OPTIONS):
         decorated = option(decorated)
@@ -77,12 +85,14 @@ Examples:
   ownroot devices accept --all --by-ca-serial 5032 --yes
 """,
 )
+@click.option("--replace-keys", is_flag=True, help="With --all: also where a known device would get another key.")
 @_verdict_options
 def accept_devices(target: Target, choice: "Choice", dry_run: bool, yes: bool, as_json: bool) -> ExitCode:
     """Let held devices in, with the keys they came with; they get in at their next request.
 
-    A known device whose key was renewed since the backup gets its new key. `--all` is all that are held when the
-    command begins, so nothing slips in while you answer. Only owners and admins may accept.
+    A known device whose key was renewed since the backup gets its new key, if you name it or say --replace-keys:
+    whoever has that key is this device from then on. `--all` is all that are held when the command begins, so nothing
+    slips in while you answer. Only owners and admins may accept.
     """
     from ownroot.cli.devices_held_run import Verdict, judge
 

@@ -37,11 +37,17 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """On whom a verdict is: these uuids, or with none all, narrowed by a device CA. `key` picks one of a uuid's."""
+    """On whom a verdict is: these uuids, or with none all, narrowed by a device CA.
+
+    Args:
+        key: picks one of a uuid's.
+        may_replace_keys: also where accepting would give a known device another key, and its identity with it.
+    """
 
     uuids: tuple[str, ...]
     ca_serial: str | None = None
     key: str | None = None
+    may_replace_keys: bool = True
 
 
 @dataclass(slots=True)
@@ -83,9 +89,10 @@ def judge(
     output = Output(as_json=as_json)
     access = target.access()
     with Api(access) as api:
-        chosen = list(_chosen(api, choice, verdict))
+        found = list(_chosen(api, choice, verdict))
+        chosen = [one for one in found if choice.may_replace_keys or not one.replaces_key]
+        tally = _Tally(left=[] if choice.may_replace_keys else [_left_alone(one) for one in found if one.replaces_key])
         _announce(output, verdict, chosen)
-        tally = _Tally()
         if chosen and not dry_run:
             if output.can_ask or not choice.uuids:
                 output.confirm(_question(verdict, chosen, access.factory), assume_yes=assume_yes)
@@ -103,6 +110,16 @@ def _chosen(api: Api, choice: Choice, verdict: Verdict) -> Iterator[HeldDeviceOb
         if not held and not (verdict is Verdict.ACCEPT and _is_known(api, uuid)):
             raise NotFoundError("held-unknown", f"No device with the uuid {uuid} and such a key is held.")
         yield from held
+
+
+def _left_alone(one: HeldDeviceObject) -> HeldOutcome:
+    return HeldOutcome(
+        uuid=one.uuid,
+        key_sha256=one.key_sha256,
+        done=False,
+        code="held-key-replaces",
+        message="known with another key, so it is not accepted along with all; name it, or add --replace-keys",
+    )
 
 
 def _all(fetch: Callable[[int], HeldDeviceList]) -> Iterator[HeldDeviceObject]:

@@ -1,5 +1,7 @@
 """`ownroot devices held`, `accept` and `refuse` against a real server."""
 
+import json
+
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
@@ -194,6 +196,19 @@ def test_accepting_a_new_key_of_a_known_device_says_so(
     assert "in place of the key it is known with" in done.err
     shown = owner.run("devices", "show", "dev-1", "--json").json["public-key"]
     assert key_of(renewed) == key_of_pem(shown)
+
+
+def test_all_leaves_out_whoever_would_replace_a_known_key_unless_told(
+    owner: Owner, server: RunningServer, api_owner: ApiOwner, site: Pair
+) -> None:
+    accept(api_owner.register("dev-1"))
+    held_devices(server, site, ["dev-1", "dev-2"])
+    done = owner.run("devices", "accept", "--all", "--yes", "--json")
+    assert done.code == 4
+    assert [one["code"] for one in json.loads(done.out)["not-done"]] == ["held-key-replaces"]
+    assert (names(owner), uuids(owner)) == (["dev-1", "dev-2"], ["dev-1"])
+    assert owner.run("devices", "accept", "--all", "--replace-keys", "--yes").code == 0
+    assert uuids(owner) == []
 
 
 def key_of_pem(pem: str) -> str:
