@@ -1,7 +1,7 @@
 """The backend API as one ASGI application."""
 
 from ownroot import __version__
-from ownroot.api import accounts, certs, device_groups, devices, fleet_import, operations, pki_health
+from ownroot.api import accounts, certs, device_groups, devices, fleet_import, held_devices, operations, pki_health
 from ownroot.api.backend import Backend
 from ownroot.api.gateway_workers import GatewayWorkers
 from ownroot.api.guard import TokenGuard
@@ -19,6 +19,7 @@ def build_application(backend: Backend, edge: Edge, gateway: GatewayWorkers) -> 
         *devices.endpoints(backend),
         *device_groups.endpoints(backend),
         *fleet_import.endpoints(backend),
+        *held_devices.endpoints(backend),
         *operations.endpoints(backend, edge.metrics, gateway),
     )
     document = describe(endpoints, title="Ownroot backend API", version=__version__)

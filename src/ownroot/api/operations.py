@@ -1,6 +1,7 @@
 """Pages for the operator and their tools: liveness, readiness, metrics, the API's own description; and the summary
 of a factory that a status command shows."""
 
+import math
 from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Any
@@ -26,6 +27,7 @@ class OperationsPages:
         self._backend = backend
         self._metrics = metrics
         self._gateway = gateway
+        self._held = metrics.add_gauge("ownroot_held_devices", "Devices held for review after a restore.")
 
     async def alive(self, _call: Call[Principal]) -> Reply:
         """The process answers."""
@@ -53,6 +55,10 @@ class OperationsPages:
         client = call.arrival.client_address
         if not client or not ip_address(client).is_loopback:
             raise RefusedError("metrics-local-only", "Metrics are shown to callers on the server's own machine only.")
+        try:
+            self._held.set(await self._backend.read(lambda uow: uow.held_devices.count()))
+        except UnavailableError:
+            self._held.set(math.nan)  # the other figures are wanted most when the database is away
         return Reply(body=self._metrics.render(), media_type=CONTENT_TYPE)
 
     async def status(self, call: Call[Principal]) -> Reply:

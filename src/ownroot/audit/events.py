@@ -70,6 +70,9 @@ class EventKind(StrEnum):
     DEVICE_KEY_CHANGED = "device:key-changed"  # (uuid)
     DEVICE_DELETED = "device:deleted"  # (uuid)
     DEVICE_DENIAL_LIFTED = "device:denial-lifted"  # (uuid)
+    DEVICE_HELD = "device:held"  # (uuid)
+    DEVICE_HOLD_ACCEPTED = "device:hold-accepted"  # (uuid)
+    DEVICE_HOLD_REFUSED = "device:hold-refused"  # (uuid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,11 @@ class AuditEvent:
     kind: EventKind
     subject: str
     details: Mapping[str, str] = field(default_factory=lambda: _NO_DETAILS)
+
+
+def device_actor(uuid: str) -> str:
+    """Return the actor of what a device brought about by calling."""
+    return f"device:{uuid}"
 
 
 def canonical_bytes(event: AuditEvent) -> bytes:

@@ -183,7 +183,12 @@ def backup(file: Path, data: Path | None, config_file: Path | None, database: st
 def restore(file: Path, data: Path | None, config_file: Path | None, database: str | None, as_json: bool) -> None:
     """Make the backup FILE the data of a server that is not there yet.
 
-    The data directory is new, or holds the key-encryption key and nothing else.
+    The data directory is new, or holds the key-encryption key and nothing else. Devices with certificates issued since
+    the backup are held until their owners have looked at them (`ownroot devices held`).
+
+    \b
+    Example:
+      ownroot restore /backups/ownroot-2026-11-26.tar --data /var/lib/ownroot-new
     """
     from ownroot.bootstrap import Options, Place, restore_server
 
@@ -197,13 +202,14 @@ def restore(file: Path, data: Path | None, config_file: Path | None, database: s
 
 
 _NOT_IN_IT = """
-What this backup does not know is everything decided after {at}. Keep devices away until
-this is settled: run `ownroot serve api` alone first.
+This server does not know what was decided after {at}.
+Held for review, and refused until their owners let them in (`ownroot devices held`, then accept or refuse):
+- devices registered since, and devices whose key was renewed since: those with a certificate that the server does not
+  remember, or that a local device CA dated between then and now.
+NOT found out by that. Keep devices away until it is settled: run `ownroot serve api` alone first.
 - Device CAs revoked or disabled since would be TRUSTED AGAIN. Every owner compares `ownroot keys ca show` with their
   own records and sends such revocations again.
 - Devices deleted since are let in again, for their denials are gone: delete them again.
-- Devices registered since, whose device CA is trusted, become known again at their next check-in; devices whose key
-  was renewed since are refused (device-key-mismatch) until they are deleted and registered again.
 - Users, roles and tokens are those of then; a token made since does not work, one removed since works again."""
 
 

@@ -23,6 +23,7 @@ from ownroot.wire.certs import CertsUpload, CsrReply, CsrRequest, FactoryCerts
 from ownroot.wire.devices import DeviceList, DeviceObject, GroupForm, GroupList
 from ownroot.wire.documents import read_document, read_list, write_document
 from ownroot.wire.fleet_import import ImportForm, ImportList, ImportReply, ImportResult
+from ownroot.wire.held_devices import HeldDeviceList, HeldReview, HeldVerdicts
 from ownroot.wire.pki_health import PkiHealth
 
 Shape = TypeVar("Shape")
@@ -176,6 +177,22 @@ class Api(ClosedOnExit):
     def delete_device(self, name: str, *, by_uuid: bool = False) -> None:
         """Delete one device; it is put on the deny list and cut from the gateway."""
         self._send("DELETE", self._device_path(name, by_uuid))
+
+    def held_devices(
+        self, *, uuid: str | None = None, ca_serial: str | None = None, limit: int = 1000, page: int = 1
+    ) -> HeldDeviceList:
+        """List one page of devices held for review after a restore."""
+        asked = {"ca_serial": ca_serial, "limit": str(limit), "page": str(page), "uuid": uuid}
+        query = urlencode({name: value for name, value in asked.items() if value is not None})
+        return _read(self._send("GET", self._in_factory(f"held-devices/?{query}")), HeldDeviceList)
+
+    def accept_held(self, verdicts: HeldVerdicts) -> HeldReview:
+        """Let held devices in; each verdict has its own outcome."""
+        return _read(self._send("POST", self._in_factory("held-devices/accept/"), verdicts), HeldReview)
+
+    def refuse_held(self, verdicts: HeldVerdicts) -> HeldReview:
+        """Keep held devices out for good; each verdict has its own outcome."""
+        return _read(self._send("POST", self._in_factory("held-devices/refuse/"), verdicts), HeldReview)
 
     def _in_factory(self, rest: str) -> str:
         return f"/ota/factories/{path_segment(self._factory)}/{rest}"

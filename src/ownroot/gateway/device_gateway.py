@@ -231,12 +231,12 @@ class DeviceGateway:
         raise _UNSETTLED
 
     async def _look_up(self, caller: Caller) -> Admitted | Denied:
+        now = self._clock()
         found = await self._loop.run_in_executor(
-            self._readers, self._database.read, lambda uow: find_standing(uow, caller)
+            self._readers, self._database.read, lambda uow: find_standing(uow, caller, now=now)
         )
         if not isinstance(found, NeedsWrite):
             return found
-        now = self._clock()
         return await asyncio.wrap_future(self._database.write(lambda uow: settle_standing(uow, caller, now=now)))
 
     # Answering.

@@ -110,6 +110,7 @@ def _take_in(
         uow.devices.describe(wanted)
     else:
         raise uuid_taken(known, uow.accounts.find_user(known.owner))
+    uow.held_devices.release(wanted.factory_id, wanted.uuid)  # whoever announces has looked at it
     details = {
         "name": wanted.name,
         "issuer": str(wanted.issuer_serial),

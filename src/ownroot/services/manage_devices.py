@@ -79,6 +79,7 @@ def delete_device(uow: UnitOfWork, ref: DeviceRef, *, by: Principal, now: dateti
     device = find_device(uow, by.factory, ref)
     void_open_intents(uow, device)
     uow.devices.delete(device.factory_id, device.uuid)
+    uow.held_devices.release(device.factory_id, device.uuid)  # the denial answers for every key of it
     uow.devices.deny(
         DeniedDevice(
             factory_id=device.factory_id,

@@ -29,6 +29,7 @@ from ownroot.audit.events import AuditEvent
 from ownroot.audit.merkle import Frontier
 from ownroot.pki.names import DeviceUuid, FactoryName
 from ownroot.trust.possession import PendingKey
+from ownroot.trust.restores import RestoreWindow
 from ownroot.trust.state import FactoryPki
 
 T = TypeVar("T")
@@ -170,6 +171,36 @@ class DeniedDevice:
     spki_sha256: bytes
     denied_at: datetime
     denied_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeldDevice:
+    """A device kept outside after a restore: its certificate was issued since the backup (`trust.restores`).
+
+    Attributes:
+        spki_sha256: its key. A uuid may be held with a few of them.
+        certificate_der: what it showed when this was stored; a device CA of the factory signed it.
+        owner: who would own it, by its CA.
+        refused_at: when the owner refused this key for good; None while it waits for review.
+    """
+
+    factory_id: int
+    uuid: DeviceUuid
+    spki_sha256: bytes
+    certificate_der: bytes
+    issuer_serial: int
+    owner: str
+    first_at: datetime
+    last_at: datetime
+    refused_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HeldFilter:
+    """Which held devices; None = any."""
+
+    uuid: str | None = None
+    issuer_serial: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -446,6 +477,48 @@ class DeviceGroups(Protocol):
         ...
 
 
+class Restores(Protocol):
+    def add(self, window: RestoreWindow) -> None:
+        """Remember a restore for as long as the database lives, backups of it included."""
+        ...
+
+    def list(self) -> Sequence[RestoreWindow]:
+        """All of them, oldest first; empty for a database that was never restored."""
+        ...
+
+
+class HeldDevices(Protocol):
+    """Devices held for review, and keys refused after one."""
+
+    def put(self, held: HeldDevice) -> bool:
+        """Store the entry of this uuid and key, or put it in place of the one there is, whose `first_at` stays.
+
+        Returns: False if it is new and there is no room: of one uuid 8 keys wait, of one device CA a bounded number.
+        First come stays, so that whoever fills the list of a CA pushes nobody out.
+        """
+        ...
+
+    def of_uuid(self, factory_id: int, uuid: str) -> Sequence[HeldDevice]:
+        """Every entry of a uuid, refused ones included, oldest first."""
+        ...
+
+    def remove(self, factory_id: int, uuid: str, spki_sha256: bytes) -> None:
+        """Forget one entry; no error if there is none."""
+        ...
+
+    def release(self, factory_id: int, uuid: str) -> None:
+        """Forget what waits under a uuid; keys that were refused stay refused."""
+        ...
+
+    def page(self, factory_id: int, where: HeldFilter, *, limit: int, page: int) -> tuple[Sequence[HeldDevice], int]:
+        """One page (1-based) of what waits for review, by uuid, and how much there is on all of them."""
+        ...
+
+    def count(self) -> int:
+        """How much waits for review, in all factories."""
+        ...
+
+
 class IssuanceLog(Protocol):
     def record_intent(self, intent: IssuanceIntent) -> int:
         """Returns the entry's id. Raises ConflictError `serial-repeated`."""
@@ -536,6 +609,10 @@ class UnitOfWork(Protocol):
     def devices(self) -> Devices: ...
     @property
     def groups(self) -> DeviceGroups: ...
+    @property
+    def restores(self) -> Restores: ...
+    @property
+    def held_devices(self) -> HeldDevices: ...
     @property
     def issuances(self) -> IssuanceLog: ...
     @property

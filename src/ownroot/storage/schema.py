@@ -257,6 +257,22 @@ denied_devices = _table(
     _text("denied_by"),
 )
 
+restores = _table("restores", _id(), _number("backup_made_at"), _number("restored_at"))
+
+held_devices = _table(
+    "held_devices",  # what came after a restore with a certificate issued since the backup
+    _factory_id(primary_key=True, autoincrement=False),
+    _text("uuid", primary_key=True),
+    _bytes("spki_sha256", primary_key=True),
+    _bytes("certificate_der"),
+    _text("issuer_serial"),
+    _text("owner"),
+    _number("first_at"),
+    _number("last_at"),
+    _number("refused_at"),  # 0 = waits for review
+    sa.Index("held_devices_issuer", "factory_id", "issuer_serial"),
+)
+
 issuances = _table(
     "issuances",
     _id(),

@@ -9,10 +9,12 @@ from ownroot.storage.devices import SqlDevices
 from ownroot.storage.factories import SqlFactories
 from ownroot.storage.facts import SqlFacts
 from ownroot.storage.heads import Heads
+from ownroot.storage.held_devices import SqlHeldDevices
 from ownroot.storage.issuances import SqlIssuanceLog
 from ownroot.storage.options import StorageOptions
 from ownroot.storage.pki_states import SqlPkiStates
 from ownroot.storage.refusals import SqlRefusals
+from ownroot.storage.restores import SqlRestores
 from ownroot.storage.session import Session
 
 
@@ -28,10 +30,12 @@ class SqlUnitOfWork:
         "facts",
         "groups",
         "heads",
+        "held_devices",
         "issuances",
         "keys",
         "pki",
         "refusals",
+        "restores",
     )
 
     def __init__(self, session: Session, options: StorageOptions, *, for_update: bool) -> None:
@@ -43,6 +47,8 @@ class SqlUnitOfWork:
         self.keys = SqlBackendKeys(session, kept_per_kind=options.pending_keys_kept)
         self.devices = SqlDevices(session, self.heads)
         self.groups = SqlDeviceGroups(session)
+        self.restores = SqlRestores(session)
+        self.held_devices = SqlHeldDevices(session, kept_per_ca=options.held_devices_kept)
         self.issuances = SqlIssuanceLog(session)
         self.refusals = SqlRefusals(session, kept_per_factory=options.refusals_kept)
         self.audit = SqlAuditLog(session, self.heads)
