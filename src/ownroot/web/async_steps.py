@@ -1,18 +1,31 @@
 """The asynchronous driver of services that commit more than once (`ownroot.services.steps` has the blocking one).
 
 What a service does between two commits runs on the event loop: a signature takes tens of microseconds, a hop to a
-thread and back takes longer. Only the commits are waited for, and their outcomes wake the loop once per commit.
+thread and back takes longer. Only the commits are waited for, and their outcomes wake the loop once per commit. What
+may take longer (a token that signs) the service hands out as `Aside`, and then threads of our own do it.
 """
 
 import asyncio
 import contextlib
 from collections.abc import Callable, Generator, Sequence
-from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 Result = TypeVar("Result")
 
+# More do not make one token quicker; fewer leave a fast one waiting for us.
+_ASIDE_THREADS = 8
+
+
+@runtime_checkable
+class Aside(Protocol):
+    """Something slow that belongs into no transaction."""
+
+    def run_aside(self) -> Any: ...
+
+
 Work: TypeAlias = Callable[[Any], Any]
-Steps: TypeAlias = Generator[Work, Any, Result]
+Steps: TypeAlias = Generator[Work | Aside, Any, Result]
 Outcome: TypeAlias = tuple[Any, Any, BaseException | None]
 
 
@@ -42,6 +55,7 @@ class StepRunner:
         self._waiting: list[tuple[Work, _Run[Any]]] = []
         self._under_way = 0
         self._is_leaving = False
+        self._threads = ThreadPoolExecutor(_ASIDE_THREADS, thread_name_prefix="aside")  # started when first needed
 
     async def run(self, steps: Steps[Result]) -> Result:
         """Drive a service to its end from a coroutine.
@@ -56,8 +70,11 @@ class StepRunner:
         run.start()
         return await run.done
 
-    def submit(self, work: Work, run: "_Run[Any]") -> None:
+    def submit(self, work: Work | Aside, run: "_Run[Any]") -> None:
         """Hand over a service's next work."""
+        if isinstance(work, Aside):
+            self._threads.submit(work.run_aside).add_done_callback(lambda done: _bring_back(run, done))
+            return
         self._waiting.append((work, run))
         if not self._under_way and not self._is_leaving:
             self._is_leaving = True
@@ -105,7 +122,7 @@ class _Run(Generic[Result]):
         else:
             self._advance(lambda: self._steps.throw(error))
 
-    def _advance(self, step: Callable[[], Work]) -> None:
+    def _advance(self, step: Callable[[], Work | Aside]) -> None:
         """Run to the next commit or to the end."""
         try:
             work = step()
@@ -117,3 +134,11 @@ class _Run(Generic[Result]):
                 self.done.set_exception(error)
         else:
             self._runner.submit(work, self)
+
+
+def _bring_back(run: _Run[Any], done: "Future[Any]") -> None:
+    """Take what was done aside to the loop, as `deliver` does with what was committed."""
+    error = done.exception()
+    result = None if error is not None else done.result()
+    with contextlib.suppress(RuntimeError):
+        run.loop.call_soon_threadsafe(run.resume, result, error)

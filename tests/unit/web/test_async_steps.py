@@ -1,6 +1,7 @@
 """The asynchronous driver: one wake-up per commit, callers that share commits, and no service left half-way."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 
 from ownroot.web.async_steps import Inbox, Outcome, StepRunner
 
-Steps = Generator[Callable[[Any], Any], Any, Any]
+Steps = Generator[Any, Any, Any]
 
 
 class HeldWriter:
@@ -35,6 +36,13 @@ def _outcome(work: Callable[[Any], Any], ticket: object) -> Outcome:
         return ticket, work(None), None
     except Exception as error:  # noqa: BLE001  (an outcome like any other)
         return ticket, None, error
+
+
+class Aside:
+    """Something slow, as services hand it out."""
+
+    def __init__(self, act: Callable[[], Any]) -> None:
+        self.run_aside = act
 
 
 def fail(_uow: object) -> None:
@@ -171,6 +179,37 @@ def test_runner_serves_on_after_a_service_that_failed() -> None:
         assert await task == 3
 
     asyncio.run(scenario())
+
+
+def test_what_is_slow_is_done_on_another_thread_and_no_commit_waits_for_it() -> None:
+    async def scenario() -> None:
+        writer, token = HeldWriter(), threading.Event()
+
+        def sign() -> Steps:
+            thread = yield Aside(lambda: token.wait(10) and threading.current_thread())
+            return (yield lambda _: thread)
+
+        slow = await begin(sign(), writer)
+        quick = await begin(add_twice([]), writer)
+        assert [await writer.commit() for _ in range(2)] == [1, 1]
+        assert await quick == 3
+        token.set()
+        while not writer.waiting:
+            await asyncio.sleep(0)
+        await writer.commit()
+        assert await slow is not threading.current_thread()
+
+    asyncio.run(scenario())
+
+
+def test_error_of_what_is_done_aside_is_thrown_into_the_service() -> None:
+    def recover() -> Steps:
+        try:
+            yield Aside(lambda: fail(None))
+        except ValueError:
+            return "the token is away"
+
+    assert asyncio.run(HeldWriter().runner.run(recover())) == "the token is away"
 
 
 def test_outcome_for_a_closed_loop_is_dropped() -> None:
