@@ -13,6 +13,7 @@ from ownroot.storage.options import StorageOptions
 from ownroot.storage.pki_states import SqlPkiStates
 from ownroot.storage.refusals import SqlRefusals
 from ownroot.storage.session import Session
+from ownroot.storage.token_keys import SqlTokenKeys
 
 
 class SqlUnitOfWork:
@@ -30,6 +31,7 @@ class SqlUnitOfWork:
         "keys",
         "pki",
         "refusals",
+        "token_keys",
     )
 
     def __init__(self, session: Session, options: StorageOptions, *, for_update: bool) -> None:
@@ -39,6 +41,7 @@ class SqlUnitOfWork:
         self.accounts = SqlAccounts(session)
         self.pki = SqlPkiStates(session)
         self.keys = SqlBackendKeys(session, kept_per_kind=options.pending_keys_kept)
+        self.token_keys = SqlTokenKeys(session)
         self.devices = SqlDevices(session, self.heads)
         self.issuances = SqlIssuanceLog(session)
         self.refusals = SqlRefusals(session, kept_per_factory=options.refusals_kept)
