@@ -24,6 +24,8 @@ from ownroot.config import Settings
 from ownroot.errors import ConflictError, InvalidInputError, NotFoundError
 from ownroot.keystore.durable import sync_directory
 from ownroot.keystore.kek import KEK_FILE
+from ownroot.services.ports import UnitOfWork
+from ownroot.services.token_keys import forget_installation_id
 from ownroot.storage import companions, inspect_copy, open_database
 
 _SERVER_LOCK: Final = "serve.lock"
@@ -63,7 +65,10 @@ def restore_backup(settings: Settings, file: Path) -> BackupManifest:
 
 
 def _record(copy: Path, manifest: BackupManifest) -> None:
-    """Make the restore part of the audit log it brings back; this also brings the schema up to date."""
+    """Make the restore part of the audit log it brings back; this also brings the schema up to date.
+
+    From here on it is another installation than the one it is a copy of, which may still serve.
+    """
     event = AuditEvent(
         factory_id=None,
         at=utc_now(),
@@ -72,9 +77,14 @@ def _record(copy: Path, manifest: BackupManifest) -> None:
         subject=manifest.database_sha256,
         details={"made-at": manifest.made_at.isoformat(), "made-by": manifest.program, "restored-by": __version__},
     )
+
+    def record(uow: UnitOfWork) -> None:
+        uow.audit.append(event)
+        forget_installation_id(uow)
+
     database = open_database(copy)
     try:
-        database.write(lambda uow: uow.audit.append(event)).result()
+        database.write(record).result()
     finally:
         database.close()
 
