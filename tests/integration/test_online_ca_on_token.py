@@ -1,10 +1,12 @@
 """Online CA keys on a token, through real servers and SoftHSM2: made, used and destroyed, whatever comes between."""
 
+import base64
 import re
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +20,7 @@ from tests.support.api_owner import REVOKE, ApiOwner, accept, code_of
 from tests.support.device_csrs import device_csr
 from tests.support.openssl_checks import openssl
 from tests.support.owner import Owner
+from tests.support.postgres import PostgresCluster, running_postgres
 from tests.support.registration_server import RegistrationServer, registration_server
 from tests.support.softhsm import LABEL, PIN, SoftHsm, soft_hsm
 from tests.support.world import RunningServer, operate, running_server
@@ -341,6 +344,45 @@ def test_a_server_killed_between_making_a_key_and_committing_it_leaves_no_orphan
         owner = ApiOwner(replace(server.world, factory="acme", owner_token=server.token))
         owner.take_over()
         assert len(hsm.labels()) == 1
+
+
+# --- several servers on one database --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[PostgresCluster]:
+    with running_postgres() as started:
+        yield started
+
+
+def test_two_servers_on_one_database_take_no_key_of_each_other(
+    cluster: PostgresCluster, settings: Path, hsm: SoftHsm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OWNROOT_KEK", base64.b64encode(bytes(32)).decode())
+    address = cluster.make_database()
+    more = ["--config", str(settings), "--database", address]
+
+    def serve(name: str):
+        return running_server(tmp_path / name, part="api", options=more, factory=None)
+
+    with serve("one") as one, serve("two") as two:
+        owners = []
+        for server, name in ((one, "first"), (two, "second")):
+            made = one.run("factory", "create", name, "--config", str(settings), "--database", address)
+            owners.append(ApiOwner(replace(server, factory=name, owner_token=made["token"])))
+
+        def replace_all_day(owner: ApiOwner) -> None:
+            owner.take_over()
+            for number in range(6):
+                owner.replace_online_ca()
+                accept(owner.register(f"{owner.server.factory}-{number}"))
+
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(replace_all_day, owners))
+        assert [label.split(":")[2] for label in hsm.labels()] == ["first", "second"]
+        for owner in owners:
+            accept(owner.register(f"{owner.server.factory}-last"))
+        assert "destroyed keys on the token" in one.log + two.log
 
 
 # --- copies of the database -----------------------------------------------------------------------------------------

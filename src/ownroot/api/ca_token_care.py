@@ -12,8 +12,6 @@ from ownroot.services.backend_keys import no_token
 from ownroot.services.steps import Aside, Steps
 from ownroot.services.token_keys import CaToken, sweep
 
-_ANSWER_SECONDS = 5.0
-_SWEEP_SECONDS = 10.0
 _REMEMBERED_SECONDS = 1.0
 
 
@@ -23,11 +21,15 @@ class CaTokenCare:
     Without a token in the settings there is nothing to sweep, and a key that lies on one is the fault.
 
     Args:
+        patience_seconds: after which nobody waits for the token any more; what it does is done all the same.
         ticks: seconds that only grow.
     """
 
-    def __init__(self, backend: Backend, *, ticks: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, backend: Backend, *, patience_seconds: float = 5.0, ticks: Callable[[], float] = time.monotonic
+    ) -> None:
         self._backend = backend
+        self._patience_seconds = patience_seconds
         self._ticks = ticks
         self._sweeping = asyncio.Lock()
         self._asking = asyncio.Lock()
@@ -43,10 +45,10 @@ class CaTokenCare:
             return
         try:
             # Whoever waits is answered in the end: what they asked for is committed already.
-            async with asyncio.timeout(_SWEEP_SECONDS), self._sweeping:
+            async with asyncio.timeout(self._patience_seconds), self._sweeping:
                 destroyed = await self._backend.run(sweep(token))
         except TimeoutError:
-            self._log_left("token-slow", f"no answer in {_SWEEP_SECONDS:g} s")
+            self._log_left("token-slow", f"no answer in {self._patience_seconds:g} s")
         except OwnrootError as error:
             self._log_left(error.code, _cause(error))
         else:
@@ -69,9 +71,10 @@ class CaTokenCare:
             return None if key_id is None else no_token()
         if self._probe is None:  # one at a time: a token that hangs would hold a thread for each
             self._probe = asyncio.ensure_future(self._backend.run(_require(token, key_id)))
-        answered, _ = await asyncio.wait({self._probe}, timeout=_ANSWER_SECONDS)
+        answered, _ = await asyncio.wait({self._probe}, timeout=self._patience_seconds)
         if not answered:
-            return UnavailableError("token-slow", f"The token took longer than {_ANSWER_SECONDS:g} s.", retry_after=5)
+            waited = f"The token took longer than {self._patience_seconds:g} s."
+            return UnavailableError("token-slow", waited, retry_after=5)
         probe, self._probe = self._probe, None
         error = probe.exception()
         if error is not None and not isinstance(error, OwnrootError):
