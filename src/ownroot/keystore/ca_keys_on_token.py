@@ -4,6 +4,7 @@ What callers of the API may learn of a token that does not serve is its code. Th
 which others are in reach, travels as the error's context, for the log of the operator.
 """
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,6 +43,8 @@ class CaKeysOnToken:
         self._pairs = pkcs11_ca_keys
         self._keys = pkcs11_keys
         self._token = pkcs11_token.Token.open(module, token_label, pin)
+        # Only signatures are made side by side. Objects that come and go under each other's eyes confuse modules.
+        self._changing = threading.Lock()
 
     def create(self, key_id: bytes, label: str) -> PublicKey:
         """Make a P-256 key under this id; it is stored on the token on return.
@@ -49,7 +52,7 @@ class CaKeysOnToken:
         Raises:
             UnavailableError, KeyStoreError: the token does not serve.
         """
-        with _said_outside():
+        with _said_outside(), self._changing:
             return self._pairs.create_pair(self._token, key_id, label)
 
     def open(self, key_id: bytes, label: str, public_key: PublicKey) -> PrivateKey:
@@ -63,12 +66,12 @@ class CaKeysOnToken:
 
     def ids(self, prefix: str) -> frozenset[bytes]:
         """Return the ids of keys whose label begins so, of which half a key is enough."""
-        with _said_outside():
+        with _said_outside(), self._changing:
             return self._pairs.ids_of(self._token, prefix)
 
     def destroy(self, key_id: bytes, prefix: str) -> None:
         """Destroy the key of this id if its label begins so; no error if there is none."""
-        with _said_outside():
+        with _said_outside(), self._changing:
             self._pairs.destroy_pair(self._token, key_id, prefix)
 
     def require(self, key_id: bytes | None) -> None:

@@ -4,9 +4,12 @@ Such a key has an id nobody could guess, chosen and recorded by its owner before
 that was cut left under that id is ours, and doing anything here twice is the same as doing it once.
 """
 
+import contextlib
+from collections.abc import Mapping
 from typing import Any
 
 from pkcs11 import Attribute, MechanismFlag, ObjectClass
+from pkcs11.exceptions import ObjectHandleInvalid
 
 from ownroot.errors import KeyStoreError
 from ownroot.keystore.pkcs11_keys import P256_PARAMETERS, PROTECTED, objects, public_key_of
@@ -14,6 +17,7 @@ from ownroot.keystore.pkcs11_token import Line, Token
 from ownroot.pki.signer import PublicKey
 
 _HALVES = (ObjectClass.PRIVATE_KEY, ObjectClass.PUBLIC_KEY)
+_LOOKS = 10
 
 
 def create_pair(token: Token, key_id: bytes, label: str) -> PublicKey:
@@ -29,12 +33,8 @@ def ids_of(token: Token, prefix: str) -> frozenset[bytes]:
     """
 
     def look(line: Line) -> frozenset[bytes]:
-        return frozenset(
-            bytes(found[Attribute.ID])
-            for half in _HALVES
-            for found in objects(line.session, half, {Attribute.TOKEN: True})
-            if found[Attribute.LABEL].startswith(prefix)
-        )
+        halves = [_labelled(line.session, half, {Attribute.TOKEN: True}, prefix) for half in _HALVES]
+        return frozenset(key_id for found in halves for key_id, _ in found)
 
     return token.use(look) or token.use_anew(look)
 
@@ -85,6 +85,25 @@ def _destroy(line: Line, key_id: bytes, prefix: str) -> None:
 
 def _destroy_in(session: Any, key_id: bytes, prefix: str) -> None:
     for half in _HALVES:  # the private one first: without it nothing can be signed
-        for found in objects(session, half, {Attribute.ID: key_id}):
-            if found[Attribute.LABEL].startswith(prefix):
+        for _, found in _labelled(session, half, {Attribute.ID: key_id}, prefix):
+            with contextlib.suppress(ObjectHandleInvalid):
                 found.destroy()
+
+
+def _labelled(
+    session: Any, half: ObjectClass, wanted: Mapping[Attribute, object], prefix: str
+) -> list[tuple[bytes, Any]]:
+    """Return id and object wherever the label begins so."""
+    for _ in range(_LOOKS - 1):
+        # An object that somebody destroys while we look spoils the whole look.
+        with contextlib.suppress(ObjectHandleInvalid):
+            return _look(session, half, wanted, prefix)
+    return _look(session, half, wanted, prefix)
+
+
+def _look(session: Any, half: ObjectClass, wanted: Mapping[Attribute, object], prefix: str) -> list[tuple[bytes, Any]]:
+    return [
+        (bytes(found[Attribute.ID]), found)
+        for found in objects(session, half, wanted)
+        if found[Attribute.LABEL].startswith(prefix)
+    ]

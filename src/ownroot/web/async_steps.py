@@ -11,10 +11,15 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 
+from ownroot.errors import UnavailableError
+
 Result = TypeVar("Result")
 
 # More do not make one token quicker; fewer leave a fast one waiting for us.
 _ASIDE_THREADS = 8
+# Behind a token that hangs, requests would pile up for as long as it does.
+_MOST_ASIDE = 512
+_RETRY_AFTER_SECONDS = 10
 
 
 @runtime_checkable
@@ -55,6 +60,7 @@ class StepRunner:
         self._waiting: list[tuple[Work, _Run[Any]]] = []
         self._under_way = 0
         self._is_leaving = False
+        self._aside = 0
         self._threads = ThreadPoolExecutor(_ASIDE_THREADS, thread_name_prefix="aside")  # started when first needed
 
     async def run(self, steps: Steps[Result]) -> Result:
@@ -73,7 +79,7 @@ class StepRunner:
     def submit(self, work: Work | Aside, run: "_Run[Any]") -> None:
         """Hand over a service's next work."""
         if isinstance(work, Aside):
-            self._threads.submit(work.run_aside).add_done_callback(lambda done: _bring_back(run, done))
+            self._set_aside(work, run)
             return
         self._waiting.append((work, run))
         if not self._under_way and not self._is_leaving:
@@ -86,6 +92,23 @@ class StepRunner:
         # A loop that is closed has nobody left who waits; what was committed stays committed.
         with contextlib.suppress(RuntimeError):
             outcomes[0][0].loop.call_soon_threadsafe(self._resume, outcomes)
+
+    def _set_aside(self, work: Aside, run: "_Run[Any]") -> None:
+        if self._aside >= _MOST_ASIDE:
+            run.loop.call_soon(run.resume, None, _too_many_aside())
+            return
+        self._aside += 1
+
+        def bring_back(done: "Future[Any]") -> None:
+            with contextlib.suppress(RuntimeError):  # as in `deliver`
+                run.loop.call_soon_threadsafe(self._resume_from_aside, run, done)
+
+        self._threads.submit(work.run_aside).add_done_callback(bring_back)
+
+    def _resume_from_aside(self, run: "_Run[Any]", done: "Future[Any]") -> None:
+        self._aside -= 1
+        error = done.exception()
+        run.resume(None if error is not None else done.result(), error)
 
     def _resume(self, outcomes: Sequence[Outcome]) -> None:
         self._under_way -= len(outcomes)
@@ -136,9 +159,9 @@ class _Run(Generic[Result]):
             self._runner.submit(work, self)
 
 
-def _bring_back(run: _Run[Any], done: "Future[Any]") -> None:
-    """Take what was done aside to the loop, as `deliver` does with what was committed."""
-    error = done.exception()
-    result = None if error is not None else done.result()
-    with contextlib.suppress(RuntimeError):
-        run.loop.call_soon_threadsafe(run.resume, result, error)
+def _too_many_aside() -> UnavailableError:
+    return UnavailableError(
+        "too-many-waiting",
+        f"{_MOST_ASIDE} requests wait for the server's key store already. Try again later.",
+        retry_after=_RETRY_AFTER_SECONDS,
+    )

@@ -252,6 +252,16 @@ def test_opening_asks_nothing_of_the_token(server):
     assert spki_sha256(server.keyring.open(row).public_key()) == row.spki_sha256
 
 
+def test_a_description_of_another_version_is_named(server):
+    row = sealed_ca_key(server)
+    binding = b"key-on-token:ca:" + row.spki_sha256
+    for text in (b"{}", b"not json", b'{"id": "00", "label": "", "spki": "00"}'):
+        bent = replace(row, sealed=Sealer(bytes(32)).seal(text, bound_to=binding))
+        with pytest.raises(KeyStoreError) as refused:
+            server.keyring.open(bent)
+        assert refused.value.code == "sealed-unreadable"
+
+
 # --- the installation -----------------------------------------------------------------------------------------------
 
 

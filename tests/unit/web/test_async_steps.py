@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ownroot.errors import UnavailableError
 from ownroot.web.async_steps import Inbox, Outcome, StepRunner
 
 Steps = Generator[Any, Any, Any]
@@ -210,6 +211,24 @@ def test_error_of_what_is_done_aside_is_thrown_into_the_service() -> None:
             return "the token is away"
 
     assert asyncio.run(HeldWriter().runner.run(recover())) == "the token is away"
+
+
+def test_behind_something_that_hangs_no_endless_queue_forms() -> None:
+    async def scenario() -> None:
+        writer, token = HeldWriter(), threading.Event()
+
+        def sign() -> Steps:
+            return (yield Aside(lambda: token.wait(30)))
+
+        waiting = [await begin(sign(), writer) for _ in range(512)]
+        with pytest.raises(UnavailableError) as refused:
+            await writer.runner.run(sign())
+        assert refused.value.code == "too-many-waiting"
+        token.set()
+        assert await asyncio.gather(*waiting) == [True] * 512
+        assert await writer.runner.run(sign()) is True
+
+    asyncio.run(scenario())
 
 
 def test_outcome_for_a_closed_loop_is_dropped() -> None:
