@@ -200,6 +200,17 @@ def test_the_pin_may_come_from_a_file_that_is_ours_alone(
     assert len(hsm.labels()) == 1
 
 
+def test_a_gateway_on_its_own_wants_no_pin_and_an_api_does(
+    tmp_path: Path, settings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OWNROOT_ONLINE_CA_PIN")
+    options = ["--config", str(settings)]
+    with running_server(tmp_path, part="gateway", workers=1, options=options, factory=None):
+        pass
+    with pytest.raises(AssertionError, match="OWNROOT_ONLINE_CA_PIN is empty"), served(tmp_path, settings):
+        pass
+
+
 def test_a_wrong_pin_is_tried_once_and_stops_nothing_else(
     tmp_path: Path, settings: Path, hsm: SoftHsm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -383,6 +394,21 @@ def test_two_servers_on_one_database_take_no_key_of_each_other(
         for owner in owners:
             accept(owner.register(f"{owner.server.factory}-last"))
         assert "destroyed keys on the token" in one.log + two.log
+
+
+def test_a_server_killed_between_a_revocation_and_the_token_destroys_the_key_at_its_start(
+    tmp_path: Path, settings: Path, hsm: SoftHsm
+) -> None:
+    with registration_server(tmp_path, ["--config", str(settings)]) as server:
+        owner = ApiOwner(server.world)
+        owner.take_over()
+        hsm.remove()
+        accept(owner.order(online_ca(owner), reason=REVOKE))
+        server.kill()
+        hsm.put_back()
+        assert len(hsm.labels()) == 1
+        server.restart()
+        eventually(lambda: hsm.labels() == [], "the key of the revoked CA is destroyed")
 
 
 # --- copies of the database -----------------------------------------------------------------------------------------
