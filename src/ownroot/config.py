@@ -78,6 +78,17 @@ class KeystoreFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     pin_file: str | None = None
 
 
+class OnlineCaFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[online_ca]` of the file: new online CA keys are made on a token; without `module` they are sealed.
+
+    `pin_file`: relative to the settings file; without it the PIN comes from the environment.
+    """
+
+    module: str | None = None
+    token_label: str | None = None
+    pin_file: str | None = None
+
+
 class SettingsFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole file. `database`: URL; default is SQLite in the data directory."""
 
@@ -85,6 +96,7 @@ class SettingsFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     api: ApiFile = ApiFile()
     gateway: GatewayFile = GatewayFile()
     keystore: KeystoreFile = KeystoreFile()
+    online_ca: OnlineCaFile = OnlineCaFile()
     log: LogFile = LogFile()
 
 
@@ -169,14 +181,28 @@ class KekToken:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OnlineCaToken:
+    """The token on which online CA keys are made. `pin_file` None: PIN from the environment."""
+
+    module: Path
+    token_label: str
+    pin_file: Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """A server's settings, checked. `kek_token` None: the key-encryption key is a file, or in the environment."""
+    """A server's settings, checked.
+
+    `kek_token` None: the key-encryption key is a file, or in the environment. `online_ca_token` None: online CA keys
+    are made here and sealed.
+    """
 
     data_dir: Path
     database_url: str
     api: ApiSettings
     gateway: GatewayPart
     kek_token: KekToken | None
+    online_ca_token: OnlineCaToken | None
     log_level: str = field(default="info")
 
 
@@ -194,12 +220,14 @@ def load_settings(data_dir: Path, file: Path | None, options: Options) -> Settin
     """
     raw = SettingsFile() if file is None else _read_file(file)
     directory = data_dir.absolute()
+    base = Path() if file is None else file.parent
     return Settings(
         data_dir=directory,
         database_url=options.database or raw.database or f"sqlite:///{directory / DATABASE_FILE}",
-        api=_api(raw.api, options, base=Path() if file is None else file.parent),
+        api=_api(raw.api, options, base=base),
         gateway=_gateway(raw.gateway, options),
-        kek_token=_kek_token(raw.keystore, base=Path() if file is None else file.parent),
+        kek_token=_kek_token(raw.keystore, base=base),
+        online_ca_token=_online_ca_token(raw.online_ca, base=base),
         log_level=raw.log.level,
     )
 
@@ -234,6 +262,15 @@ def _kek_token(raw: KeystoreFile, *, base: Path) -> KekToken | None:
         raise InvalidInputError("config-invalid", "[keystore] needs both module and token_label.")
     pin_file = None if raw.pin_file is None else base / raw.pin_file
     return KekToken(module=Path(raw.module), token_label=raw.token_label, key_label=raw.key_label, pin_file=pin_file)
+
+
+def _online_ca_token(raw: OnlineCaFile, *, base: Path) -> OnlineCaToken | None:
+    if raw == OnlineCaFile():
+        return None
+    if raw.module is None or raw.token_label is None:
+        raise InvalidInputError("config-invalid", "[online_ca] needs both module and token_label.")
+    pin_file = None if raw.pin_file is None else base / raw.pin_file
+    return OnlineCaToken(module=Path(raw.module), token_label=raw.token_label, pin_file=pin_file)
 
 
 def _api(raw: ApiFile, options: Options, *, base: Path) -> ApiSettings:

@@ -4,7 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from ownroot.config import Address, Options, default_data_dir, default_workers, load_settings, parse_address
+from ownroot.config import (
+    Address,
+    OnlineCaToken,
+    Options,
+    default_data_dir,
+    default_workers,
+    load_settings,
+    parse_address,
+)
 from ownroot.errors import InvalidInputError
 
 
@@ -75,6 +83,9 @@ def test_tls_or_a_named_proxy_opens_other_addresses(tmp_path, guard):
         ('[api]\ntls_certificate = "c.pem"\n', "config-invalid"),
         ('[api]\nbehind_proxy = ["10.0.0.0/33"]\n', "address-invalid"),
         ('[log]\nlevel = "loud"\n', "config-invalid"),
+        ('[online_ca]\nmodule = "m.so"\n', "config-invalid"),
+        ('[online_ca]\ntoken_label = "server"\n', "config-invalid"),
+        ('[online_ca]\npin_file = "pin"\n', "config-invalid"),
     ],
 )
 def test_what_the_file_gets_wrong_is_refused(tmp_path, text, code):
@@ -91,6 +102,13 @@ def test_paths_in_the_file_are_relative_to_the_file(tmp_path):
     made = settings(tmp_path, '[api]\ntls_certificate = "c.pem"\ntls_key = "/k.pem"\n')
     assert made.api.tls is not None
     assert (made.api.tls.certificate, made.api.tls.key) == (tmp_path / "c.pem", Path("/k.pem"))
+
+
+def test_the_token_of_online_cas_is_one_only_where_it_is_named(tmp_path):
+    assert settings(tmp_path).online_ca_token is None
+    made = settings(tmp_path, '[online_ca]\nmodule = "/m.so"\ntoken_label = "server"\npin_file = "pin"\n')
+    assert made.online_ca_token == OnlineCaToken(module=Path("/m.so"), token_label="server", pin_file=tmp_path / "pin")
+    assert made.kek_token is None
 
 
 @pytest.mark.parametrize(("text", "address"), [("[::1]:80", Address("::1", 80)), ("host:0", Address("host", 0))])

@@ -3,6 +3,7 @@
 from ownroot import __version__
 from ownroot.api import accounts, certs, device_groups, devices, fleet_import, held_devices, operations, pki_health
 from ownroot.api.backend import Backend
+from ownroot.api.ca_token_care import CaTokenCare
 from ownroot.api.gateway_workers import GatewayWorkers
 from ownroot.api.guard import TokenGuard
 from ownroot.services.authority import Principal
@@ -10,17 +11,19 @@ from ownroot.web.application import Edge, WebApplication
 from ownroot.web.openapi import describe
 
 
-def build_application(backend: Backend, edge: Edge, gateway: GatewayWorkers) -> WebApplication[Principal]:
+def build_application(
+    backend: Backend, edge: Edge, gateway: GatewayWorkers, ca_token: CaTokenCare
+) -> WebApplication[Principal]:
     """Put all endpoints behind one guard, with their description at `/openapi.json`."""
     endpoints = (
         *accounts.endpoints(backend),
-        *certs.endpoints(backend),
+        *certs.endpoints(backend, ca_token),
         *pki_health.endpoints(backend, gateway),
         *devices.endpoints(backend),
         *device_groups.endpoints(backend),
         *fleet_import.endpoints(backend),
         *held_devices.endpoints(backend),
-        *operations.endpoints(backend, edge.metrics, gateway),
+        *operations.endpoints(backend, edge.metrics, gateway, ca_token),
     )
     document = describe(endpoints, title="Ownroot backend API", version=__version__)
     description = operations.description_endpoint(document)

@@ -15,6 +15,14 @@ import msgspec
 from ownroot.services.ports import SealedKeyPurpose
 
 
+class TokenAccess(msgspec.Struct, frozen=True, kw_only=True):
+    """How to log in to the token of the online CAs."""
+
+    module: str
+    token_label: str
+    pin: str
+
+
 class ApiJob(msgspec.Struct, frozen=True, kw_only=True, tag="api"):
     """Serve the API on an inherited listening socket."""
 
@@ -31,6 +39,7 @@ class ApiJob(msgspec.Struct, frozen=True, kw_only=True, tag="api"):
     public_gateway_port: int
     gateway_admin_ports: tuple[int, ...]
     alone: bool
+    online_ca_token: TokenAccess | None
 
 
 class GatewayJob(msgspec.Struct, frozen=True, kw_only=True, tag="gateway"):

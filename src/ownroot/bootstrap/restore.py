@@ -29,6 +29,7 @@ from ownroot.errors import ConflictError, InvalidInputError, NotFoundError
 from ownroot.keystore.durable import sync_directory
 from ownroot.keystore.kek import KEK_FILE
 from ownroot.services.ports import UnitOfWork
+from ownroot.services.token_keys import forget_installation_id
 from ownroot.storage import companions, inspect_copy, open_database
 from ownroot.trust.restores import RestoreWindow, open_window
 
@@ -74,7 +75,8 @@ def _record(copy: Path, manifest: BackupManifest, window: RestoreWindow) -> None
     """Put the restore on record in what it brings back, which also brings the schema up to date.
 
     Audit log and window are one transaction: gateways hold what was issued in a window, so there must be no database
-    that was restored and does not know it.
+    that was restored and does not know it. From here on it is another installation than the one it is a copy of, which
+    may still serve.
     """
     event = AuditEvent(
         factory_id=None,
@@ -88,6 +90,7 @@ def _record(copy: Path, manifest: BackupManifest, window: RestoreWindow) -> None
     def work(uow: UnitOfWork) -> None:
         uow.restores.add(window)
         uow.audit.append(event)
+        forget_installation_id(uow)
 
     database = open_database(copy)
     try:

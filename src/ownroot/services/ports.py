@@ -104,11 +104,15 @@ class SealedKeyPurpose(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SealedKey:
-    """A private key of the backend, sealed at rest (`keystore.sealing`)."""
+    """A private key of the backend, sealed at rest (`keystore.sealing`).
+
+    `token_key_id`: the key lies on a token under this id, and what is sealed is a description of it.
+    """
 
     spki_sha256: bytes
     purpose: SealedKeyPurpose
     sealed: bytes
+    token_key_id: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +317,10 @@ class Facts(Protocol):
         """Store unless the name is taken; returns what is stored now."""
         ...
 
+    def forget(self, name: str) -> None:
+        """For a copy of a data directory that becomes a server of its own; no error if there is none."""
+        ...
+
 
 class Factories(Protocol):
     def add(self, name: FactoryName, *, gateway_name: str, is_default: bool, now: datetime) -> Factory:
@@ -395,10 +403,38 @@ class BackendKeys(Protocol):
         """
         ...
 
+    def drop_expired(self, *, now: datetime) -> int:
+        """Forget pending keys of every factory that expired a day ago; returns how many there were."""
+        ...
+
     def add_active(self, factory_id: int | None, key: SealedKey) -> None: ...
     def find(self, spki_sha256: bytes) -> SealedKey | None: ...
     def destroy(self, spki_sha256: bytes) -> None:
         """Forget a key; no error if there is none."""
+        ...
+
+
+class TokenKeyRecords(Protocol):
+    """Which keys on a token this store knows. What is not `named` here may be destroyed there."""
+
+    def intend(self, key_id: bytes, *, now: datetime) -> None:
+        """Name a key that is about to be made."""
+        ...
+
+    def settle(self, key_id: bytes) -> None:
+        """End the intent, in the work that stores the key, or gives it up. Raises ConflictError `token-key-voided`."""
+        ...
+
+    def void(self, *, before: datetime | None) -> int:
+        """Give up intents recorded earlier than this, None: all of them; returns how many there were."""
+        ...
+
+    def named(self) -> frozenset[bytes]:
+        """Ids of the keys of `BackendKeys` that lie on a token, and of those intended."""
+        ...
+
+    def newest_active(self) -> bytes | None:
+        """The id of the key on a token that was taken into use last."""
         ...
 
 
@@ -605,6 +641,8 @@ class UnitOfWork(Protocol):
     def pki(self) -> PkiStates: ...
     @property
     def keys(self) -> BackendKeys: ...
+    @property
+    def token_keys(self) -> TokenKeyRecords: ...
     @property
     def devices(self) -> Devices: ...
     @property

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from ownroot.audit.events import EventKind
-from ownroot.errors import ConflictError, InvalidInputError, OwnrootError, RefusedError
+from ownroot.errors import ConflictError, InvalidInputError, KeyStoreError, OwnrootError, RefusedError
 from ownroot.pki.issuance import plan_device, sign_plan
 from ownroot.pki.names import parse_resource_name
 from ownroot.pki.profiles import DEVICE
@@ -33,7 +33,7 @@ from ownroot.services.device_reservations import (
     reserve,
 )
 from ownroot.services.ports import UnitOfWork
-from ownroot.services.steps import Steps
+from ownroot.services.steps import Aside, Steps
 
 # The online CA may be replaced while it signs. Then the new one signs; an owner who does that all day can wait.
 _ATTEMPTS = 3
@@ -83,7 +83,7 @@ def register_device(registration: Registration, *, by: Principal, issuing: Issui
         ConflictError: `device-uuid-taken`, `device-uuid-case-twin`, `device-name-taken`, `device-key-taken`,
             `registration-superseded`.
         KeyStoreError: the online CA's key cannot be used; nothing is left behind.
-        UnavailableError: the database cannot commit.
+        UnavailableError: the database cannot commit, or the token with the online CA's key is away.
         All but the last two are in the audit log before they are raised.
     """
     try:
@@ -146,20 +146,25 @@ def _register(applicant: Applicant, issuing: Issuing) -> Steps[Registered]:
         except ConflictError as error:
             if error.code != "issuer-replaced" or attempt == _ATTEMPTS:
                 raise worded(error, uuid=applicant.csr.uuid, name=applicant.name) from None
+        except KeyStoreError as error:
+            # A CA that is replaced takes its key off the token at once, under the hands of whoever signs with it.
+            if error.code != "key-gone" or attempt == _ATTEMPTS:
+                raise
     raise AssertionError("the last attempt returns or raises")
 
 
 def _sign(held: Reservation, issuing: Issuing) -> Steps[Registered]:
-    issuer, applicant = held.claim.online.issuer, held.claim.applicant
+    online, applicant = held.claim.online, held.claim.applicant
     try:
         plan = plan_device(
             applicant.csr,
-            issuer.terms,
+            online.issuer.terms,
             now=applicant.now,
             serial=held.claim.serial,
             validity=issuing.policy.validity,
         )
-        certificate = sign_plan(plan, issuer.key)
+        sign = partial(sign_plan, plan, online.issuer.key)
+        certificate = (yield Aside(sign)) if online.on_token else sign()
         registered: Registered = yield partial(complete, held=held, certificate=certificate, issuers=issuing.issuers)
         return registered
     except OwnrootError:

@@ -191,8 +191,16 @@ sealed_keys = _table(
     _optional_text("dns_names"),
     sa.Column("created_at", sa.BigInteger),
     sa.Column("expires_at", sa.BigInteger),
+    _optional_bytes("token_key_id"),  # the key lies on a token under this CKA_ID, and `sealed` says what it is
     sa.Index("sealed_keys_key", "spki_sha256", unique=True),
     sa.Index("sealed_keys_scope", "scope", "kind"),
+    sa.Index("sealed_keys_token_key", "token_key_id", unique=True),
+)
+
+token_key_intents = _table(
+    "token_key_intents",  # keys that are being made on a token: a sweep of it leaves them alone
+    sa.Column("key_id", sa.LargeBinary, primary_key=True),
+    _number("recorded_at"),
 )
 
 devices = _table(

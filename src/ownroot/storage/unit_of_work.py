@@ -16,6 +16,7 @@ from ownroot.storage.pki_states import SqlPkiStates
 from ownroot.storage.refusals import SqlRefusals
 from ownroot.storage.restores import SqlRestores
 from ownroot.storage.session import Session
+from ownroot.storage.token_keys import SqlTokenKeys
 
 
 class SqlUnitOfWork:
@@ -36,6 +37,7 @@ class SqlUnitOfWork:
         "pki",
         "refusals",
         "restores",
+        "token_keys",
     )
 
     def __init__(self, session: Session, options: StorageOptions, *, for_update: bool) -> None:
@@ -45,6 +47,7 @@ class SqlUnitOfWork:
         self.accounts = SqlAccounts(session)
         self.pki = SqlPkiStates(session)
         self.keys = SqlBackendKeys(session, kept_per_kind=options.pending_keys_kept)
+        self.token_keys = SqlTokenKeys(session)
         self.devices = SqlDevices(session, self.heads)
         self.groups = SqlDeviceGroups(session)
         self.restores = SqlRestores(session)

@@ -25,6 +25,12 @@ def test_empty_fact_stays_empty(database: Database) -> None:
     assert database.write(lambda uow: uow.facts.put_once("note", "later")).result() == ""
 
 
+def test_forgotten_fact_may_be_fixed_anew(database: Database) -> None:
+    database.write(lambda uow: uow.facts.put_once("note", "first")).result()
+    database.write(lambda uow: uow.facts.forget("note")).result()
+    assert database.write(lambda uow: uow.facts.put_once("note", "second")).result() == "second"
+
+
 def test_factory_reads_back_as_it_was_made(database: Database) -> None:
     made = [make_factory(database, "b", is_default=True), make_factory(database, "a")]
     assert database.read(lambda uow: uow.factories.find("b")) == made[0]
