@@ -4,11 +4,14 @@ from ownroot.storage.accounts import SqlAccounts
 from ownroot.storage.audit_log import SqlAuditLog
 from ownroot.storage.backend_keys import SqlBackendKeys
 from ownroot.storage.change_feed import SqlChangeFeed
+from ownroot.storage.device_authorizations import SqlDeviceAuthorizations
 from ownroot.storage.devices import SqlDevices
 from ownroot.storage.factories import SqlFactories
 from ownroot.storage.facts import SqlFacts
 from ownroot.storage.heads import Heads
 from ownroot.storage.issuances import SqlIssuanceLog
+from ownroot.storage.logins import SqlLogins
+from ownroot.storage.oauth import SqlOAuth
 from ownroot.storage.options import StorageOptions
 from ownroot.storage.pki_states import SqlPkiStates
 from ownroot.storage.refusals import SqlRefusals
@@ -22,12 +25,15 @@ class SqlUnitOfWork:
         "accounts",
         "audit",
         "changes",
+        "device_authorizations",
         "devices",
         "factories",
         "facts",
         "heads",
         "issuances",
         "keys",
+        "logins",
+        "oauth",
         "pki",
         "refusals",
     )
@@ -37,6 +43,9 @@ class SqlUnitOfWork:
         self.facts = SqlFacts(session)
         self.factories = SqlFactories(session)
         self.accounts = SqlAccounts(session)
+        self.logins = SqlLogins(session, sessions_kept=options.sessions_kept)
+        self.oauth = SqlOAuth(session, grants_kept=options.grants_kept)
+        self.device_authorizations = SqlDeviceAuthorizations(session)
         self.pki = SqlPkiStates(session)
         self.keys = SqlBackendKeys(session, kept_per_kind=options.pending_keys_kept)
         self.devices = SqlDevices(session, self.heads)

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from ownroot.errors import ConflictError, UnavailableError
 
-HEAD: Final = "0002"
+HEAD: Final = "0004"
 _SCRIPTS: Final = "ownroot.storage:migrations"
 _REVISION: Final = "SELECT version_num FROM alembic_version"
 
