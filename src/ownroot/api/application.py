@@ -1,7 +1,7 @@
 """The backend API as one ASGI application."""
 
 from ownroot import __version__
-from ownroot.api import accounts, certs, devices, operations
+from ownroot.api import accounts, certs, devices, oauth, operations
 from ownroot.api.backend import Backend
 from ownroot.api.gateway_workers import GatewayWorkers
 from ownroot.api.guard import TokenGuard
@@ -16,6 +16,7 @@ def build_application(backend: Backend, edge: Edge, gateway: GatewayWorkers) -> 
         *accounts.endpoints(backend),
         *certs.endpoints(backend),
         *devices.endpoints(backend),
+        *oauth.endpoints(backend),
         *operations.endpoints(backend, edge.metrics, gateway),
     )
     document = describe(endpoints, title="Ownroot backend API", version=__version__)

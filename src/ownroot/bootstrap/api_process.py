@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from ownroot.api.application import build_application
 from ownroot.api.backend import Backend
 from ownroot.api.gateway_workers import GatewayWorkers
-from ownroot.bootstrap.installation import finish_what_a_crash_left, keyring_of
+from ownroot.bootstrap.installation import drop_what_has_ended, finish_what_a_crash_left, keyring_of
 from ownroot.bootstrap.jobs import ApiJob
 from ownroot.clock import utc_now
 from ownroot.errors import OwnrootError
@@ -77,6 +77,7 @@ class _Server(uvicorn.Server):
             await asyncio.sleep(_TIDYING_INTERVAL_SECONDS)
             try:
                 await asyncio.to_thread(finish_what_a_crash_left, self._database, alone=False, clock=utc_now)
+                await asyncio.to_thread(drop_what_has_ended, self._database, clock=utc_now)
             except OwnrootError as error:
                 self._log.warning("tidying up failed", code=error.code, detail=error.detail)
             except Exception:  # noqa: BLE001 - the task's edge: unseen, it would never tidy up again

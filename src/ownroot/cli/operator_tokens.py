@@ -132,7 +132,7 @@ def revoke_token(server: ServerData, factory: str, number: int, as_json: bool) -
 def create_client(
     server: ServerData, factory: str, user: str | None, scopes: tuple[str, ...], days: int | None, as_json: bool
 ) -> None:
-    """Make an OAuth client; its secret is printed once."""
+    """Make an OAuth client; its secret is printed once. `ownroot login --client` takes id and secret."""
     with server.accounts() as accounts:
         made = accounts.create_client(order_of(factory, user, scopes, days))
     output = Output(as_json=as_json)
