@@ -34,7 +34,7 @@ def run_api(job: ApiJob, ready: Callable[[], None]) -> int:
     try:
         finish_what_a_crash_left(database, alone=job.alone, clock=utc_now)
         keyring = keyring_of(job.sub_keys)
-        backend = Backend(database, keyring, OnlineIssuers(keyring), job.public_gateway_port)
+        backend = Backend(database, keyring, OnlineIssuers(keyring), job.public_gateway_port, job.public_url)
         application = build_application(backend, _edge(job), GatewayWorkers(job.gateway_admin_ports))
         config = uvicorn.Config(
             application, ssl_certfile=job.tls_certificate, ssl_keyfile=job.tls_key, **server_options()
