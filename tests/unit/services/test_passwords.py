@@ -1,17 +1,19 @@
 """What a password may be, and that nothing but itself opens."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from ownroot.errors import InvalidInputError
-from ownroot.services.passwords import HashCost, hash_password, is_password
+from ownroot.services.passwords import NOBODYS_HASH, HashCost, hash_password, is_password
 
-CHEAP = HashCost(memory_kib=64, passes=1, lanes=1)
+CHEAP = HashCost(memory_kib=64, passes=1)
 RIGHT = "correct horse battery"
 
 
 def test_password_is_kept_as_argon2id_with_its_parameters() -> None:
     phc = hash_password(RIGHT)
-    assert phc.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
+    assert phc.startswith("$argon2id$v=19$m=65536,t=3,p=1$")
     assert RIGHT not in phc
     assert is_password(RIGHT, phc)
 
@@ -31,6 +33,7 @@ def test_unicode_forms_of_one_password_are_one_password() -> None:
 
 def test_nobody_has_no_password_and_is_compared_with_all_the_same() -> None:
     assert not is_password(RIGHT, None)
+    assert NOBODYS_HASH.split("$")[:4] == hash_password(RIGHT).split("$")[:4]
 
 
 @pytest.mark.parametrize(
@@ -49,3 +52,9 @@ def test_password_that_none_may_have_is_refused(password: str, code: str) -> Non
 
 def test_ten_characters_are_enough() -> None:
     assert is_password("ten chars!", hash_password("ten chars!", cost=CHEAP))
+
+
+def test_many_comparisons_at_once_come_to_an_end() -> None:
+    phc = hash_password(RIGHT)
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(lambda _: is_password(RIGHT, phc), range(8))) == {True}
