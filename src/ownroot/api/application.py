@@ -1,5 +1,7 @@
 """The backend API as one ASGI application."""
 
+from collections.abc import Sequence
+
 from ownroot import __version__
 from ownroot.api import accounts, certs, devices, oauth, operations
 from ownroot.api.backend import Backend
@@ -7,11 +9,18 @@ from ownroot.api.gateway_workers import GatewayWorkers
 from ownroot.api.guard import TokenGuard
 from ownroot.services.authority import Principal
 from ownroot.web.application import Edge, WebApplication
+from ownroot.web.endpoint import Endpoint
 from ownroot.web.openapi import describe
 
 
-def build_application(backend: Backend, edge: Edge, gateway: GatewayWorkers) -> WebApplication[Principal]:
-    """Put all endpoints behind one guard, with their description at `/openapi.json`."""
+def build_application(
+    backend: Backend, edge: Edge, gateway: GatewayWorkers, pages: Sequence[Endpoint[Principal]] = ()
+) -> WebApplication[Principal]:
+    """Put all endpoints behind one guard, with their description at `/openapi.json`.
+
+    Args:
+        pages: endpoints for people, served beside the API's.
+    """
     endpoints = (
         *accounts.endpoints(backend),
         *certs.endpoints(backend),
@@ -21,4 +30,4 @@ def build_application(backend: Backend, edge: Edge, gateway: GatewayWorkers) -> 
     )
     document = describe(endpoints, title="Ownroot backend API", version=__version__)
     description = operations.description_endpoint(document)
-    return WebApplication((*endpoints, description), guard=TokenGuard(backend), edge=edge)
+    return WebApplication((*endpoints, description, *pages), guard=TokenGuard(backend), edge=edge)

@@ -11,11 +11,13 @@ import uvicorn
 from prometheus_client import CollectorRegistry
 
 from ownroot.api.application import build_application
+from ownroot.api.audit_trail import AuditTrail
 from ownroot.api.backend import Backend
 from ownroot.api.gateway_workers import GatewayWorkers
 from ownroot.bootstrap.installation import drop_what_has_ended, finish_what_a_crash_left, keyring_of
 from ownroot.bootstrap.jobs import ApiJob
 from ownroot.clock import utc_now
+from ownroot.dashboard import activation
 from ownroot.errors import OwnrootError
 from ownroot.services.issuers import OnlineIssuers
 from ownroot.services.ports import Database
@@ -35,7 +37,8 @@ def run_api(job: ApiJob, ready: Callable[[], None]) -> int:
         finish_what_a_crash_left(database, alone=job.alone, clock=utc_now)
         keyring = keyring_of(job.sub_keys)
         backend = Backend(database, keyring, OnlineIssuers(keyring), job.public_gateway_port, job.public_url)
-        application = build_application(backend, _edge(job), GatewayWorkers(job.gateway_admin_ports))
+        pages = activation.endpoints(backend, AuditTrail(backend), job.public_url)
+        application = build_application(backend, _edge(job), GatewayWorkers(job.gateway_admin_ports), pages)
         config = uvicorn.Config(
             application, ssl_certfile=job.tls_certificate, ssl_keyfile=job.tls_key, **server_options()
         )

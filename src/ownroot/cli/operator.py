@@ -154,7 +154,8 @@ this is settled: run `ownroot serve api` alone first.
 - Devices deleted since are let in again, for their denials are gone: delete them again.
 - Devices registered since, whose device CA is trusted, become known again at their next check-in; devices whose key
   was renewed since are refused (device-key-mismatch) until they are deleted and registered again.
-- Users, roles and tokens are those of then; a token made since does not work, one removed since works again."""
+- Users, passwords, roles, tokens and OAuth clients are those of then; a token made since does not work, one removed
+  since works again, and so does a password that was changed since."""
 
 
 def _manifest_json(manifest: "BackupManifest") -> str:
