@@ -53,16 +53,14 @@ class OAuthEndpoints:
     async def token(self, call: Call[Principal]) -> Reply:
         """Give tokens for what the form brings."""
         form: TokenForm = call.body
-        match form.grant_type:
-            case kind if kind == CLIENT_CREDENTIALS:
-                peer = call.arrival.client_address
-                begin = partial(log_in_client, scope=form.scope, peer=peer, now=call.now)
-                return await self._issue(call, begin)
-            case kind if kind == REFRESH_TOKEN:
-                shown = _required(form.refresh_token, "refresh_token")
-                return await self._issue(call, partial(refresh_login, refresh_token=shown, now=call.now))
-            case kind if kind == DEVICE_CODE:
-                return await self._redeem(call)
+        if form.grant_type == CLIENT_CREDENTIALS:
+            peer = call.arrival.client_address
+            return await self._issue(call, partial(log_in_client, scope=form.scope, peer=peer, now=call.now))
+        if form.grant_type == REFRESH_TOKEN:
+            shown = _required(form.refresh_token, "refresh_token")
+            return await self._issue(call, partial(refresh_login, refresh_token=shown, now=call.now))
+        if form.grant_type == DEVICE_CODE:
+            return await self._redeem(call)
         raise InvalidInputError("grant-unsupported", f"This server has no grant {form.grant_type[:80]!r}.")
 
     async def authorize_device(self, call: Call[Principal]) -> Reply:

@@ -20,6 +20,7 @@ T = TypeVar("T")
 _AT_ONCE: Final = 2
 _WAITING: Final = 20
 _WINDOW: Final = timedelta(minutes=15)
+_MAX_KEY_CHARS: Final = 64  # no user has a longer name; what strangers type is kept for a while
 
 
 class Store(Protocol):
@@ -55,9 +56,9 @@ class SignInDesk:
             UnauthenticatedError: `sign-in-refused`.
             UnavailableError: `too-many-attempts`, `sign-in-busy`.
         """
-        network = peer_network(peer)
+        network, key = peer_network(peer), name[:_MAX_KEY_CHARS]
         self._of_peer.charge(network, now)
-        self._of_name.charge(name, now)
+        self._of_name.charge(key, now)
         account = await self._store.read(lambda uow: find_account(uow, name))
         if not await self._compare(password, None if account is None else account.phc) or account is None:
             refusal = wrong_password()
@@ -65,7 +66,7 @@ class SignInDesk:
             await self._trail.refused_login(refusal, peer, now, subject=subject)
             raise refusal
         self._of_peer.give_back(network)
-        self._of_name.give_back(name)
+        self._of_name.give_back(key)
         return await self._store.run(open_session(account, peer=peer, now=now))
 
     async def _compare(self, password: str, phc: str | None) -> bool:
