@@ -12,7 +12,7 @@ from ownroot.services.steps import run_blocking
 from ownroot.services.user_codes import parse_user_code
 from ownroot.storage import open_database
 from ownroot.wire.oauth import DEVICE_CODE
-from tests.support.device_csrs import device_csr, new_key
+from tests.support.device_csrs import device_csr
 from tests.support.oauth_forms import FormAnswer, post_form
 from tests.support.world import RunningServer
 
@@ -79,6 +79,3 @@ def allowed(server: RunningServer) -> AskingDevice:
     device = ask(server)
     settle(device, allow=True)
     return device
-
-
-__all__ = ["AskingDevice", "allowed", "ask", "new_key", "settle"]

@@ -6,6 +6,8 @@ from itertools import count
 
 import pytest
 
+from ownroot.audit.events import EventKind
+from ownroot.storage import open_database
 from tests.support.browsing import Browser
 from tests.support.device_flow import ask
 from tests.support.world import PROGRAM
@@ -111,6 +113,27 @@ def test_other_cookies_are_nobody(server, cookie):
     code = ask(server).codes["user_code"]
     browser = Browser(server, {"ownroot_session": cookie} if cookie.isprintable() else {})
     assert "Sign in" in browser.get(f"/activate/device/?user_code={code}").text
+
+
+def test_sign_ins_and_refused_ones_are_on_record_without_what_was_typed(server, ada):
+    question(server, ada)
+    code = ask(server).codes["user_code"]
+    for name in (ada, "a-password-typed-as-name"):
+        Browser(server).sign_in(name, WRONG, code)
+    polis_id = next(user["polis-id"] for user in server.run("user", "list") if user["name"] == ada)
+    unknown, refused, accepted = server_events(server)[:3]
+    assert (accepted.kind, accepted.subject) == (EventKind.LOGIN_ACCEPTED, polis_id)
+    assert (refused.kind, refused.subject) == (EventKind.LOGIN_REFUSED, polis_id)
+    assert (unknown.kind, unknown.subject, unknown.details["code"]) == (EventKind.LOGIN_REFUSED, "", "sign-in-refused")
+
+
+def server_events(server):
+    """Events that belong to no factory, newest first."""
+    database = open_database(server.data_dir / "ownroot.db")
+    try:
+        return database.read(lambda uow: uow.audit.list(None))
+    finally:
+        database.close()
 
 
 # --- who may not ----------------------------------------------------------------------------------------------------
