@@ -15,6 +15,7 @@ from tests.support.tools import require_tool
 from tests.support.world import PROGRAM, RunningServer
 
 PASSWORD = "correct horse battery"
+expect.set_options(timeout=20_000)  # a busy machine is slow, not wrong
 _numbers = count(1)
 
 
