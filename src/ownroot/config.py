@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import msgspec
 from platformdirs import user_data_path
@@ -28,11 +29,13 @@ class ApiFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """`[api]` of the file.
 
     `names`: host names by which clients reach the API, besides those of loopback and of the TLS certificate.
+    `public_url`: where people reach its pages, for links; default: whatever address the request was sent to.
     `tls_certificate`, `tls_key`: PEM files. `behind_proxy`: addresses or networks of the proxies in front.
     """
 
     listen: str = "127.0.0.1:8000"
     names: tuple[str, ...] = ()
+    public_url: str | None = None
     tls_certificate: str | None = None
     tls_key: str | None = None
     behind_proxy: tuple[str, ...] = ()
@@ -143,10 +146,11 @@ class TlsFiles:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiSettings:
-    """The API's listener."""
+    """The API's listener. `public_url` has no slash at its end; its host is one of `names`."""
 
     listen: Address
     names: frozenset[str]
+    public_url: str | None
     tls: TlsFiles | None
     proxies: tuple[IpNetwork, ...]
     max_body_bytes: int
@@ -274,9 +278,11 @@ def _online_ca_token(raw: OnlineCaFile, *, base: Path) -> OnlineCaToken | None:
 
 
 def _api(raw: ApiFile, options: Options, *, base: Path) -> ApiSettings:
+    public_url, public_name = _public_url(raw.public_url)
     settings = ApiSettings(
         listen=parse_address(options.api or raw.listen),
-        names=frozenset(name.lower().rstrip(".") for name in raw.names),
+        names=frozenset(name.lower().rstrip(".") for name in (*raw.names, *public_name)),
+        public_url=public_url,
         tls=_tls(raw, options, base),
         proxies=tuple(_network(text) for text in (options.behind_proxy or raw.behind_proxy)),
         max_body_bytes=raw.max_body_bytes,
@@ -284,6 +290,23 @@ def _api(raw: ApiFile, options: Options, *, base: Path) -> ApiSettings:
     )
     _require_guarded(settings)
     return settings
+
+
+def _public_url(text: str | None) -> tuple[str | None, tuple[str, ...]]:
+    """Return the address without the slash at its end, and the host name in it."""
+    if text is None:
+        return None, ()
+    try:
+        parts = urlsplit(text)
+        host, _port = parts.hostname, parts.port
+    except ValueError as exc:
+        raise InvalidInputError("config-invalid", f"[api] public_url {text!r} is not a URL: {exc}.") from exc
+    odd = parts.path.rstrip("/") or parts.query or parts.fragment or parts.username or not text.isprintable()
+    if parts.scheme not in ("http", "https") or not host or odd or " " in text:
+        raise InvalidInputError(
+            "config-invalid", f"[api] public_url {text!r} is not scheme and host, as in https://api.example.com."
+        )
+    return text.rstrip("/"), (host,)
 
 
 def _require_guarded(api: ApiSettings) -> None:

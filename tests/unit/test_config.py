@@ -126,3 +126,22 @@ def test_what_is_no_address_is_refused(text):
 def test_the_data_directory_follows_the_environment():
     assert default_data_dir({"OWNROOT_DATA": "/srv/own"}) == Path("/srv/own")
     assert default_data_dir({}).name == "server"
+
+
+def test_public_url_loses_its_slash_and_its_host_is_a_name_of_ours(tmp_path):
+    file = tmp_path / "ownroot.toml"
+    file.write_text('[api]\nnames = ["other.example"]\npublic_url = "https://Api.Example.com:8443/"\n')
+    api = load_settings(tmp_path, file, Options()).api
+    assert api.public_url == "https://Api.Example.com:8443"
+    assert api.names == {"other.example", "api.example.com"}
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["api.example.com", "ftp://api.example.com", "https://", "https://a/b", "https://a?b", "https://a b", "https://[a"],
+)
+def test_public_url_that_is_not_scheme_and_host_is_refused(tmp_path, url):
+    file = tmp_path / "ownroot.toml"
+    file.write_text(f'[api]\npublic_url = "{url}"\n')
+    with pytest.raises(InvalidInputError, match="config-invalid"):
+        load_settings(tmp_path, file, Options())

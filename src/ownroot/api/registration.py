@@ -45,7 +45,7 @@ class RegistrationEndpoint:
             method="POST",
             path="/ota/devices/",
             handler=self._register,
-            access=Access(scopes=(Scope.DEVICES_CREATE.value,)),
+            access=Access(scopes=(Scope.DEVICES_CREATE.value,), one_device=True),
             summary="Register a device; the same request again gets the same certificate.",
             body=JsonBody(_receive, RegistrationForm),
             replies={201: RegistrationReply},

@@ -13,12 +13,14 @@ import uvicorn
 from prometheus_client import CollectorRegistry
 
 from ownroot.api.application import build_application
+from ownroot.api.audit_trail import AuditTrail
 from ownroot.api.backend import Backend
 from ownroot.api.ca_token_care import CaTokenCare
 from ownroot.api.gateway_workers import GatewayWorkers
-from ownroot.bootstrap.installation import finish_what_a_crash_left, keyring_of
+from ownroot.bootstrap.installation import drop_what_has_ended, finish_what_a_crash_left, keyring_of
 from ownroot.bootstrap.jobs import ApiJob, TokenAccess
 from ownroot.clock import utc_now
+from ownroot.dashboard import activation
 from ownroot.errors import OwnrootError
 from ownroot.keystore.ca_keys_on_token import CaKeysOnToken
 from ownroot.services.issuers import OnlineIssuers
@@ -40,9 +42,11 @@ def run_api(job: ApiJob, ready: Callable[[], None]) -> int:
         finish_what_a_crash_left(database, alone=job.alone, clock=utc_now)
         with _ca_token(job.online_ca_token, database) as token:
             keyring = keyring_of(job.sub_keys, token)
-            backend = Backend(database, keyring, OnlineIssuers(keyring), job.public_gateway_port)
+            backend = Backend(database, keyring, OnlineIssuers(keyring), job.public_gateway_port, job.public_url)
             care = CaTokenCare(backend)
-            application = build_application(backend, _edge(job), GatewayWorkers(job.gateway_admin_ports), care)
+            pages = activation.endpoints(backend, AuditTrail(backend), job.public_url)
+            gateway = GatewayWorkers(job.gateway_admin_ports)
+            application = build_application(backend, _edge(job), gateway, care, pages)
             config = uvicorn.Config(
                 application, ssl_certfile=job.tls_certificate, ssl_keyfile=job.tls_key, **server_options()
             )
@@ -103,6 +107,7 @@ class _Server(uvicorn.Server):
         while True:
             try:
                 await asyncio.to_thread(finish_what_a_crash_left, self._database, alone=False, clock=utc_now)
+                await asyncio.to_thread(drop_what_has_ended, self._database, clock=utc_now)
                 await self._care.sweep()
                 await self._care.fault()  # for the log, where nobody asks for readiness
             except OwnrootError as error:

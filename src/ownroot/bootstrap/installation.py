@@ -26,6 +26,7 @@ from ownroot.services.ports import Database, Factory, SealedKeyPurpose, UnitOfWo
 from ownroot.services.recover_issuances import recover_issuances
 from ownroot.services.shared_pki import ensure_shared_pki, ensure_shared_tls, factories_without_tls
 from ownroot.services.steps import run_blocking
+from ownroot.services.sweep_logins import sweep_logins
 from ownroot.services.token_keys import CaToken, give_up_old_keys
 from ownroot.storage import open_database
 
@@ -92,6 +93,12 @@ def finish_what_a_crash_left(database: Database, *, alone: bool, clock: Callable
         return recover_issuances(uow, alone=alone, now=now)
 
     return database.write(finish).result()
+
+
+def drop_what_has_ended(database: Database, *, clock: Callable[[], datetime]) -> None:
+    """Drop sessions, tokens and requests of devices that are over."""
+    now = clock()
+    database.write(lambda uow: sweep_logins(uow, now=now)).result()
 
 
 def make_data_dir(data_dir: Path) -> None:

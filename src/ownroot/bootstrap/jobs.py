@@ -32,6 +32,7 @@ class ApiJob(msgspec.Struct, frozen=True, kw_only=True, tag="api"):
     socket_fd: int
     names: tuple[str, ...]
     proxies: tuple[str, ...]
+    public_url: str | None
     tls_certificate: str | None
     tls_key: str | None
     max_body_bytes: int

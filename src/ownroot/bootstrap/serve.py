@@ -159,6 +159,7 @@ def _api_job(settings: Settings, installation: Installation, bound: socket.socke
         socket_fd=bound.fileno(),
         names=tuple(api.names),
         proxies=tuple(str(network) for network in api.proxies),
+        public_url=api.public_url,
         tls_certificate=None if tls is None else str(tls.certificate),
         tls_key=None if tls is None else str(tls.key),
         max_body_bytes=api.max_body_bytes,

@@ -4,6 +4,7 @@ Each method is one request; none is repeated. Errors are `client.transport`'s fo
 what the server refuses.
 """
 
+import base64
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -36,12 +37,27 @@ _PARTIAL = 206
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiAccess:
-    """Where the API is, who we are there, and for which factory we ask."""
+    """Where the API is, who we are there, and for which factory we ask.
+
+    `is_access_token`: the token came from OAuth, and goes where existing servers look for such a one.
+    """
 
     url: str
     factory: str
     token: str
     cacert: Path | None = None
+    is_access_token: bool = False
+
+    def credential(self) -> tuple[str, str]:
+        """Return name and value of the header that shows the token (protocol: api.md §1.2).
+
+        Raises:
+            InvalidInputError: `bad-token`.
+        """
+        token = require_token(self.token)
+        if not self.is_access_token:
+            return TOKEN_HEADER, token
+        return "Authorization", f"Bearer {base64.b64encode(token.encode()).decode('ascii')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +122,10 @@ class Api(ClosedOnExit):
     def __init__(self, access: ApiAccess, *, limits: ExchangeLimits | None = None) -> None:
         url = parse_base_url(access.url)
         require_confidential(url)
-        headers = {TOKEN_HEADER: require_token(access.token)}
+        name, value = access.credential()
         self._factory = access.factory
         self._transport = Transport(
-            url, tls=api_trust(access.cacert), headers=headers, limits=limits or ExchangeLimits()
+            url, tls=api_trust(access.cacert), headers={name: value}, limits=limits or ExchangeLimits()
         )
 
     def certs(self) -> CertsAnswer:

@@ -110,6 +110,14 @@ ADVICE_BY_CODE: Mapping[str, Advice] = {
         "Commands that talk to a server need its address, a factory and a token.",
         "Run `ownroot login --url URL -f FACTORY`, or set OWNROOT_URL, OWNROOT_FACTORY and OWNROOT_TOKEN.",
     ),
+    "client-unknown": Advice(
+        "The OAuth client was deleted, or its id or secret was mistyped.",
+        "Check both, or ask the operator for a new one: `ownroot client create --factory FACTORY --scope SCOPE`.",
+    ),
+    "client-expired": Advice(
+        "The OAuth client was made for a limited time.",
+        "Ask the operator for a new one: `ownroot client create --factory FACTORY --scope SCOPE`.",
+    ),
     "pki-not-set-up": Advice(
         "The factory still runs on the shared PKI, whose keys the operator of the server holds.",
         "Take it over with `ownroot keys ca create DIR`.",

@@ -28,32 +28,14 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 from ownroot.audit.events import AuditEvent
 from ownroot.audit.merkle import Frontier
 from ownroot.pki.names import DeviceUuid, FactoryName
+from ownroot.services.login_ports import DeviceAuthorizations, Logins, OAuth
+from ownroot.services.scopes import Role as Role  # noqa: PLC0414  (part of what this module offers)
+from ownroot.services.scopes import Scope as Scope  # noqa: PLC0414
 from ownroot.trust.possession import PendingKey
 from ownroot.trust.restores import RestoreWindow
 from ownroot.trust.state import FactoryPki
 
 T = TypeVar("T")
-
-
-class Role(StrEnum):
-    """What a user is in a factory."""
-
-    OWNER = "owner"
-    ADMIN = "admin"
-    MEMBER = "member"
-    AUDITOR = "auditor"
-
-
-class Scope(StrEnum):
-    """What an API token may be used for, in the spelling of the wire (protocol: api.md §2)."""
-
-    DEVICES_READ = "devices:read"
-    DEVICES_READ_UPDATE = "devices:read-update"
-    DEVICES_CREATE = "devices:create"
-    DEVICES_DELETE = "devices:delete"
-    USERS_READ = "users:read"
-    CERTS_READ = "certs:read"
-    CERTS_MANAGE = "certs:manage"
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,6 +323,11 @@ class Accounts(Protocol):
     def find_user(self, polis_id: str) -> User | None: ...
     def find_user_by_name(self, name: str) -> User | None: ...
     def set_role(self, factory_id: int, polis_id: str, role: Role) -> None: ...
+    def list_users(self) -> Sequence[User]: ...
+    def remove_member(self, factory_id: int, polis_id: str) -> None:
+        """Take a user's role in a factory, and with it their API tokens there; no error if there is none."""
+        ...
+
     def members(self, factory_id: int) -> Sequence[Member]: ...
     def find_member(self, factory_id: int, polis_id: str) -> Member | None: ...
     def memberships(self, polis_id: str) -> Sequence[tuple[Factory, Role]]: ...
@@ -358,6 +345,10 @@ class Accounts(Protocol):
         ...
 
     def find_token(self, token_sha256: bytes) -> Token | None: ...
+    def list_tokens(self, factory_id: int) -> Sequence[Token]: ...
+    def delete_token(self, factory_id: int, token_id: int) -> bool:
+        """Returns whether there was one."""
+        ...
 
 
 class PkiStates(Protocol):
@@ -637,6 +628,12 @@ class UnitOfWork(Protocol):
     def factories(self) -> Factories: ...
     @property
     def accounts(self) -> Accounts: ...
+    @property
+    def logins(self) -> Logins: ...
+    @property
+    def oauth(self) -> OAuth: ...
+    @property
+    def device_authorizations(self) -> DeviceAuthorizations: ...
     @property
     def pki(self) -> PkiStates: ...
     @property

@@ -79,7 +79,8 @@ def register_device(registration: Registration, *, by: Principal, issuing: Issui
 
     Raises:
         InvalidInputError: the CSR (codes of `pki.requests`), `uuid-mismatch`, `name-invalid`, `group-unknown`.
-        RefusedError: `wrong-factory`, `production-forbidden`, `no-online-ca`, `online-ca-disabled`.
+        RefusedError: `wrong-factory`, `token-other-device`, `token-spent`, `production-forbidden`, `no-online-ca`,
+            `online-ca-disabled`.
         ConflictError: `device-uuid-taken`, `device-uuid-case-twin`, `device-name-taken`, `device-key-taken`,
             `registration-superseded`.
         KeyStoreError: the online CA's key cannot be used; nothing is left behind.
@@ -109,7 +110,9 @@ def _read_applicant(registration: Registration, by: Principal, policy: Registrat
             "uuid-mismatch", "The uuid of the request is not the CN of its CSR.", fields={"uuid": "not the CSR's CN"}
         )
     name = _device_name(registration.name or csr.uuid)
-    return Applicant(by.factory, csr, name, by.user, registration.request_sha256, now, registration.group)
+    return Applicant(
+        by.factory, csr, name, by.user, registration.request_sha256, now, registration.group, by.device_pass
+    )
 
 
 def _device_name(text: str) -> str:
@@ -126,6 +129,12 @@ def _judge(applicant: Applicant, policy: RegistrationPolicy) -> None:
             "wrong-factory",
             f"The CSR is for factory {csr.factory} (its OU), the token for factory {factory.name}.",
             fields={"csr": "OU is another factory's"},
+        )
+    if applicant.device_pass is not None and csr.uuid != applicant.device_pass.uuid:
+        raise RefusedError(
+            "token-other-device",
+            "The token was made for another device than the CSR's (its CN).",
+            fields={"csr": "CN is not the device that was allowed"},
         )
     if csr.production and not policy.allow_production:
         raise RefusedError(

@@ -4,6 +4,7 @@ from ownroot.storage.accounts import SqlAccounts
 from ownroot.storage.audit_log import SqlAuditLog
 from ownroot.storage.backend_keys import SqlBackendKeys
 from ownroot.storage.change_feed import SqlChangeFeed
+from ownroot.storage.device_authorizations import SqlDeviceAuthorizations
 from ownroot.storage.device_groups import SqlDeviceGroups
 from ownroot.storage.devices import SqlDevices
 from ownroot.storage.factories import SqlFactories
@@ -11,6 +12,8 @@ from ownroot.storage.facts import SqlFacts
 from ownroot.storage.heads import Heads
 from ownroot.storage.held_devices import SqlHeldDevices
 from ownroot.storage.issuances import SqlIssuanceLog
+from ownroot.storage.logins import SqlLogins
+from ownroot.storage.oauth import SqlOAuth
 from ownroot.storage.options import StorageOptions
 from ownroot.storage.pki_states import SqlPkiStates
 from ownroot.storage.refusals import SqlRefusals
@@ -26,6 +29,7 @@ class SqlUnitOfWork:
         "accounts",
         "audit",
         "changes",
+        "device_authorizations",
         "devices",
         "factories",
         "facts",
@@ -34,6 +38,8 @@ class SqlUnitOfWork:
         "held_devices",
         "issuances",
         "keys",
+        "logins",
+        "oauth",
         "pki",
         "refusals",
         "restores",
@@ -45,6 +51,9 @@ class SqlUnitOfWork:
         self.facts = SqlFacts(session)
         self.factories = SqlFactories(session)
         self.accounts = SqlAccounts(session)
+        self.logins = SqlLogins(session, sessions_kept=options.sessions_kept)
+        self.oauth = SqlOAuth(session, grants_kept=options.grants_kept)
+        self.device_authorizations = SqlDeviceAuthorizations(session)
         self.pki = SqlPkiStates(session)
         self.keys = SqlBackendKeys(session, kept_per_kind=options.pending_keys_kept)
         self.token_keys = SqlTokenKeys(session)
