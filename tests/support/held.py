@@ -18,8 +18,8 @@ from ownroot.services.authorize_device import (
     identify_caller,
     settle_standing,
 )
-from ownroot.services.ports import HeldDevice
 from ownroot.services.read_gateway_trust import DeviceCertificatePolicy, read_trust
+from ownroot.services.records import HeldDevice
 from ownroot.services.review_held_devices import HeldKey, Reviewed, accept_held, refuse_held
 from ownroot.trust.restores import RestoreWindow
 from tests.support.device_csrs import UUID, device_csr, new_key

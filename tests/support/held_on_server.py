@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from ownroot.clock import utc_now
 from ownroot.pki.encoding import spki_sha256
 from ownroot.pki.names import DeviceUuid
-from ownroot.services.ports import HeldDevice, UnitOfWork
+from ownroot.services.ports import UnitOfWork
+from ownroot.services.records import HeldDevice
 from ownroot.storage import open_database
 from tests.support.certificates import Pair, device_certificate
 from tests.support.world import RunningServer

@@ -24,20 +24,11 @@ from ownroot.services.create_factory import FactoryOrder, create_factory
 from ownroot.services.device_reservations import Registered
 from ownroot.services.issuers import OnlineIssuers
 from ownroot.services.manage_devices import DeviceRef, delete_device
-from ownroot.services.ports import (
-    ChangeKind,
-    Database,
-    Device,
-    Factory,
-    Issuance,
-    Role,
-    Scope,
-    SealedKey,
-    SealedKeyPurpose,
-    UnitOfWork,
-)
+from ownroot.services.ports import Database, UnitOfWork
+from ownroot.services.records import ChangeKind, Device, Factory, Issuance, SealedKey, SealedKeyPurpose
 from ownroot.services.recover_issuances import recover_issuances
 from ownroot.services.register_device import Issuing, Registration, RegistrationPolicy, register_device
+from ownroot.services.scopes import Role, Scope
 from ownroot.services.shared_pki import ensure_shared_pki
 from ownroot.services.steps import Steps, run_blocking
 from ownroot.storage import open_database

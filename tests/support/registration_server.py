@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from ownroot.services.ports import Scope
+from ownroot.services.scopes import Scope
 from tests.support.world import RunningServer, running_server
 
 

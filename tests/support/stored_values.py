@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from ownroot.audit.events import AuditEvent, EventKind
 from ownroot.pki.names import DeviceUuid, FactoryName
-from ownroot.services.ports import (
+from ownroot.services.ports import Database
+from ownroot.services.records import (
     CheckIn,
-    Database,
     DeniedDevice,
     Device,
     DeviceGroup,

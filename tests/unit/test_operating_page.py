@@ -7,7 +7,7 @@ import msgspec
 
 from ownroot.config import Options, SettingsFile, load_settings
 from ownroot.services.authority import ROLE_SCOPES
-from ownroot.services.ports import Role
+from ownroot.services.scopes import Role
 from tests.support.repository import ROOT
 
 PAGE = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")

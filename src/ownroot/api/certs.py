@@ -6,9 +6,9 @@ from ownroot.pki.encoding import certificate_pem
 from ownroot.pki.serials import serial_text
 from ownroot.services.authority import Principal
 from ownroot.services.change_pki import change_pki
-from ownroot.services.ports import Role, Scope
 from ownroot.services.read_upload import UploadText
 from ownroot.services.request_csrs import CsrOrder, request_csrs
+from ownroot.services.scopes import Role, Scope
 from ownroot.services.view_pki import PkiView, view_pki
 from ownroot.web.endpoint import Access, Call, Endpoint, JsonBody, Reply
 from ownroot.wire.certs import (

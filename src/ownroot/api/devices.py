@@ -27,7 +27,8 @@ from ownroot.services.manage_devices import (
     list_denied,
     list_devices,
 )
-from ownroot.services.ports import DeviceFilter, DeviceSort, Scope
+from ownroot.services.records import DeviceFilter, DeviceSort
+from ownroot.services.scopes import Scope
 from ownroot.web.endpoint import Access, Call, Endpoint, JsonBody, Reply
 from ownroot.wire.devices import DeviceForm, DeviceList, DeviceObject
 from ownroot.wire.documents import read_document

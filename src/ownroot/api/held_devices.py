@@ -11,8 +11,9 @@ from ownroot.pki.encoding import load_certificate_der
 from ownroot.pki.serials import serial_text
 from ownroot.services.authority import Principal
 from ownroot.services.manage_devices import Paging
-from ownroot.services.ports import Factory, HeldFilter, Role, Scope
+from ownroot.services.records import Factory, HeldFilter
 from ownroot.services.review_held_devices import HeldEntry, HeldKey, Reviewed, accept_held, list_held, refuse_held
+from ownroot.services.scopes import Role, Scope
 from ownroot.web.endpoint import Access, Call, Endpoint, JsonBody, Reply
 from ownroot.wire.devices import wire_time
 from ownroot.wire.held_devices import (

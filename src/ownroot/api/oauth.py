@@ -21,7 +21,8 @@ from ownroot.services.authorize_registration import (
     require_allowed,
 )
 from ownroot.services.oauth_logins import ClientCredentials, IssuedTokens, log_in_client, refresh_login
-from ownroot.services.ports import Factory, Scope
+from ownroot.services.records import Factory
+from ownroot.services.scopes import Scope
 from ownroot.services.steps import Steps
 from ownroot.services.user_codes import shown_user_code
 from ownroot.web.credentials import read_basic

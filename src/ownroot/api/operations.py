@@ -11,7 +11,7 @@ from ownroot.api.ca_token_care import CaTokenCare
 from ownroot.api.gateway_workers import GatewayWorkers
 from ownroot.errors import RefusedError, UnavailableError
 from ownroot.services.authority import Principal
-from ownroot.services.ports import Role, Scope
+from ownroot.services.scopes import Role, Scope
 from ownroot.web.endpoint import PUBLIC, Access, Call, Endpoint, Reply
 from ownroot.web.metrics import CONTENT_TYPE, RequestMetrics
 from ownroot.wire.documents import write_document

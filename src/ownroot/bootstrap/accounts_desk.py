@@ -13,7 +13,8 @@ from ownroot.services.manage_tokens import HeldToken
 from ownroot.services.manage_users import KnownUser
 from ownroot.services.oauth_clients import CreatedClient, HeldClient
 from ownroot.services.passwords import hash_password
-from ownroot.services.ports import Member, Role, Scope, User
+from ownroot.services.records import Member, User
+from ownroot.services.scopes import Role, Scope
 from ownroot.services.steps import run_blocking
 
 

@@ -22,7 +22,8 @@ from ownroot.keystore.sealing import Sealer
 from ownroot.pki.encoding import spki_sha256
 from ownroot.services.backend_keys import Keyring
 from ownroot.services.gateway_names import settle_base_name, stored_base_name
-from ownroot.services.ports import Database, Factory, SealedKeyPurpose, UnitOfWork
+from ownroot.services.ports import Database, UnitOfWork
+from ownroot.services.records import Factory, SealedKeyPurpose
 from ownroot.services.recover_issuances import recover_issuances
 from ownroot.services.shared_pki import ensure_shared_pki, ensure_shared_tls, factories_without_tls
 from ownroot.services.steps import run_blocking

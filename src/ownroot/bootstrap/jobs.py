@@ -12,7 +12,7 @@ from typing import BinaryIO, TypeAlias
 
 import msgspec
 
-from ownroot.services.ports import SealedKeyPurpose
+from ownroot.services.records import SealedKeyPurpose
 
 
 class TokenAccess(msgspec.Struct, frozen=True, kw_only=True):

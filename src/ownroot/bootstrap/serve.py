@@ -25,7 +25,7 @@ from ownroot.errors import InvalidInputError
 from ownroot.keystore.durable import replace_file
 from ownroot.keystore.labels import ONLINE_CA_PIN_VARIABLE
 from ownroot.keystore.pins import find_pin
-from ownroot.services.ports import SealedKeyPurpose
+from ownroot.services.records import SealedKeyPurpose
 
 DEFAULT_GATEWAY_PORT = 8443
 _LOOPBACK = "127.0.0.1"

@@ -38,8 +38,9 @@ from ownroot.services.authorize_device import (
     identify_caller,
     settle_standing,
 )
-from ownroot.services.ports import Database, Device
+from ownroot.services.ports import Database
 from ownroot.services.read_gateway_trust import DeviceKey, FactoryTrust, Refreshed, TrustPicture
+from ownroot.services.records import Device
 
 _log = structlog.get_logger(__name__)
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~+/=:-]{1,128}\Z")

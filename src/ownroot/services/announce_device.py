@@ -21,7 +21,8 @@ from ownroot.services.authorize_device import claimed_uuid
 from ownroot.services.device_conflicts import denied, require_no_uuid_of_another, uuid_taken, worded
 from ownroot.services.device_groups import require_group
 from ownroot.services.effective_pki import effective_pki, is_unclaimed
-from ownroot.services.ports import ChangeKind, Device, UnitOfWork
+from ownroot.services.ports import UnitOfWork
+from ownroot.services.records import ChangeKind, Device
 from ownroot.services.steps import Steps
 from ownroot.trust.device_identity import GatewayTrust, Identified, NotTrusted, identify
 from ownroot.trust.state import Standing

@@ -8,7 +8,8 @@ from ownroot.audit.events import SERVER, AuditEvent, EventKind
 from ownroot.errors import UnauthenticatedError
 from ownroot.services.authority import DevicePass, Principal, effective_scopes
 from ownroot.services.login_ports import OAuthTokenKind
-from ownroot.services.ports import Scope, UnitOfWork
+from ownroot.services.ports import UnitOfWork
+from ownroot.services.scopes import Scope
 from ownroot.services.tokens import token_sha256
 
 

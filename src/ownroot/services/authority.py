@@ -8,7 +8,8 @@ from datetime import datetime
 from ownroot.audit.events import AuditEvent, EventKind
 from ownroot.errors import InvalidInputError
 from ownroot.pki.names import DeviceUuid
-from ownroot.services.ports import Factory, Role, Scope, User
+from ownroot.services.records import Factory, User
+from ownroot.services.scopes import Role, Scope
 
 _READING = frozenset({Scope.DEVICES_READ, Scope.USERS_READ, Scope.CERTS_READ})
 _WORKING = _READING | {Scope.DEVICES_READ_UPDATE, Scope.DEVICES_CREATE, Scope.DEVICES_DELETE}

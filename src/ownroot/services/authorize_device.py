@@ -27,8 +27,9 @@ from ownroot.services.device_entries import (
 )
 from ownroot.services.effective_pki import effective_pki
 from ownroot.services.hold_devices import find_hold, hold_what_came_since, record_hold
-from ownroot.services.ports import Device, Factory, UnitOfWork
+from ownroot.services.ports import UnitOfWork
 from ownroot.services.read_gateway_trust import DeviceKey, FactoryTrust
+from ownroot.services.records import Device, Factory
 from ownroot.trust.admission import FirstContact, GoOn, Hold, Promote, Refuse
 from ownroot.trust.device_identity import Identified, NotTrusted, identify
 

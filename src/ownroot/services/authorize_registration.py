@@ -18,7 +18,9 @@ from ownroot.errors import InvalidInputError, NotFoundError, OwnrootError, Refus
 from ownroot.pki.names import DeviceUuid, parse_device_uuid
 from ownroot.services.authority import ROLE_SCOPES
 from ownroot.services.login_ports import AuthorizationRequest, AuthorizationState, DeviceAuthorization
-from ownroot.services.ports import Factory, Scope, UnitOfWork, User
+from ownroot.services.ports import UnitOfWork
+from ownroot.services.records import Factory, User
+from ownroot.services.scopes import Scope
 from ownroot.services.steps import Steps
 from ownroot.services.tokens import new_token, token_sha256
 from ownroot.services.user_codes import new_user_code

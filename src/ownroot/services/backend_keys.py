@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 from ownroot.errors import KeyStoreError
 from ownroot.pki.encoding import spki_sha256
 from ownroot.pki.signer import PrivateKey, generate_key
-from ownroot.services.ports import SealedKey, SealedKeyPurpose
+from ownroot.services.records import SealedKey, SealedKeyPurpose
 from ownroot.services.token_keys import CaToken, KeyOnToken, describe, read_description
 
 

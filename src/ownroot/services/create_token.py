@@ -7,7 +7,9 @@ from datetime import datetime
 from ownroot.audit.events import OPERATOR, AuditEvent, EventKind
 from ownroot.errors import InvalidInputError, NotFoundError, RefusedError
 from ownroot.services.authority import effective_scopes, least_role, new_polis_id, with_implied
-from ownroot.services.ports import Factory, Member, Role, Scope, UnitOfWork, User
+from ownroot.services.ports import UnitOfWork
+from ownroot.services.records import Factory, Member, User
+from ownroot.services.scopes import Role, Scope
 from ownroot.services.steps import Steps
 from ownroot.services.tokens import new_token, token_sha256
 

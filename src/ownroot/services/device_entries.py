@@ -9,7 +9,8 @@ from datetime import datetime
 
 from ownroot.pki.encoding import certificate_sha256
 from ownroot.services.effective_pki import is_unclaimed
-from ownroot.services.ports import ChangeKind, Device, Factory, UnitOfWork
+from ownroot.services.ports import UnitOfWork
+from ownroot.services.records import ChangeKind, Device, Factory
 from ownroot.trust.admission import Admission, KnownDevice, admit
 from ownroot.trust.device_identity import Identified
 from ownroot.trust.state import DeviceCa, FactoryPki

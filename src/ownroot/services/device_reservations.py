@@ -27,7 +27,8 @@ from ownroot.services.device_conflicts import require_no_uuid_of_another, supers
 from ownroot.services.device_groups import require_group
 from ownroot.services.effective_pki import is_unclaimed
 from ownroot.services.issuers import OnlineIssuer
-from ownroot.services.ports import ChangeKind, Device, Factory, GroupRef, Issuance, IssuanceIntent, UnitOfWork, User
+from ownroot.services.ports import UnitOfWork
+from ownroot.services.records import ChangeKind, Device, Factory, GroupRef, Issuance, IssuanceIntent, User
 from ownroot.trust.state import Standing
 
 # A registration names its CA several times; there are few of them.

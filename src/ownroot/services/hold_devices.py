@@ -11,7 +11,8 @@ from typing import Final
 
 from ownroot.audit.events import AuditEvent, EventKind, device_actor
 from ownroot.pki.encoding import certificate_der
-from ownroot.services.ports import Factory, HeldDevice, UnitOfWork
+from ownroot.services.ports import UnitOfWork
+from ownroot.services.records import Factory, HeldDevice
 from ownroot.trust.admission import Admission, Refuse
 from ownroot.trust.device_identity import Identified
 from ownroot.trust.restores import hold_back, may_be_held

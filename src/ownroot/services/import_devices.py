@@ -25,7 +25,8 @@ from ownroot.services.authority import Principal
 from ownroot.services.device_conflicts import denied, require_no_uuid_of_another, uuid_taken, worded
 from ownroot.services.device_groups import require_group
 from ownroot.services.effective_pki import effective_pki
-from ownroot.services.ports import ChangeKind, Device, UnitOfWork
+from ownroot.services.ports import UnitOfWork
+from ownroot.services.records import ChangeKind, Device
 from ownroot.trust.device_identity import GatewayTrust, Identified, NotTrusted, identify
 
 # Issuers are SHA-256 digests and serials positive, so these name none; the first check-in stores the real ones.

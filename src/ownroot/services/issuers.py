@@ -15,7 +15,8 @@ from ownroot.pki.encoding import certificate_sha256, spki_sha256
 from ownroot.pki.issuance import Issuer
 from ownroot.services.backend_keys import Keyring
 from ownroot.services.effective_pki import effective_pki
-from ownroot.services.ports import Factory, UnitOfWork
+from ownroot.services.ports import UnitOfWork
+from ownroot.services.records import Factory
 from ownroot.trust.state import DeviceCa, FactoryPki, Standing
 
 

@@ -13,16 +13,8 @@ from ownroot.audit.events import EventKind
 from ownroot.errors import NotFoundError
 from ownroot.services.authority import Principal
 from ownroot.services.device_reservations import void_open_intents
-from ownroot.services.ports import (
-    ChangeKind,
-    DeniedDevice,
-    Device,
-    DeviceFilter,
-    DeviceGroup,
-    DeviceSort,
-    Factory,
-    UnitOfWork,
-)
+from ownroot.services.ports import UnitOfWork
+from ownroot.services.records import ChangeKind, DeniedDevice, Device, DeviceFilter, DeviceGroup, DeviceSort, Factory
 
 
 @dataclass(frozen=True, slots=True)

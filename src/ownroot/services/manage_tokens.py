@@ -7,7 +7,8 @@ from datetime import datetime
 from ownroot.audit.events import OPERATOR, AuditEvent, EventKind
 from ownroot.errors import NotFoundError
 from ownroot.services.manage_users import known_factory
-from ownroot.services.ports import Token, UnitOfWork, User
+from ownroot.services.ports import UnitOfWork
+from ownroot.services.records import Token, User
 from ownroot.services.steps import Steps
 
 

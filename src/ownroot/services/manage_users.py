@@ -12,7 +12,9 @@ from ownroot.audit.events import OPERATOR, AuditEvent, EventKind
 from ownroot.errors import ConflictError, NotFoundError
 from ownroot.services.authority import new_polis_id
 from ownroot.services.create_token import user_named
-from ownroot.services.ports import Factory, Member, Role, UnitOfWork, User
+from ownroot.services.ports import UnitOfWork
+from ownroot.services.records import Factory, Member, User
+from ownroot.services.scopes import Role
 from ownroot.services.steps import Steps
 
 

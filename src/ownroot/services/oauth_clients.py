@@ -11,7 +11,9 @@ from ownroot.services.authority import new_polis_id
 from ownroot.services.create_token import require_scopes, secret_details, settle_holder
 from ownroot.services.login_ports import OAuthClient
 from ownroot.services.manage_users import known_factory
-from ownroot.services.ports import Factory, Scope, UnitOfWork, User
+from ownroot.services.ports import UnitOfWork
+from ownroot.services.records import Factory, User
+from ownroot.services.scopes import Scope
 from ownroot.services.steps import Steps
 from ownroot.services.tokens import new_token, token_sha256
 

@@ -17,7 +17,9 @@ from ownroot.audit.events import AuditEvent, EventKind
 from ownroot.errors import InvalidInputError, OwnrootError, RefusedError, UnauthenticatedError
 from ownroot.services.authority import effective_scopes, parse_scope
 from ownroot.services.login_ports import NewToken, OAuthClient, OAuthToken, OAuthTokenKind
-from ownroot.services.ports import Factory, Role, Scope, UnitOfWork
+from ownroot.services.ports import UnitOfWork
+from ownroot.services.records import Factory
+from ownroot.services.scopes import Role, Scope
 from ownroot.services.steps import Steps
 from ownroot.services.tokens import new_token, token_sha256
 

@@ -22,7 +22,8 @@ from ownroot.pki.requests import VerifiedCsr, make_csr, verify_csr
 from ownroot.pki.signer import PrivateKey
 from ownroot.services.authority import Principal
 from ownroot.services.backend_keys import Keyring
-from ownroot.services.ports import Factory, SealedKey, SealedKeyPurpose, UnitOfWork
+from ownroot.services.ports import UnitOfWork
+from ownroot.services.records import Factory, SealedKey, SealedKeyPurpose
 from ownroot.services.shared_pki import gateway_csr
 from ownroot.services.steps import Aside, Steps
 from ownroot.services.token_keys import CaToken

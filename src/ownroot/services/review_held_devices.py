@@ -16,7 +16,8 @@ from ownroot.services.authority import Principal
 from ownroot.services.device_entries import ask_table, create_device, replace_device_key
 from ownroot.services.effective_pki import effective_pki
 from ownroot.services.manage_devices import Paging
-from ownroot.services.ports import DeniedDevice, Device, Factory, HeldDevice, HeldFilter, UnitOfWork
+from ownroot.services.ports import UnitOfWork
+from ownroot.services.records import DeniedDevice, Device, Factory, HeldDevice, HeldFilter
 from ownroot.trust.admission import FirstContact, GoOn, Promote, Refuse, RefuseKey
 from ownroot.trust.device_identity import GatewayTrust, Identified, NotTrusted, identify
 from ownroot.trust.state import Standing

@@ -6,7 +6,8 @@ from typing import Final
 
 from ownroot.audit.events import AuditEvent, EventKind
 from ownroot.errors import UnauthenticatedError
-from ownroot.services.ports import UnitOfWork, User
+from ownroot.services.ports import UnitOfWork
+from ownroot.services.records import User
 from ownroot.services.steps import Steps
 from ownroot.services.tokens import new_token, token_sha256
 

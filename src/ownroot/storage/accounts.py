@@ -7,7 +7,8 @@ from typing import Final
 import sqlalchemy as sa
 
 from ownroot.errors import ConflictError
-from ownroot.services.ports import Factory, Member, Role, Scope, Token, User
+from ownroot.services.records import Factory, Member, Token, User
+from ownroot.services.scopes import Role, Scope
 from ownroot.storage.factories import FACTORY_COLUMNS, read_factory
 from ownroot.storage.inserts import insert_if_absent, insert_returning_id, upsert
 from ownroot.storage.schema import factories, members, tokens, users
@@ -66,7 +67,7 @@ _DELETE_MEMBER: Final = Statement(
 
 
 class SqlAccounts:
-    """Implements `services.ports.Accounts`."""
+    """Implements `services.repositories.Accounts`."""
 
     def __init__(self, session: Session) -> None:
         self._session = session

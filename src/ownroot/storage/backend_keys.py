@@ -7,7 +7,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from ownroot.errors import NotFoundError
-from ownroot.services.ports import SealedKey, SealedKeyPurpose
+from ownroot.services.records import SealedKey, SealedKeyPurpose
 from ownroot.storage.inserts import insert
 from ownroot.storage.schema import SHARED_SCOPE, sealed_keys
 from ownroot.storage.session import Session
@@ -69,7 +69,7 @@ _DESTROY: Final = Statement(sa.delete(sealed_keys).where(sealed_keys.c.spki_sha2
 
 
 class SqlBackendKeys:
-    """Implements `services.ports.BackendKeys`."""
+    """Implements `services.repositories.BackendKeys`."""
 
     def __init__(self, session: Session, *, kept_per_kind: int) -> None:
         self._session = session

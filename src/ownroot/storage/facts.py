@@ -15,7 +15,7 @@ _PUT: Final = insert_if_absent(facts, "name", "value")
 
 
 class SqlFacts:
-    """Implements `services.ports.Facts`."""
+    """Implements `services.repositories.Facts`."""
 
     def __init__(self, session: Session) -> None:
         self._session = session

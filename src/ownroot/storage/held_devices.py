@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from ownroot.pki.names import DeviceUuid
 from ownroot.pki.serials import parse_serial, serial_text
-from ownroot.services.ports import HeldDevice, HeldFilter
+from ownroot.services.records import HeldDevice, HeldFilter
 from ownroot.storage.inserts import insert
 from ownroot.storage.schema import held_devices
 from ownroot.storage.session import Session
@@ -59,7 +59,7 @@ _COUNT: Final = Statement(sa.select(sa.func.count()).select_from(held_devices).w
 
 
 class SqlHeldDevices:
-    """Implements `services.ports.HeldDevices`."""
+    """Implements `services.repositories.HeldDevices`."""
 
     def __init__(self, session: Session, *, kept_per_ca: int) -> None:
         self._session = session

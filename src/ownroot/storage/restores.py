@@ -17,7 +17,7 @@ _LIST: Final = Statement(sa.select(restores.c.backup_made_at, restores.c.restore
 
 
 class SqlRestores:
-    """Implements `services.ports.Restores`."""
+    """Implements `services.repositories.Restores`."""
 
     def __init__(self, session: Session) -> None:
         self._session = session

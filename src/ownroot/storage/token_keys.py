@@ -31,7 +31,7 @@ _NEWEST_ACTIVE: Final = Statement(
 
 
 class SqlTokenKeys:
-    """Implements `services.ports.TokenKeyRecords`."""
+    """Implements `services.repositories.TokenKeyRecords`."""
 
     def __init__(self, session: Session) -> None:
         self._session = session

@@ -6,7 +6,9 @@ import pytest
 
 from ownroot.errors import ConflictError
 from ownroot.pki.names import FactoryName
-from ownroot.services.ports import Database, Factory, Member, Role, Scope, User
+from ownroot.services.ports import Database
+from ownroot.services.records import Factory, Member, User
+from ownroot.services.scopes import Role, Scope
 from tests.support.stored_values import NOW, OWNER, make_factory, sha256
 
 ADA = OWNER

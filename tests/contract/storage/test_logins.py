@@ -16,7 +16,9 @@ from ownroot.services.login_ports import (
     OAuthToken,
     OAuthTokenKind,
 )
-from ownroot.services.ports import Database, Factory, Role, Scope, UnitOfWork
+from ownroot.services.ports import Database, UnitOfWork
+from ownroot.services.records import Factory
+from ownroot.services.scopes import Role, Scope
 from ownroot.storage import open_database
 from ownroot.storage.options import StorageOptions
 from tests.support.stored_values import NOW, OWNER, make_factory, sha256

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from ownroot.errors import ConflictError
-from ownroot.services.ports import Database, Factory, HeldDevice, HeldFilter
+from ownroot.services.ports import Database
+from ownroot.services.records import Factory, HeldDevice, HeldFilter
 from ownroot.storage import StorageOptions, open_database
 from ownroot.trust.restores import RestoreWindow
 from tests.support.stored_values import NOW, a_held_device, make_factory, sha256

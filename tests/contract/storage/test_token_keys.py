@@ -6,7 +6,8 @@ from datetime import timedelta
 import pytest
 
 from ownroot.errors import ConflictError
-from ownroot.services.ports import Database, Factory, SealedKey
+from ownroot.services.ports import Database
+from ownroot.services.records import Factory, SealedKey
 from ownroot.trust.possession import KeyKind, PendingKey
 from tests.support.stored_values import NOW, a_sealed_key, sha256
 

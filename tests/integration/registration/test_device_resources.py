@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from ownroot.services.ports import Scope
+from ownroot.services.scopes import Scope
 from tests.support.device_csrs import device_csr, new_key
 from tests.support.registration_server import RegistrationServer, registration_server
 

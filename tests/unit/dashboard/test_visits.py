@@ -13,7 +13,7 @@ from ownroot.dashboard.visits import (
     visitor_of,
 )
 from ownroot.errors import RefusedError
-from ownroot.services.ports import User
+from ownroot.services.records import User
 from ownroot.services.sign_in import SignedIn
 from ownroot.web.endpoint import Arrival, Call
 

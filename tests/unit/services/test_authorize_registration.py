@@ -22,7 +22,7 @@ from ownroot.services.authorize_registration import (
     redeem_code,
     require_allowed,
 )
-from ownroot.services.ports import Role
+from ownroot.services.scopes import Role
 from ownroot.services.steps import run_blocking
 from ownroot.services.sweep_logins import sweep_logins
 from tests.support.registering import NOW, RegistrationWorld, registration_world

@@ -12,7 +12,7 @@ from ownroot.services import manage_tokens, manage_users
 from ownroot.services.authenticate import authenticate
 from ownroot.services.create_token import create_token
 from ownroot.services.oauth_clients import create_client, delete_client, list_clients
-from ownroot.services.ports import Role, Scope
+from ownroot.services.scopes import Role, Scope
 from ownroot.services.steps import run_blocking
 from tests.support.registering import NOW, RegistrationWorld, registration_world
 

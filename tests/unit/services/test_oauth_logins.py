@@ -19,7 +19,7 @@ from ownroot.services.oauth_logins import (
     log_in_client,
     refresh_login,
 )
-from ownroot.services.ports import Role, Scope
+from ownroot.services.scopes import Role, Scope
 from ownroot.services.steps import run_blocking
 from ownroot.services.sweep_logins import sweep_logins
 from tests.support.registering import NOW, RegistrationWorld, registration_world

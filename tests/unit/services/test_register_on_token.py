@@ -12,7 +12,7 @@ from ownroot.errors import KeyStoreError, UnavailableError
 from ownroot.keystore.sealing import Sealer
 from ownroot.pki.encoding import spki_sha256
 from ownroot.services.backend_keys import Keyring
-from ownroot.services.ports import SealedKeyPurpose
+from ownroot.services.records import SealedKeyPurpose
 from ownroot.services.token_keys import CaToken
 from tests.support.memory_token import MemoryToken
 from tests.support.registering import RegistrationWorld, registration_world

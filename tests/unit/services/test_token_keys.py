@@ -13,7 +13,7 @@ from ownroot.errors import ConflictError, KeyStoreError, UnavailableError
 from ownroot.keystore.sealing import Sealer
 from ownroot.pki.encoding import parse_csr, spki_sha256
 from ownroot.services.backend_keys import Keyring
-from ownroot.services.ports import SealedKeyPurpose
+from ownroot.services.records import SealedKeyPurpose
 from ownroot.services.request_csrs import CsrOrder, Csrs, request_csrs
 from ownroot.services.steps import run_blocking
 from ownroot.services.token_keys import (
