@@ -76,10 +76,8 @@ def _remarks(facts: Facts) -> Iterator[str]:
     yield f"The server signed with {len(facts.health.keys)} of its keys to try them."
     if facts.health.gateway is not None:
         total, slow = slow_revocations(facts.health.gateway.time_to_revoke)
-        yield (
-            f"Time to revoke: {total} changes cut devices since the gateway started, {total - slow} of them within "
-            f"{SLOW_SECONDS:g} s."
-        )
+        speed = f", {total - slow} of them within {SLOW_SECONDS:g} s" if total else ""
+        yield f"Time to revoke: {total or 'no'} changes have cut devices since the gateway started{speed}."
 
 
 def _document(facts: Facts, findings: Sequence[Finding]) -> dict[str, object]:
