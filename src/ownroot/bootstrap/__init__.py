@@ -29,6 +29,7 @@ __all__ = [
     "make_token",
     "restore_server",
     "run_server",
+    "server_half",
 ]
 
 
@@ -51,7 +52,7 @@ def run_server(place: Place, options: Options, part: str | None, say: Callable[[
     Raises:
         OwnrootError: the server cannot start, and why.
     """
-    with _server_half():
+    with server_half():
         from ownroot.bootstrap.serve import Part, serve  # noqa: PLC0415
         from ownroot.config import load_settings  # noqa: PLC0415
 
@@ -67,7 +68,7 @@ def make_factory(
     Raises:
         OwnrootError: as `services.create_factory`, or the data directory cannot be used.
     """
-    with _server_half():
+    with server_half():
         from ownroot.bootstrap import commands  # noqa: PLC0415
         from ownroot.services.create_factory import FactoryOrder  # noqa: PLC0415
 
@@ -83,7 +84,7 @@ def make_token(
     Raises:
         OwnrootError: as `services.create_token`, or the data directory cannot be used.
     """
-    with _server_half():
+    with server_half():
         from ownroot.bootstrap import commands  # noqa: PLC0415
 
     order = commands.TokenOrder(factory, user, tuple(scopes))
@@ -96,7 +97,7 @@ def back_up_server(place: Place, file: Path, options: Options) -> "BackupManifes
     Raises:
         OwnrootError: as `bootstrap.backup.make_backup`.
     """
-    with _server_half():
+    with server_half():
         from ownroot.bootstrap.backup import make_backup  # noqa: PLC0415
         from ownroot.config import load_settings  # noqa: PLC0415
 
@@ -109,7 +110,7 @@ def restore_server(place: Place, file: Path, options: Options) -> "BackupManifes
     Raises:
         OwnrootError: as `bootstrap.restore.restore_backup`; nothing was changed.
     """
-    with _server_half():
+    with server_half():
         from ownroot.bootstrap.restore import restore_backup  # noqa: PLC0415
         from ownroot.config import load_settings  # noqa: PLC0415
 
@@ -117,7 +118,8 @@ def restore_server(place: Place, file: Path, options: Options) -> "BackupManifes
 
 
 @contextmanager
-def _server_half() -> Iterator[None]:
+def server_half() -> Iterator[None]:
+    """Import the server's libraries inside. Raises InvalidInputError `server-not-installed` where they are missing."""
     try:
         yield
     except ImportError as exc:

@@ -27,6 +27,7 @@ from ownroot.web.credentials import read_credential
 from ownroot.web.endpoint import Arrival, Call, Endpoint, Guard, Reply
 from ownroot.web.frontage import Frontage, Origin
 from ownroot.web.metrics import RequestMetrics
+from ownroot.web.peer import client_certificate_name
 from ownroot.web.problems import json_response, problem_response, unexpected_response
 
 Caller = TypeVar("Caller")
@@ -139,6 +140,7 @@ class WebApplication(Generic[Caller]):
             request_id=request_id,
             base_url=origin.base_url,
             now=self._edge.clock(),
+            client_certificate_name=client_certificate_name(scope),
         )
         caller = None if endpoint.access is None else await self._guard.admit(arrival, endpoint.access)
         query = None if endpoint.query is None else _convert_query(arrival.query, endpoint.query)
