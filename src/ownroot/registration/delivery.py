@@ -92,10 +92,13 @@ class Courier:
         """Say that there is something new."""
         self._work.set()
 
-    def stop(self, seconds: float) -> None:
-        """End after the attempt under way; one that takes longer is left behind and repeated after the next start."""
+    def stop(self) -> None:
+        """Let the attempt under way be the last one."""
         self._is_stopping = True
         self._work.set()
+
+    def wait(self, seconds: float) -> None:
+        """Wait for that; an attempt that takes longer is left behind and repeated after the next start."""
         if self._thread.is_alive():
             self._thread.join(seconds)
 
@@ -177,7 +180,9 @@ class Couriers:
     def stop(self, seconds: float = 3.0) -> None:
         """End all of them."""
         for courier in self._couriers:
-            courier.stop(seconds)
+            courier.stop()
+        for courier in self._couriers:
+            courier.wait(seconds)
 
 
 def _settle_taken(connection: sqlite3.Connection, target: str, due: Due, now: int) -> None:

@@ -10,12 +10,13 @@ import contextlib
 import fcntl
 import os
 import sqlite3
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, TypeVar
 
-from ownroot.errors import ConflictError, InvalidInputError, UnavailableError
+from ownroot.errors import ConflictError, InvalidInputError, KeyStoreError, UnavailableError
 from ownroot.registration.journal_schema import SCHEMA, VERSION
 from ownroot.registration.journal_writer import JournalWriter, unavailable, write_now
 
@@ -41,6 +42,7 @@ class Journal:
 
         Raises:
             InvalidInputError: `data-unusable`, `journal-too-new`.
+            KeyStoreError: `data-directory-mode`.
             UnavailableError: `journal-unavailable`.
         """
         path = _prepare(directory)
@@ -114,6 +116,7 @@ def only_server(directory: Path) -> Iterator[None]:
     Raises:
         ConflictError: `already-serving`.
         InvalidInputError: `data-unusable`.
+        KeyStoreError: `data-directory-mode`.
     """
     _make_directory(directory)
     descriptor = os.open(directory / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -140,6 +143,13 @@ def _prepare(directory: Path) -> Path:
 def _make_directory(directory: Path) -> None:
     with _usable(directory):
         directory.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
+        mode = stat.S_IMODE(directory.stat().st_mode)
+    if mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise KeyStoreError(
+            "data-directory-mode",
+            f"Others on this machine may write to {directory} (mode {mode:04o}), and so replace the journal and the "
+            f"tokens in it. If none of them has, run: chmod go-w {directory}",
+        )
 
 
 @contextlib.contextmanager

@@ -40,6 +40,8 @@ class JournalWriter:
 
     def __init__(self, connection: sqlite3.Connection, loop: asyncio.AbstractEventLoop) -> None:
         self._connection = connection
+        self._patience_milliseconds = connection.execute("PRAGMA busy_timeout").fetchone()[0]
+        connection.execute("PRAGMA busy_timeout=0")
         self._loop = loop
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="journal-disk")
         self._waiting: list[_Member] = []
@@ -77,10 +79,24 @@ class JournalWriter:
         batch, self._waiting = self._waiting, []
         self._is_under_way = True
         # Where an operator's command holds the lock, the disk's thread waits for it and not the loop.
-        if _begins_at_once(self._connection):
+        if self._begins_at_once():
             self._write(batch, None)
         else:
-            self._on_disk("BEGIN IMMEDIATE", lambda error: self._write(batch, error))
+            self._on_disk(self._begin_patiently, lambda error: self._write(batch, error))
+
+    def _begins_at_once(self) -> bool:
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+        return True
+
+    def _begin_patiently(self) -> None:
+        self._connection.execute(f"PRAGMA busy_timeout={self._patience_milliseconds}")
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+        finally:
+            self._connection.execute("PRAGMA busy_timeout=0")
 
     def _write(self, batch: Sequence[_Member], error: BaseException | None) -> None:
         try:
@@ -90,14 +106,17 @@ class JournalWriter:
         except Exception as exc:  # noqa: BLE001 - the whole transaction is lost: the disk is full, the file is gone
             self._finish(batch, [], exc)
             return
-        self._on_disk("COMMIT", lambda error: self._finish(batch, results, error))
+        self._on_disk(self._commit, lambda error: self._finish(batch, results, error))
 
-    def _on_disk(self, statement: str, then: Callable[[BaseException | None], None]) -> None:
+    def _commit(self) -> None:
+        self._connection.execute("COMMIT")
+
+    def _on_disk(self, step: Callable[[], None], then: Callable[[BaseException | None], None]) -> None:
         def back_to_loop(done: "Future[Any]") -> None:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left who waits
                 self._loop.call_soon_threadsafe(then, done.exception())
 
-        self._disk.submit(self._connection.execute, statement).add_done_callback(back_to_loop)
+        self._disk.submit(step).add_done_callback(back_to_loop)
 
     def _finish(self, batch: Sequence[_Member], results: list[Result], error: BaseException | None) -> None:
         if error is None:
@@ -139,18 +158,6 @@ def unavailable() -> Iterator[None]:
         yield
     except sqlite3.Error as exc:
         raise _unavailable(str(exc)) from exc
-
-
-def _begins_at_once(connection: sqlite3.Connection) -> bool:
-    (patience,) = connection.execute("PRAGMA busy_timeout").fetchone()
-    connection.execute("PRAGMA busy_timeout=0")
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-    except sqlite3.OperationalError:
-        return False
-    finally:
-        connection.execute(f"PRAGMA busy_timeout={patience}")
-    return True
 
 
 def _run(connection: sqlite3.Connection, work: Work) -> Result:

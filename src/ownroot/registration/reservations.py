@@ -100,6 +100,8 @@ def reserve(connection: sqlite3.Connection, claim: Claim, policy: SitePolicy) ->
     if known is not None and (issued := _still_good(known, applicant, claim.issuer_sha256)) is not None:
         note_repeated(connection, applicant, issued)
         return issued
+    if known is not None and _release_leftovers(connection, applicant):
+        known, others = _find(connection, applicant, claim.placement.name)
     today, total = count_issued(connection, applicant.at)
     policy.quota.demand_room(today=today - 1, total=total - 1)
     reason = _reason(known, applicant, policy)
@@ -121,6 +123,19 @@ def reserve(connection: sqlite3.Connection, claim: Claim, policy: SitePolicy) ->
         ),
     )
     return reason
+
+
+def _release_leftovers(connection: sqlite3.Connection, applicant: Applicant) -> bool:
+    """Take back what an earlier request for this uuid left open when the journal failed it; says if there was any.
+
+    Requests for one uuid take turns, so whoever opened it is gone.
+    """
+    serials = connection.execute(
+        "SELECT serial FROM certificates WHERE uuid = ? AND der IS NULL AND voided_at IS NULL", (applicant.uuid,)
+    ).fetchall()
+    for (serial,) in serials:
+        release(connection, serial, applicant.at)
+    return bool(serials)
 
 
 def note_repeated(connection: sqlite3.Connection, applicant: Applicant, issued: Issued) -> None:
