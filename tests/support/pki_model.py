@@ -20,7 +20,7 @@ VERDICTS = {6: DISABLED, 8: ENABLED}
 class Cert:
     """A certificate: what it is for, its serial, the name of its key, and who signed it.
 
-    `kind` is `online` or `local` for device CAs (how it is named), else `tls` or `est`.
+    `kind` is `online`, `local` or `foreign` for device CAs (how it is named), else `tls` or `est`.
     """
 
     kind: str
@@ -131,8 +131,9 @@ class Model:
         if missing:
             yield "device-ca-missing"
         new = self._newcomers(upload)
+        disabling = set() if upload.crl is None else upload.crl.named(DISABLED)
         for cert in new:
-            yield from self._newcomer_faults(cert, renewing)
+            yield from self._newcomer_faults(cert, renewing, disabling)
         serials = [cert.serial for cert in new]
         if len(set(serials)) < len(serials):
             yield "serial-repeated"
@@ -145,7 +146,7 @@ class Model:
         sent = dict.fromkeys(upload.cas or ())
         return [cert for cert in sent if cert not in self.trusted() and cert not in mentioned]
 
-    def _newcomer_faults(self, cert: Cert, renewing: set[int]) -> Iterator[str]:
+    def _newcomer_faults(self, cert: Cert, renewing: set[int], disabling: set[int]) -> Iterator[str]:
         if cert.signer != OWNER:
             yield "ca-not-signed-by-root"
         before = self.known.get(cert.serial)
@@ -159,7 +160,8 @@ class Model:
                 yield "device-ca-key-disabled"
             if other.cert.key == cert.key and other.standing == REVOKED and other.cert.serial not in renewing:
                 yield "device-ca-key-revoked"
-        if cert.kind == "online" and not self._is_online_key(cert.key):
+        named_otherwise = cert.kind in {"online", "foreign"} and not self._is_online_key(cert.key)
+        if named_otherwise and cert.serial not in disabling:
             yield "local-ca-name"
 
     def _is_online_key(self, key: str) -> bool:
@@ -181,6 +183,9 @@ class Model:
             return
         for serial, verdict in crl.verdicts():
             ca = self.known.get(serial)
+            joins = verdict == DISABLED and any(cert.serial == serial for cert in self._newcomers(upload))
+            if ca is None and joins:
+                continue
             if ca is None:
                 yield "crl-serial-unknown"
                 continue

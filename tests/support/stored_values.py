@@ -11,6 +11,7 @@ from ownroot.services.ports import (
     Database,
     DeniedDevice,
     Device,
+    DeviceGroup,
     Factory,
     IssuanceIntent,
     Refusal,
@@ -34,6 +35,13 @@ def make_factory(database: Database, name: str = "acme", *, is_default: bool = F
         lambda uow: uow.factories.add(
             FactoryName(name), gateway_name=f"{name}.gateway.test", is_default=is_default, now=NOW
         )
+    ).result()
+
+
+def make_group(database: Database, factory: Factory, name: str = "edge") -> DeviceGroup:
+    """Store a device group."""
+    return database.write(
+        lambda uow: uow.groups.add(factory.id, name, description="", by=OWNER.polis_id, now=NOW)
     ).result()
 
 

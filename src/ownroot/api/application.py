@@ -1,7 +1,7 @@
 """The backend API as one ASGI application."""
 
 from ownroot import __version__
-from ownroot.api import accounts, certs, devices, operations
+from ownroot.api import accounts, certs, device_groups, devices, fleet_import, operations, pki_health
 from ownroot.api.backend import Backend
 from ownroot.api.gateway_workers import GatewayWorkers
 from ownroot.api.guard import TokenGuard
@@ -15,7 +15,10 @@ def build_application(backend: Backend, edge: Edge, gateway: GatewayWorkers) -> 
     endpoints = (
         *accounts.endpoints(backend),
         *certs.endpoints(backend),
+        *pki_health.endpoints(backend, gateway),
         *devices.endpoints(backend),
+        *device_groups.endpoints(backend),
+        *fleet_import.endpoints(backend),
         *operations.endpoints(backend, edge.metrics, gateway),
     )
     document = describe(endpoints, title="Ownroot backend API", version=__version__)

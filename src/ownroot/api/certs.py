@@ -100,5 +100,6 @@ def _certs(view: PkiView) -> FactoryCerts:
         ca_crt="".join(certificate_pem(ca.certificate) for ca in pki.device_cas) or None,
         est_tls_crt=None if pki.est_tls is None else certificate_pem(pki.est_tls),
         disabled_ca_serials=tuple(serial_text(serial) for serial in pki.disabled_serials),
+        online_ca_serials=tuple(serial_text(serial) for serial in view.online_ca_serials),
         change_meta=meta,
     )

@@ -3,17 +3,34 @@
 import msgspec
 
 from ownroot.pki.encoding import spki_pem
-from ownroot.services.ports import DeniedDevice, Device, Factory
+from ownroot.services.ports import DeniedDevice, Device, DeviceGroup, Factory
 from ownroot.wire.certs import ChangeMeta
-from ownroot.wire.devices import DeviceObject, wire_time
+from ownroot.wire.devices import DeviceObject, GroupObject, wire_time
 
 
 def listed_device_object(device: Device, factory: Factory) -> DeviceObject:
     """Show a device as listings do: its group by name."""
-    return msgspec.structs.replace(device_object(device, factory), device_group=device.group)
+    return msgspec.structs.replace(
+        device_object(device, factory), device_group=device.group.name if device.group else None
+    )
 
 
-def device_object(device: Device, factory: Factory) -> DeviceObject:
+def group_object(group: DeviceGroup) -> GroupObject:
+    """Show a device group."""
+    return GroupObject(
+        id=group.id,
+        name=group.name,
+        description=group.description,
+        change_meta=ChangeMeta(
+            created_by=group.created_by,
+            created_at=wire_time(group.created_at) or "",
+            updated_by=group.updated_by,
+            updated_at=wire_time(group.updated_at) or "",
+        ),
+    )
+
+
+def device_object(device: Device, factory: Factory, group: DeviceGroup | None = None) -> DeviceObject:
     """Show a device with everything we know of it; what we do not know is null."""
     created = wire_time(device.created_at) or ""
     return DeviceObject(
@@ -21,6 +38,7 @@ def device_object(device: Device, factory: Factory) -> DeviceObject:
         factory=factory.name,
         name=device.name,
         owner=device.owner,
+        group=None if group is None else group_object(group),
         last_seen=wire_time(device.last_seen),
         ostree_hash=device.ostree_hash,
         target_name=device.target_name,

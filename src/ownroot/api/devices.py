@@ -17,21 +17,27 @@ from ownroot.api.guard import wrong_factory
 from ownroot.api.registration import RegistrationEndpoint
 from ownroot.errors import InvalidInputError
 from ownroot.pki.serials import parse_serial
+from ownroot.services.announce_device import Announcement, announce_device
 from ownroot.services.authority import Principal
+from ownroot.services.change_device import DeviceChange, change_device
 from ownroot.services.manage_devices import (
     DeviceRef,
     Paging,
     delete_device,
-    find_device,
+    find_device_and_group,
     lift_denial,
     list_denied,
     list_devices,
 )
 from ownroot.services.ports import DeviceFilter, DeviceSort, Scope
-from ownroot.web.endpoint import Access, Call, Endpoint, Reply
-from ownroot.wire.devices import DeviceList, DeviceObject
+from ownroot.web.endpoint import Access, Call, Endpoint, JsonBody, Reply
+from ownroot.wire.devices import DeviceForm, DeviceList, DeviceObject
+from ownroot.wire.documents import read_document
+from ownroot.wire.registration import AnnouncementForm, parse_announcement
 
 _READ = Access(scopes=(Scope.DEVICES_READ.value,))
+_CREATE = Access(scopes=(Scope.DEVICES_CREATE.value,))
+_UPDATE = Access(scopes=(Scope.DEVICES_READ_UPDATE.value,))
 _DELETE = Access(scopes=(Scope.DEVICES_DELETE.value,))
 _LIST, _ONE = "/ota/devices/", "/ota/devices/{device}/"
 _DENIED, _DENIED_ONE = "/ota/factories/{factory}/denied-devices/", "/ota/factories/{factory}/denied-devices/{uuid}/"
@@ -102,6 +108,25 @@ class DeviceEndpoints:
                 replies={200: DeviceObject},
             ),
             Endpoint(
+                method="PUT",
+                path=_LIST,
+                handler=self._announce,
+                access=_CREATE,
+                summary="Announce a device whose certificate a local device CA has signed. 200: known already.",
+                body=JsonBody(parse_announcement, AnnouncementForm),
+                replies={201: DeviceObject, 200: DeviceObject},
+            ),
+            Endpoint(
+                method="PATCH",
+                path=_ONE,
+                handler=self._change,
+                access=_UPDATE,
+                summary="Rename a device, give it another owner, put it in a group or out of it.",
+                query=_DeviceQuery,
+                body=JsonBody(lambda body: read_document(body, DeviceForm), DeviceForm),
+                replies={200: DeviceObject},
+            ),
+            Endpoint(
                 method="DELETE",
                 path=_ONE,
                 handler=self._delete,
@@ -140,8 +165,22 @@ class DeviceEndpoints:
 
     async def _show(self, call: Call[Principal]) -> Reply:
         factory, ref = call.caller.factory, _device(call)
-        device = await self.backend.read(lambda uow: find_device(uow, factory, ref))
-        return Reply(200, device_object(device, factory))
+        device, group = await self.backend.read(lambda uow: find_device_and_group(uow, factory, ref))
+        return Reply(200, device_object(device, factory, group))
+
+    async def _change(self, call: Call[Principal]) -> Reply:
+        form: DeviceForm = call.body
+        change = DeviceChange(form.name, form.owner, form.group)
+        work = partial(change_device, ref=_device(call), change=change, by=call.caller, now=call.now)
+        device = await self.backend.commit(work)
+        return Reply(200, listed_device_object(device, call.caller.factory))
+
+    async def _announce(self, call: Call[Principal]) -> Reply:
+        form: AnnouncementForm = call.body
+        announcement = Announcement(form.client_pem, form.name, form.group)
+        announced = await self.backend.run(announce_device(announcement, by=call.caller, now=call.now))
+        document = listed_device_object(announced.device, call.caller.factory)
+        return Reply(201 if announced.is_new else 200, document)
 
     async def _delete(self, call: Call[Principal]) -> Reply:
         await self.backend.commit(partial(delete_device, ref=_device(call), by=call.caller, now=call.now))

@@ -57,7 +57,14 @@ class EventKind(StrEnum):
     CERTIFICATE_ISSUED = "certificate:issued"  # (serial)
     CERTIFICATE_VOIDED = "certificate:voided"  # (serial of an intent that never became a certificate)
 
+    DEVICE_GROUP_CREATED = "device-group:created"  # (name)
+    DEVICE_GROUP_CHANGED = "device-group:changed"  # (name before)
+    DEVICE_GROUP_DELETED = "device-group:deleted"  # (name)
+
     DEVICE_REGISTERED = "device:registered"  # (uuid)
+    DEVICE_ANNOUNCED = "device:announced"  # (uuid) by whoever signed its certificate
+    DEVICE_IMPORTED = "device:imported"  # (uuid) its key pinned on the owner's word
+    DEVICE_CHANGED = "device:changed"  # (uuid) name, owner or group
     DEVICE_REGISTRATION_REFUSED = "device:registration-refused"  # (uuid)
     DEVICE_FIRST_SEEN = "device:first-seen"  # (uuid)
     DEVICE_KEY_CHANGED = "device:key-changed"  # (uuid)

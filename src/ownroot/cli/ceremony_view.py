@@ -12,20 +12,13 @@ from cryptography import x509
 
 from ownroot.cli.judging import newest_online_ca
 from ownroot.cli.pki_changes import AddDeviceCas, AuthorizeEst, Change, CreatePki, JudgeDeviceCas, Offered, RotateTls
-from ownroot.cli.pki_view import Entry, Kind, PkiView, Standing, view_pki
+from ownroot.cli.pki_view import Entry, Kind, PkiView, Standing, called, view_pki
 from ownroot.client.api import CertsAnswer
 from ownroot.pki.names import read_subject
 from ownroot.pki.revocation import Verdict
 from ownroot.pki.serials import serial_text
 from ownroot.wire.ceremony import Devices, RequestFile
 
-_TITLES: Final[Mapping[Kind, str]] = {
-    Kind.ROOT: "Factory root",
-    Kind.GATEWAY_TLS: "Gateway TLS certificate",
-    Kind.EST_TLS: "EST TLS certificate",
-    Kind.ONLINE_CA: "Online device CA",
-    Kind.LOCAL_CA: "Local device CA",
-}
 _VERDICTS: Final[Mapping[Verdict, tuple[str, str]]] = {
     Verdict.REVOKE: ("REVOKE", "its devices are cut off at once and refused from then on"),
     Verdict.DISABLE: ("DISABLE", "its known devices go on, no new device is admitted"),
@@ -111,13 +104,13 @@ def _present(change: Change, view: PkiView) -> Iterator[tuple[str, str]]:
 def _new(change: Change, offered: Offered, view: PkiView) -> Iterator[tuple[str, str]]:
     for kind, csr in ((Kind.GATEWAY_TLS, offered.tls), (Kind.EST_TLS, offered.est_tls)):
         if csr is not None:
-            yield "+", f"{_TITLES[kind]} for {_flat(', '.join(csr.dns_names))}, key with the server"
+            yield "+", f"{called(kind)} for {_flat(', '.join(csr.dns_names))}, key with the server"
     if offered.online_ca is not None:
         name = ", ".join(read_subject(offered.online_ca.subject).common_names)
-        yield "+", f"{_TITLES[Kind.ONLINE_CA]} {_flat(name)}, key with the server"
+        yield "+", f"{called(Kind.ONLINE_CA)} {_flat(name)}, key with the server"
     if isinstance(change, CreatePki | AddDeviceCas) and change.local_ca is not None:
         local = change.local_ca
-        yield "+", f"{_TITLES[Kind.LOCAL_CA]} fio-{_flat(local.polis_id)}, key made here, in {local.file}"
+        yield "+", f"{called(Kind.LOCAL_CA)} fio-{_flat(local.polis_id)}, key made here, in {local.file}"
     if isinstance(change, JudgeDeviceCas):
         present = {entry.certificate for entry in view.device_cas}
         for ca in change.returning:
@@ -129,7 +122,7 @@ def _new(change: Change, offered: Offered, view: PkiView) -> Iterator[tuple[str,
 
 def _entry(entry: Entry) -> str:
     standing = "" if entry.standing is Standing.VALID else f", {entry.standing}"
-    return f"{_TITLES[entry.kind]} {_flat(entry.common_name)}, serial {entry.serial}{standing}"
+    return f"{called(entry.kind)} {_flat(entry.common_name)}, serial {entry.serial}{standing}"
 
 
 def _device_lines(devices: Devices) -> Iterator[str]:

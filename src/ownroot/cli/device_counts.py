@@ -1,4 +1,4 @@
-"""How many devices each device CA has: those whose certificate accepted last it signed. One cheap request per CA."""
+"""How many devices each device CA has, and how many certificates it issued."""
 
 from collections.abc import Iterable, Mapping
 
@@ -8,8 +8,20 @@ from ownroot.errors import RefusedError
 
 
 def count_devices(api: Api, device_cas: Iterable[Entry]) -> Mapping[str, int] | None:
-    """Return the number of live devices by the CA's serial; None if this token may not list devices."""
+    """Return the number of live devices by the CA's serial: those whose certificate accepted last it signed.
+
+    One cheap request per CA. None if this token may not list devices.
+    """
     try:
         return {ca.serial: api.devices(DeviceQuery(ca_serial=ca.serial, limit=1)).total for ca in device_cas}
     except RefusedError:
         return None
+
+
+def count_issued(api: Api) -> Mapping[str, int]:
+    """Return the number of certificates by the CA's serial, for those CAs of which the server knows it.
+
+    It knows it of the CAs whose key it holds or held; what a local CA signed only its holder knows.
+    """
+    health = api.pki_health()
+    return {} if health is None else {count.serial: count.issued for count in health.issued}

@@ -7,35 +7,20 @@ directory can tell; with one at hand, its root is compared.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Final
 
 from cryptography import x509
 
+from ownroot.cli.findings import Finding, Severity
 from ownroot.cli.pki_view import TITLES, Entry, Kind, PkiView, Standing
+from ownroot.cli.server_health import findings_of
 from ownroot.errors import InvalidInputError
 from ownroot.pki.conformance import CLOCK_SKEW, check_device_ca, check_factory_root, check_tls
 from ownroot.pki.traits import Traits
+from ownroot.wire.pki_health import PkiHealth
 
 # The Date header has whole seconds, and an answer takes a moment.
 _CLOCK_UNEASY: Final = timedelta(seconds=60)
-
-
-class Severity(StrEnum):
-    """FAULT: something does not work, or trust is not what it should be. WARNING: it will, or may not be meant so."""
-
-    FAULT = "fault"
-    WARNING = "warning"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing somebody should look after: a stable code, what is so, and what to do about it."""
-
-    severity: Severity
-    code: str
-    detail: str
-    next_step: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +32,7 @@ class Facts:
         now: our clock at that moment, aware UTC.
         devices: live devices by serial of their device CA; None if the token may not list devices.
         own_root: the root of the owner's PKI directory; None if none was named.
+        health: what the server found out about itself; None if it cannot be asked that.
     """
 
     factory: str
@@ -55,6 +41,7 @@ class Facts:
     server_time: datetime | None
     devices: Mapping[str, int] | None
     own_root: x509.Certificate | None = None
+    health: PkiHealth | None = None
 
 
 _REPLACE: Final[Mapping[Kind, str]] = {
@@ -63,11 +50,11 @@ _REPLACE: Final[Mapping[Kind, str]] = {
     Kind.EST_TLS: "Run: ownroot keys est authorize DIR",
     Kind.ONLINE_CA: "Run: ownroot keys ca add-device-ca DIR --online-ca; then let its devices renew.",
     Kind.LOCAL_CA: "Run: ownroot keys ca add-device-ca DIR --local-ca --local-ca-filename NEW.pem",
+    Kind.FOREIGN_CA: "Register or renew its devices under a CA of this server or of yours; then revoke it.",
 }
 
 
 _STOP: Final = "Do not sign anything yet. Find out whose directory, factory or server is the wrong one."
-_DEVICE_CAS: Final = (Kind.ONLINE_CA, Kind.LOCAL_CA)
 
 
 def diagnose(facts: Facts, *, within: timedelta) -> tuple[Finding, ...]:
@@ -77,8 +64,11 @@ def diagnose(facts: Facts, *, within: timedelta) -> tuple[Finding, ...]:
         within: warn of a last safe day that comes this soon.
     """
     found = [*_clock(facts), *_ownership(facts)]
-    if facts.view.root is not None:
-        found += [*_conformance(facts), *_ends(facts, within), *_issuing(facts)]
+    root = facts.view.root
+    if root is not None:
+        found += [*_conformance(facts, root), *_ends(facts, within), *_issuing(facts)]
+    if facts.health is not None:
+        found += findings_of(facts.health)
     return tuple(sorted(found, key=lambda finding: finding.severity is not Severity.FAULT))
 
 
@@ -118,12 +108,9 @@ def _ownership(facts: Facts) -> Iterator[Finding]:
         )
 
 
-def _conformance(facts: Facts) -> Iterator[Finding]:
-    root = facts.view.root
-    if root is None:
-        raise AssertionError("without a root nothing is judged by it")
+def _conformance(facts: Facts, root: Entry) -> Iterator[Finding]:
     anchor = facts.own_root or root.certificate
-    for entry in _entries(facts.view):
+    for entry in facts.view.entries:
         try:
             _check(entry, anchor, facts)
         except InvalidInputError as error:
@@ -131,7 +118,20 @@ def _conformance(facts: Facts) -> Iterator[Finding]:
             if not error.code.endswith("-expired"):
                 detail = f"The {_called(entry)} is not as it should be: {error.detail}"
                 yield Finding(Severity.FAULT, error.code, detail, _remedy(error.code, entry))
-    if Traits.of(root.certificate).subject_key_identifier is None:
+    yield from _revoking(Traits.of(root.certificate))
+
+
+def _revoking(root: Traits) -> Iterator[Finding]:
+    """Can the owner revoke with this root, and not with this program alone?"""
+    if root.key_usage is not None and not root.key_usage.crl_sign:
+        yield Finding(
+            Severity.WARNING,
+            "root-without-crl-sign",
+            "The key usage of the factory root does not say cRLSign. This server takes its revocation lists all the "
+            "same; other verifiers refuse them.",
+            "Nothing, as long as revocation lists go to this server alone.",
+        )
+    if root.subject_key_identifier is None:
         yield Finding(
             Severity.WARNING,
             "root-without-key-identifier",
@@ -155,13 +155,13 @@ def _check(entry: Entry, anchor: x509.Certificate, facts: Facts) -> None:
             check_factory_root(entry.certificate, facts.factory, facts.now)
         case Kind.GATEWAY_TLS | Kind.EST_TLS:
             check_tls(entry.certificate, anchor, entry.dns_names, facts.now)
-        case Kind.ONLINE_CA | Kind.LOCAL_CA:
+        case Kind.ONLINE_CA | Kind.LOCAL_CA | Kind.FOREIGN_CA:
             check_device_ca(entry.certificate, anchor, facts.factory, facts.now)
 
 
 def _ends(facts: Facts, within: timedelta) -> Iterator[Finding]:
     today = facts.now.date()
-    for entry in _entries(facts.view):
+    for entry in facts.view.entries:
         end, day = entry.certificate.not_valid_after_utc, entry.last_safe_day
         if entry.standing is Standing.EXPIRED:
             code, detail = "expired", f"The {_called(entry)} has expired on {end:%Y-%m-%d}."
@@ -184,7 +184,7 @@ def _ends(facts: Facts, within: timedelta) -> Iterator[Finding]:
 
 def _is_succeeded(entry: Entry, view: PkiView) -> bool:
     """Is there another device CA of its kind, in force and for longer?"""
-    return entry.kind in _DEVICE_CAS and any(
+    return any(
         other.kind is entry.kind and other.standing is Standing.VALID and other.last_safe_day > entry.last_safe_day
         for other in view.device_cas
     )
@@ -218,10 +218,6 @@ def _issuing(facts: Facts) -> Iterator[Finding]:
                 "Devices registered at a local CA are known from their first check-in on. If there are none, and it is "
                 f"not about to be used: ownroot keys ca revoke-device-ca DIR --ca-serial {ca.serial}",
             )
-
-
-def _entries(view: PkiView) -> tuple[Entry, ...]:
-    return tuple(entry for entry in (view.root, view.tls, view.est_tls, *view.device_cas) if entry is not None)
 
 
 def _called(entry: Entry) -> str:

@@ -1,14 +1,18 @@
 """The terminal side of `doctor`: ask the server, diagnose, print."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
+
 from ownroot.cli.device_counts import count_devices
-from ownroot.cli.diagnosis import Facts, Finding, Severity, diagnose
+from ownroot.cli.diagnosis import Facts, diagnose
+from ownroot.cli.findings import Finding, Severity
 from ownroot.cli.options import Target
 from ownroot.cli.pki_directory import ROOT_FILE, PkiDirectory
 from ownroot.cli.pki_view import view_pki
+from ownroot.cli.server_health import SLOW_SECONDS, slow_revocations
 from ownroot.client.api import Api
 from ownroot.clock import utc_now
 from ownroot.console.exit_codes import ExitCode
@@ -29,6 +33,7 @@ def examine(target: Target, *, pki_dir: Path | None, within_days: int, as_json: 
         now = utc_now()
         view = view_pki(answer, now)
         devices = count_devices(api, view.device_cas)
+        health = api.pki_health()
     facts = Facts(
         factory=access.factory,
         view=view,
@@ -36,26 +41,51 @@ def examine(target: Target, *, pki_dir: Path | None, within_days: int, as_json: 
         server_time=answer.server_time,
         devices=devices,
         own_root=own_root,
+        health=health,
     )
     findings = diagnose(facts, within=timedelta(days=within_days))
-    _print(access.factory, findings, Output(as_json=as_json), counted=devices is not None)
+    _print(facts, findings, Output(as_json=as_json))
     return ExitCode.UNHEALTHY if any(f.severity is Severity.FAULT for f in findings) else ExitCode.OK
 
 
-def _print(factory: str, findings: Sequence[Finding], output: Output, *, counted: bool) -> None:
+def _print(facts: Facts, findings: Sequence[Finding], output: Output) -> None:
     if output.as_json:
-        named = [
-            {"severity": f.severity, "code": f.code, "detail": f.detail, "next-step": f.next_step} for f in findings
-        ]
-        output.document({"factory": factory, "findings": named, "devices-counted": counted})
+        output.document(_document(facts, findings))
         return
     for finding in findings:
         output.line(f"{finding.severity.upper()}: {finding.detail} [{finding.code}]")
         output.line(f"  {finding.next_step}")
-    if not counted:
-        output.line("Device CAs without devices were not looked for, since this token may not list devices.")
+    for line in _remarks(facts):
+        output.line(line)
     faults = sum(finding.severity is Severity.FAULT for finding in findings)
     if findings:
-        output.line(f"Factory {factory}: {faults} faults, {len(findings) - faults} warnings.")
+        output.line(f"Factory {facts.factory}: {faults} faults, {len(findings) - faults} warnings.")
     else:
-        output.line(f"Factory {factory}: nothing to look after.")
+        output.line(f"Factory {facts.factory}: nothing to look after.")
+
+
+def _remarks(facts: Facts) -> Iterator[str]:
+    """What was not looked at, and what was measured."""
+    if facts.devices is None:
+        yield "Device CAs without devices were not looked for, since this token may not list devices."
+    if facts.health is None:
+        yield "The server's keys were not tried, since this server does not offer it."
+        return
+    yield f"The server signed with {len(facts.health.keys)} of its keys to try them."
+    if facts.health.gateway is not None:
+        total, slow = slow_revocations(facts.health.gateway.time_to_revoke)
+        yield (
+            f"Time to revoke: {total} changes cut devices since the gateway started, {total - slow} of them within "
+            f"{SLOW_SECONDS:g} s."
+        )
+
+
+def _document(facts: Facts, findings: Sequence[Finding]) -> dict[str, object]:
+    return {
+        "factory": facts.factory,
+        "findings": [
+            {"severity": f.severity, "code": f.code, "detail": f.detail, "next-step": f.next_step} for f in findings
+        ],
+        "devices-counted": facts.devices is not None,
+        "server": None if facts.health is None else msgspec.to_builtins(facts.health),
+    }

@@ -82,9 +82,15 @@ def create(
 @ca.command(
     epilog="""\b
 Examples:
-  ownroot keys ca show --pretty
+  ownroot keys ca show --pretty --pki-dir ~/acme-pki
   ownroot keys ca show --just-device-cas > device-cas.pem
 """
+)
+@click.option(
+    "--pki-dir",
+    metavar="DIR",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Your PKI directory, to say which keys are in it; none is opened.",
 )
 @click.option("--pretty", is_flag=True, help="A tree: standing, last safe day to act, key holders and devices.")
 @click.option("--just-root", "just", flag_value="root", help="Only the root certificate.")
@@ -92,11 +98,12 @@ Examples:
 @click.option("--just-device-cas", "just", flag_value="device-cas", help="Only the device CAs, disabled ones included.")
 @target_options
 @json_option
-def show(target: Target, pretty: bool, just: str | None, as_json: bool) -> None:
+def show(target: Target, pki_dir: Path | None, pretty: bool, just: str | None, as_json: bool) -> None:
     """Show what the factory trusts, as PEM unless told otherwise."""
     from ownroot.cli.keys_ca_show import Part, show_pki
 
-    show_pki(target, pretty=pretty, just=None if just is None else Part(just), as_json=as_json)
+    part = None if just is None else Part(just)
+    show_pki(target, pki_dir=pki_dir, pretty=pretty, just=part, as_json=as_json)
 
 
 @ca.command(

@@ -10,7 +10,7 @@ from ownroot.cli.judging import Affected, Cost, Judgement, read_named
 from ownroot.cli.options import Target
 from ownroot.cli.pki_changes import SignedChange
 from ownroot.cli.pki_directory import PkiDirectory
-from ownroot.cli.pki_view import Kind
+from ownroot.cli.pki_view import TITLES
 from ownroot.cli.root_key import open_root
 from ownroot.client.api import Api
 from ownroot.clock import utc_now
@@ -37,7 +37,6 @@ _WORDS: Mapping[Verdict, _Words] = {
     Verdict.DISABLE: _Words("Disable", "disabled", "will go on; no new one is admitted under it", "6, certificateHold"),
     Verdict.RENEW: _Words("Enable", "enabled", "known; new ones will be admitted again", "8, removeFromCRL"),
 }
-_KINDS: Mapping[Kind, str] = {Kind.ONLINE_CA: "online device CA", Kind.LOCAL_CA: "local device CA"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +127,7 @@ def _crl_lines(verdict: Verdict, cost: Cost, text: str) -> list[str]:
 
 def _title(affected: Affected) -> str:
     serial, entry = serial_text(affected.named.serial), affected.entry
-    kind = _KINDS[entry.kind] if entry is not None else "revoked or unknown device CA"
+    kind = TITLES[entry.kind] if entry is not None else "revoked or unknown device CA"
     file = f", file {affected.named.file}" if affected.named.file else ""
     certificate = entry.certificate if entry is not None else affected.named.certificate
     names = read_subject(certificate.subject).common_names if certificate is not None else ()

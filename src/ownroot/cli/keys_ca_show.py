@@ -1,16 +1,20 @@
 """The terminal side of `keys ca show`: PEM for programs, a tree for people, JSON for scripts.
 
-PEM takes one request. The tree and JSON count the devices of each device CA, which takes one more per CA.
+PEM takes one request. The tree and JSON count certificates and devices of each device CA: two requests, and one per CA.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ownroot.cli.device_counts import count_devices
+from ownroot.cli.device_counts import count_devices, count_issued
+from ownroot.cli.key_holders import find_holders
 from ownroot.cli.options import Target
-from ownroot.cli.pki_view import TITLES, Entry, Kind, PkiView, Standing, view_pki
+from ownroot.cli.pki_directory import PkiDirectory
+from ownroot.cli.pki_view import DEVICE_CA_KINDS, Entry, PkiView, Standing, called, view_pki
 from ownroot.client.api import Api, CertsAnswer
 from ownroot.clock import utc_now
 from ownroot.console.output import Output
@@ -22,11 +26,7 @@ if TYPE_CHECKING:
     from rich.text import Text
     from rich.tree import Tree
 
-# Devices by serial of the CA that signed the certificate accepted last. None: this token may not count them.
-_Counts: TypeAlias = Mapping[str, int] | None
-
 _COLOURS = {Standing.VALID: "green", Standing.DISABLED: "yellow"}
-_DEVICE_CAS = frozenset((Kind.ONLINE_CA, Kind.LOCAL_CA))
 _NEXT_STEP = "Take it over with: ownroot keys ca create DIR"
 
 
@@ -38,20 +38,41 @@ class Part(StrEnum):
     DEVICE_CAS = "device-cas"
 
 
-def show_pki(target: Target, *, pretty: bool, just: Part | None, as_json: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """Counts by serial of the device CA.
+
+    Attributes:
+        devices: those whose certificate accepted last it signed; None if this token may not count them.
+        issued: certificates it signed; a CA of which the server does not know is missing.
+    """
+
+    devices: Mapping[str, int] | None
+    issued: Mapping[str, int]
+
+    def of(self, serial: str) -> tuple[int | None, int | None]:
+        """Return devices and certificates, None for what is not known."""
+        return None if self.devices is None else self.devices[serial], self.issued.get(serial)
+
+
+def show_pki(target: Target, *, pki_dir: Path | None, pretty: bool, just: Part | None, as_json: bool) -> None:
     """Fetch and show; without a PKI of its own, say so and what comes next.
 
+    Args:
+        pki_dir: looked through for the owner's keys; None: the tree says no more than "the owner".
     Raises:
+        InvalidInputError: a file in the directory cannot be read.
         NotFoundError: `pki-not-set-up`, when one part alone was asked for and there is none.
     """
     access = target.access()
     output, now = Output(as_json=as_json), utc_now()
+    holders = None if pki_dir is None else find_holders(PkiDirectory(pki_dir))
     with Api(access) as api:
         answer = api.certs()
-        view = view_pki(answer, now)
+        view = view_pki(answer, now, holders)
         entries = _chosen(view, just)
         is_counted = as_json or (pretty and answer.is_taken_over)
-        counts = count_devices(api, (e for e in entries if e.kind in _DEVICE_CAS)) if is_counted else None
+        counts = _count(api, entries) if is_counted else _Counts(None, {})
     if just is not None and not entries:
         raise NotFoundError("pki-not-set-up", f"Factory {access.factory} has no {just} certificate of its own yet.")
     if as_json:
@@ -62,34 +83,36 @@ def show_pki(target: Target, *, pretty: bool, just: Part | None, as_json: bool) 
         output.line(_NEXT_STEP)
     elif pretty:
         output.draw(_tree(access.factory, view, just, counts, now))
-        if counts is None:
+        if counts.devices is None:
             output.line("How many devices each device CA has is not known, since this token may not list devices.")
     else:
         _print_pem(entries, output, titles=just is None)
 
 
+def _count(api: Api, entries: Iterable[Entry]) -> _Counts:
+    device_cas = [entry for entry in entries if entry.kind in DEVICE_CA_KINDS]
+    return _Counts(count_devices(api, device_cas), count_issued(api) if device_cas else {})
+
+
 def _chosen(view: PkiView, just: Part | None) -> tuple[Entry, ...]:
+    if just is None:
+        return view.entries
     parts = {Part.ROOT: (view.root,), Part.TLS: (view.tls,), Part.DEVICE_CAS: view.device_cas}
-    wanted = (view.root, view.tls, view.est_tls, *view.device_cas) if just is None else parts[just]
-    return tuple(entry for entry in wanted if entry is not None)
+    return tuple(entry for entry in parts[just] if entry is not None)
 
 
 def _print_pem(entries: tuple[Entry, ...], output: Output, *, titles: bool) -> None:
     for entry in entries:
         if titles:
-            output.line(f"## {_title(entry)}, serial {entry.serial}, {entry.standing}")
+            output.line(f"## {called(entry.kind)}, serial {entry.serial}, {entry.standing}")
         output.line(certificate_pem(entry.certificate).rstrip("\n"))
 
 
-def _title(entry: Entry) -> str:
-    title = TITLES[entry.kind]
-    return title[0].upper() + title[1:]
-
-
 def _one_document(entry: Entry, counts: _Counts) -> dict[str, object]:
-    if entry.kind not in _DEVICE_CAS:
+    if entry.kind not in DEVICE_CA_KINDS:
         return entry.document()
-    return entry.document() | {"devices": None if counts is None else counts[entry.serial]}
+    devices, issued = counts.of(entry.serial)
+    return entry.document() | {"devices": devices, "issued": issued}
 
 
 def _documents(entries: Iterable[Entry], counts: _Counts) -> list[dict[str, object]]:
@@ -130,7 +153,7 @@ def _leaf(entry: Entry, counts: _Counts, now: datetime) -> "Text":
     from rich.text import Text
 
     text = Text()
-    text.append(_title(entry), style="bold").append("  ")
+    text.append(called(entry.kind), style="bold").append("  ")
     text.append(entry.standing, style=_COLOURS.get(entry.standing, "red"))
     for label, value, style in _rows(entry, counts, now):
         text.append(f"\n{label:9}", style="dim").append(printable(value), style=style)
@@ -156,8 +179,12 @@ def _rows(entry: Entry, counts: _Counts, now: datetime) -> Iterator[tuple[str, s
     else:
         yield "replace", f"act now: last safe day was {last_day}", "bold red"
     yield "key with", entry.holder, ""
-    if counts is not None and entry.kind in _DEVICE_CAS:
-        yield "devices", f"{counts[entry.serial]} whose last accepted certificate it signed", ""
+    if entry.kind in DEVICE_CA_KINDS:
+        devices, issued = counts.of(entry.serial)
+        if issued is not None:
+            yield "issued", f"{issued} certificates", ""
+        if devices is not None:
+            yield "devices", f"{devices} whose last accepted certificate it signed", ""
 
 
 def _span(days: int) -> str:

@@ -1,6 +1,6 @@
 """A factory's PKI as the owner sees it: certificates parsed, with their standing and the holder of each key."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -23,6 +23,7 @@ class Kind(StrEnum):
     EST_TLS = "est-tls"
     ONLINE_CA = "online-ca"
     LOCAL_CA = "local-ca"
+    FOREIGN_CA = "foreign-ca"
 
 
 TITLES: Mapping[Kind, str] = {
@@ -31,7 +32,14 @@ TITLES: Mapping[Kind, str] = {
     Kind.EST_TLS: "EST TLS certificate",
     Kind.ONLINE_CA: "online device CA",
     Kind.LOCAL_CA: "local device CA",
+    Kind.FOREIGN_CA: "device CA of another server",
 }
+DEVICE_CA_KINDS: frozenset[Kind] = frozenset((Kind.ONLINE_CA, Kind.LOCAL_CA, Kind.FOREIGN_CA))
+
+
+def called(kind: Kind) -> str:
+    """Return the title at the beginning of a sentence or a line."""
+    return TITLES[kind][0].upper() + TITLES[kind][1:]
 
 
 class Standing(StrEnum):
@@ -48,6 +56,7 @@ _HOLDERS = {
     Kind.GATEWAY_TLS: "the server",
     Kind.EST_TLS: "the server",
     Kind.ONLINE_CA: "the server",
+    Kind.FOREIGN_CA: "another server, or whoever ran it",
 }
 _MARGINS: Mapping[Kind, timedelta] = {
     Kind.ROOT: ROOT_MARGIN,
@@ -55,16 +64,21 @@ _MARGINS: Mapping[Kind, timedelta] = {
     Kind.EST_TLS: SERVER_MARGIN,
     Kind.ONLINE_CA: DEVICE_CA_MARGIN,
     Kind.LOCAL_CA: DEVICE_CA_MARGIN,
+    Kind.FOREIGN_CA: DEVICE_CA_MARGIN,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One certificate with what people want to know about it."""
+    """One certificate with what people want to know about it.
+
+    `own_holder`: where its key is, as the owner's own directory tells; None if it does not.
+    """
 
     kind: Kind
     certificate: x509.Certificate
     standing: Standing
+    own_holder: str | None = None
 
     @property
     def serial(self) -> str:
@@ -73,8 +87,12 @@ class Entry:
 
     @property
     def holder(self) -> str:
-        """Who holds the private key, as far as the certificate tells."""
-        return _HOLDERS.get(self.kind) or f"user {local_ca_user(self.certificate.subject)}, or a site of theirs"
+        """Who holds the private key, as far as the directory or else the certificate tells."""
+        return (
+            self.own_holder
+            or _HOLDERS.get(self.kind)
+            or f"user {local_ca_user(self.certificate.subject)}, or a site of theirs"
+        )
 
     @property
     def common_name(self) -> str:
@@ -117,10 +135,17 @@ class PkiView:
     est_tls: Entry | None
     device_cas: tuple[Entry, ...]
 
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """What there is, the root first and the device CAs last."""
+        return tuple(entry for entry in (self.root, self.tls, self.est_tls, *self.device_cas) if entry is not None)
 
-def view_pki(answer: CertsAnswer, now: datetime) -> PkiView:
+
+def view_pki(answer: CertsAnswer, now: datetime, holders: Mapping[bytes, str] | None = None) -> PkiView:
     """Parse the server's answer.
 
+    Args:
+        holders: where the owner's keys are, by SHA-256 of the certificate (`key_holders`).
     Raises:
         InvalidInputError: a certificate in it cannot be read.
     """
@@ -128,23 +153,28 @@ def view_pki(answer: CertsAnswer, now: datetime) -> PkiView:
     disabled = frozenset(certs.disabled_ca_serials)
 
     def one(kind: Kind, pem: str | None) -> Entry | None:
-        return _entry(kind, parse_certificate(pem), disabled, now) if pem else None
+        return entry(kind, parse_certificate(pem)) if pem else None
+
+    def entry(kind: Kind, certificate: x509.Certificate) -> Entry:
+        holder = (holders or {}).get(certificate_sha256(certificate))
+        return Entry(kind, certificate, _standing(certificate, disabled, now), holder)
 
     cas = parse_certificates(certs.ca_crt) if certs.ca_crt else ()
     return PkiView(
         root=one(Kind.ROOT, certs.root_crt),
         tls=one(Kind.GATEWAY_TLS, certs.tls_crt),
         est_tls=one(Kind.EST_TLS, certs.est_tls_crt),
-        device_cas=tuple(_entry(_device_ca_kind(ca), ca, disabled, now) for ca in cas),
+        device_cas=tuple(entry(_device_ca_kind(ca, certs.online_ca_serials), ca) for ca in cas),
     )
 
 
-def _entry(kind: Kind, certificate: x509.Certificate, disabled: frozenset[str], now: datetime) -> Entry:
-    return Entry(kind, certificate, _standing(certificate, disabled, now))
-
-
-def _device_ca_kind(certificate: x509.Certificate) -> Kind:
-    return Kind.ONLINE_CA if local_ca_user(certificate.subject) is None else Kind.LOCAL_CA
+def _device_ca_kind(certificate: x509.Certificate, online: Collection[str] | None) -> Kind:
+    """A server of another make does not say which keys it has; then the name tells what it was made for."""
+    if online is not None and serial_text(certificate.serial_number) in online:
+        return Kind.ONLINE_CA
+    if local_ca_user(certificate.subject) is not None:
+        return Kind.LOCAL_CA
+    return Kind.ONLINE_CA if online is None else Kind.FOREIGN_CA
 
 
 def _standing(certificate: x509.Certificate, disabled: frozenset[str], now: datetime) -> Standing:

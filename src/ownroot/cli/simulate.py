@@ -10,10 +10,11 @@ import click
 
 from ownroot.cli.options import Target, json_option, target_options
 from ownroot.console.exit_codes import EXIT_CODES_HELP, ExitCode
-from ownroot.console.output import Output, console
+from ownroot.console.output import Output
+from ownroot.console.progress import progress_bars
 
 if TYPE_CHECKING:
-    from ownroot.sim.fleet import FleetReport, Progress
+    from ownroot.sim.fleet import FleetReport
     from ownroot.sim.tally import Tally
 
 
@@ -53,7 +54,7 @@ def simulate(
     from ownroot.sim.fleet import FleetPlan, run_fleet
 
     access, output = target.access(), Output(as_json=as_json)
-    with _workplace(directory) as place, _progress(as_json=as_json) as progress:
+    with _workplace(directory) as place, progress_bars(as_json=as_json) as progress:
         plan = FleetPlan(
             registration_url=f"{access.url.rstrip('/')}/ota/devices/",
             token=access.token,
@@ -80,36 +81,6 @@ def _workplace(directory: Path | None) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="ownroot-fleet-") as temporary:
         yield Path(temporary)
-
-
-@contextmanager
-def _progress(*, as_json: bool) -> Iterator["Progress"]:
-    """Draw a bar on a terminal; elsewhere print a plain line at each tenth of a step."""
-    screen = console(stderr=True)
-    if as_json or not screen.is_terminal:
-        yield _silent if as_json else _plain_line
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description:<12}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=screen) as bars:
-        steps: dict[str, TaskID] = {}
-
-        def advance(step: str, done: int, total: int) -> None:
-            if step not in steps:
-                steps[step] = bars.add_task(step, total=total)
-            bars.update(steps[step], completed=done)
-
-        yield advance
-
-
-def _plain_line(step: str, done: int, total: int) -> None:
-    if done == total or done % max(1, total // 10) == 0:
-        click.echo(f"{step}: {done} of {total}", err=True)
-
-
-def _silent(_step: str, _done: int, _total: int) -> None:
-    pass
 
 
 def _print_report(output: Output, report: "FleetReport") -> None:

@@ -4,7 +4,7 @@ Each method is one request; none is repeated. Errors are `client.transport`'s fo
 what the server refuses.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -17,11 +17,13 @@ from ownroot.client.closing import ClosedOnExit
 from ownroot.client.refusals import error_of
 from ownroot.client.tls import api_trust
 from ownroot.client.transport import Answer, ExchangeLimits, Transport
-from ownroot.errors import InvalidInputError
+from ownroot.errors import InvalidInputError, NotFoundError
 from ownroot.wire.accounts import FactorySummary, UserDetails
 from ownroot.wire.certs import CertsUpload, CsrReply, CsrRequest, FactoryCerts
-from ownroot.wire.devices import DeviceList, DeviceObject
+from ownroot.wire.devices import DeviceList, DeviceObject, GroupForm, GroupList
 from ownroot.wire.documents import read_document, read_list, write_document
+from ownroot.wire.fleet_import import ImportForm, ImportList, ImportReply, ImportResult
+from ownroot.wire.pki_health import PkiHealth
 
 Shape = TypeVar("Shape")
 
@@ -117,6 +119,16 @@ class Api(ClosedOnExit):
         is_taken_over = answer.status != _PARTIAL and certs.root_crt is not None
         return CertsAnswer(certs, is_taken_over, _server_time(answer))
 
+    def pki_health(self) -> PkiHealth | None:
+        """Ask the server what it finds out about the PKI itself; each of its keys signs a challenge.
+
+        None: another server of this protocol, which knows no such thing (or no such factory: `certs` tells).
+        """
+        try:
+            return _read(self._send("GET", self._in_factory("certs/health/")), PkiHealth)
+        except NotFoundError:
+            return None
+
     def request_csrs(self, request: CsrRequest) -> CsrReply:
         """Let the backend make keys and return their CSRs; whether they verify is the caller's to check."""
         return _read(self._send("POST", self._in_factory("certs/"), request), CsrReply)
@@ -140,6 +152,26 @@ class Api(ClosedOnExit):
     def device(self, name: str, *, by_uuid: bool = False) -> DeviceObject:
         """Show one device."""
         return _read(self._send("GET", self._device_path(name, by_uuid)), DeviceObject)
+
+    def device_groups(self) -> GroupList:
+        """List the device groups."""
+        return _read(self._send("GET", self._in_factory("device-groups/")), GroupList)
+
+    def create_device_group(self, name: str, *, description: str = "") -> None:
+        """Make a device group."""
+        self._send("POST", self._in_factory("device-groups/"), GroupForm(name=name, description=description))
+
+    def import_devices(self, devices: Sequence[ImportForm]) -> tuple[ImportResult, ...]:
+        """Pin one batch of devices (`wire.fleet_import.MAX_DEVICES`); one result for each, in their order.
+
+        Raises:
+            InvalidInputError: `bad-answer`, also when a result is missing.
+        """
+        answer = self._send("POST", self._in_factory("import/devices/"), ImportList(devices=tuple(devices)))
+        results = _read(answer, ImportReply).results
+        if [result.uuid for result in results] != [device.uuid for device in devices]:
+            raise InvalidInputError("bad-answer", "The server did not say what became of each device.")
+        return results
 
     def delete_device(self, name: str, *, by_uuid: bool = False) -> None:
         """Delete one device; it is put on the deny list and cut from the gateway."""

@@ -18,8 +18,9 @@ from typing import Final
 
 from cryptography import x509
 from cryptography.exceptions import InternalError, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
 from ownroot.errors import InvalidInputError
 from ownroot.pki import der
@@ -28,10 +29,14 @@ MAX_OBJECT_OCTETS: Final = 16 * 1024
 MAX_CRL_OCTETS: Final = 256 * 1024
 MAX_BUNDLE_CERTIFICATES: Final = 256
 MAX_BUNDLE_CHARS: Final = 1024 * 1024
+# RFC 5280 §4.1.2.2 wants 20 octets at most, and some clients write 21 (a leading zero). Far longer ones cannot even be
+# printed: Python turns no number of more than 4,300 digits into text.
+MAX_SERIAL_BITS: Final = 256
 
 _CERTIFICATE = ("CERTIFICATE",)
 _CSR = ("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST")
 _CRL = ("X509 CRL",)
+_PUBLIC_KEY = ("PUBLIC KEY",)
 _BOUNDARY = re.compile(r"-----(BEGIN|END) ([A-Z0-9][A-Z0-9 ]{0,62})-----[ \t\r]*")
 # What a person would take for a boundary must be one: a bundle never loses a certificate to a missing hyphen.
 # The length is bounded: without it, a line of many "END " takes time by the square of its length.
@@ -129,6 +134,8 @@ def load_crl_der(data: bytes) -> x509.CertificateRevocationList:
         _ = crl.issuer, crl.extensions, crl.last_update_utc, crl.next_update_utc, crl.signature_hash_algorithm
         for entry in crl:
             _ = entry.extensions, entry.revocation_date_utc
+            if entry.serial_number >= 1 << MAX_SERIAL_BITS:
+                raise ValueError("a serial number longer than any is in the field")
     return crl
 
 
@@ -147,8 +154,10 @@ def load_certificate_der(data: bytes) -> x509.Certificate:
         _ = certificate.not_valid_before_utc, certificate.not_valid_after_utc
         _ = certificate.public_key(), certificate.signature_hash_algorithm
         serial = certificate.serial_number
-    if serial < 0:
-        raise InvalidInputError("certificate-malformed", "The certificate's serial number is negative.")
+    if not 0 <= serial < 1 << MAX_SERIAL_BITS:
+        raise InvalidInputError(
+            "certificate-malformed", "The certificate's serial number is negative, or longer than any is in the field."
+        )
     return certificate
 
 
@@ -194,6 +203,20 @@ def certificate_sha256(certificate: x509.Certificate) -> bytes:
 def spki_der(public_key: CertificatePublicKeyTypes) -> bytes:
     """Return the SubjectPublicKeyInfo; equal keys give equal octets, however a certificate wrote them."""
     return public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def parse_ec_public_key(text: str) -> ec.EllipticCurvePublicKey:
+    """Read PEM text that holds exactly one SubjectPublicKeyInfo of an elliptic curve key; which curve is not judged.
+
+    Raises:
+        InvalidInputError: the `pem-` codes of `parse_certificate`, `public-key-malformed`.
+    """
+    block = _only_block(text, _PUBLIC_KEY, MAX_OBJECT_OCTETS)
+    with refusing("public-key-malformed", "The public key is damaged, or no elliptic curve key."):
+        key = load_der_public_key(block)
+        if not isinstance(key, ec.EllipticCurvePublicKey):
+            raise TypeError("another kind of key")
+    return key
 
 
 def spki_sha256(public_key: CertificatePublicKeyTypes) -> bytes:

@@ -29,24 +29,24 @@ _FIELDS: Final = 8  # version, serial, algorithm, issuer, validity, subject, key
 _CRL_FIELDS: Final = 7  # version, algorithm, issuer, two dates, entries, extensions
 
 # Whole extensions (RFC 5280 §4.1): OID, criticality, value.
-_CRITICAL_DIGITAL_SIGNATURE: Final = "300e0603551d0f0101ff040403020780"
-_CRITICAL_CERT_SIGN: Final = "300e0603551d0f0101ff040403020204"
-_CRITICAL_CERT_AND_CRL_SIGN: Final = "300e0603551d0f0101ff040403020106"
-_SERVER_AUTH: Final = "30130603551d25040c300a06082b06010505070301"
-_CRITICAL_CLIENT_AUTH: Final = "30160603551d250101ff040c300a06082b06010505070302"
-_SERVER_AND_CLIENT_AUTH: Final = "301d0603551d250416301406082b0601050507030106082b06010505070302"
-_CRITICAL_NO_CA: Final = "300c0603551d130101ff04023000"
-_CRITICAL_CA: Final = "300f0603551d130101ff040530030101ff"
-_CRITICAL_CA_PATH_LENGTH_0: Final = "30120603551d130101ff040830060101ff020100"
+_CRITICAL_DIGITAL_SIGNATURE: Final = bytes.fromhex("300e0603551d0f0101ff040403020780")
+_CRITICAL_CERT_SIGN: Final = bytes.fromhex("300e0603551d0f0101ff040403020204")
+_CRITICAL_CERT_AND_CRL_SIGN: Final = bytes.fromhex("300e0603551d0f0101ff040403020106")
+_SERVER_AUTH: Final = bytes.fromhex("30130603551d25040c300a06082b06010505070301")
+_CRITICAL_CLIENT_AUTH: Final = bytes.fromhex("30160603551d250101ff040c300a06082b06010505070302")
+_SERVER_AND_CLIENT_AUTH: Final = bytes.fromhex("301d0603551d250416301406082b0601050507030106082b06010505070302")
+_CRITICAL_NO_CA: Final = bytes.fromhex("300c0603551d130101ff04023000")
+_CRITICAL_CA: Final = bytes.fromhex("300f0603551d130101ff040530030101ff")
+_CRITICAL_CA_PATH_LENGTH_0: Final = bytes.fromhex("30120603551d130101ff040830060101ff020100")
 _PLAIN_AUTHORITY_KEY_IDENTIFIER: Final = bytes.fromhex("0603551d2304")  # the value follows at once
-_SUBJECT_KEY_IDENTIFIER: Final = "301d0603551d0e04160414"  # and the 20 octets of the hash
+_SUBJECT_KEY_IDENTIFIER: Final = bytes.fromhex("301d0603551d0e04160414")  # and the 20 octets of the hash
 
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """What one profile contains: fixed extensions in hex, and which of the identifiers."""
+    """What one profile contains: fixed extensions, and which of the identifiers."""
 
-    fixed: tuple[str, ...]
+    fixed: tuple[bytes, ...]
     has_subject_key_identifier: bool
     has_authority_key_identifier: bool
 
@@ -184,10 +184,10 @@ def _extension_faults(content: bytes, intent: CertificateIntent) -> Iterable[str
 
 def _extensions(intent: CertificateIntent) -> Iterable[bytes]:
     shape = _SHAPES[intent.profile]
-    yield from map(bytes.fromhex, shape.fixed)
+    yield from shape.fixed
     if shape.has_subject_key_identifier:
         _algorithm, key = der.read(der.read_one(intent.spki_der, der.SEQUENCE).content)
-        yield bytes.fromhex(_SUBJECT_KEY_IDENTIFIER) + encoding.sha256(key.content[1:])[:20]  # RFC 7093 §2 method 1
+        yield _SUBJECT_KEY_IDENTIFIER + encoding.sha256(key.content[1:])[:20]  # RFC 7093 §2 method 1
     if shape.has_authority_key_identifier:
         yield intent.authority_key_identifier
     if intent.alternative_names:

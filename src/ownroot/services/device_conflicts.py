@@ -6,7 +6,7 @@ Source: registration.md §8.
 from collections.abc import Mapping
 
 from ownroot.errors import ConflictError
-from ownroot.services.ports import Device, User
+from ownroot.services.ports import Device, UnitOfWork, User
 
 
 def uuid_taken(known: Device, owner: User | None) -> ConflictError:
@@ -23,6 +23,26 @@ def uuid_taken(known: Device, owner: User | None) -> ConflictError:
 def name_taken(name: str) -> ConflictError:
     """Say that the name belongs to another device."""
     return ConflictError("device-name-taken", f"Device name already in use: {name}", fields={"name": "in use"})
+
+
+def require_no_uuid_of_another(uow: UnitOfWork, device: Device) -> None:
+    """Refuse a name that is another device's uuid: it would be mistaken for that one in every path that takes either.
+
+    Raises:
+        ConflictError: `device-name-taken`.
+    """
+    if device.name != device.uuid and uow.devices.find(device.factory_id, device.name) is not None:
+        raise name_taken(device.name)
+
+
+def denied(uuid: str) -> ConflictError:
+    """Say that the device was deleted, and who can bring it back."""
+    return ConflictError(
+        "device-denied",
+        f"Device {uuid} was deleted from this factory and is on its deny list. Register it through the API with a "
+        "token that may create devices, or take it off the list first.",
+        fields={"uuid": "denied"},
+    )
 
 
 def case_twin(uuid: str) -> ConflictError:

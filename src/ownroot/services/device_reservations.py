@@ -22,10 +22,11 @@ from ownroot.pki.names import read_subject
 from ownroot.pki.profiles import DEVICE
 from ownroot.pki.requests import DeviceCsr
 from ownroot.pki.serials import Serial, serial_text
-from ownroot.services.device_conflicts import name_taken, superseded, uuid_taken
+from ownroot.services.device_conflicts import require_no_uuid_of_another, superseded, uuid_taken
+from ownroot.services.device_groups import require_group
 from ownroot.services.effective_pki import is_unclaimed
 from ownroot.services.issuers import OnlineIssuer
-from ownroot.services.ports import ChangeKind, Device, Factory, Issuance, IssuanceIntent, UnitOfWork, User
+from ownroot.services.ports import ChangeKind, Device, Factory, GroupRef, Issuance, IssuanceIntent, UnitOfWork, User
 from ownroot.trust.state import Standing
 
 # A registration names its CA several times; there are few of them.
@@ -58,6 +59,7 @@ class Applicant:
     by: User
     request_sha256: bytes
     now: datetime
+    group: str | None = None
 
     @property
     def spki_sha256(self) -> bytes:
@@ -102,10 +104,12 @@ def reserve(uow: UnitOfWork, applicant: Applicant, issuers: Issuers, serial: Ser
 
     Raises:
         RefusedError, KeyStoreError: as `Issuers.current`.
+        InvalidInputError: `group-unknown`.
         ConflictError: `device-uuid-taken`, `device-uuid-case-twin`, `device-name-taken`, `device-key-taken`.
     """
     online = issuers.current(uow, applicant.factory)
-    claim = Claim(applicant, online, _row(applicant, online), serial)
+    group = None if applicant.group is None else require_group(uow, applicant.factory, applicant.group).ref
+    claim = Claim(applicant, online, _row(applicant, online, group), serial)
     try:
         uow.devices.add(claim.row)
     except ConflictError as conflict:
@@ -114,7 +118,7 @@ def reserve(uow: UnitOfWork, applicant: Applicant, issuers: Issuers, serial: Ser
         if known is None:
             raise
         return _reserve_known(uow, claim, known)
-    _require_no_uuid_of_another(uow, claim.row)
+    require_no_uuid_of_another(uow, claim.row)
     return _record(uow, claim, Reason.FIRST)
 
 
@@ -195,7 +199,7 @@ def _reserve_known(uow: UnitOfWork, claim: Claim, known: Device) -> Reservation 
     return _record(uow, claim, Reason.TAKEN_OVER, previous=known)
 
 
-def _row(applicant: Applicant, online: OnlineIssuer) -> Device:
+def _row(applicant: Applicant, online: OnlineIssuer, group: GroupRef | None) -> Device:
     verified = applicant.csr.verified
     return Device(
         factory_id=applicant.factory.id,
@@ -208,6 +212,7 @@ def _row(applicant: Applicant, online: OnlineIssuer) -> Device:
         issuer_sha256=_ca_sha256(online.ca.certificate),
         issuer_serial=online.ca.serial,
         created_at=applicant.now,
+        group=group,
     )
 
 
@@ -242,12 +247,6 @@ def _renew_row(uow: UnitOfWork, row: Device) -> None:
                 issuer_serial=row.issuer_serial,
             )
         )
-
-
-def _require_no_uuid_of_another(uow: UnitOfWork, row: Device) -> None:
-    """A device called as another one's uuid would be mistaken for it in every path that takes either."""
-    if row.name != row.uuid and uow.devices.find(row.factory_id, row.name) is not None:
-        raise name_taken(row.name)
 
 
 def _find_issued(uow: UnitOfWork, applicant: Applicant, online: OnlineIssuer) -> Registered | None:

@@ -18,6 +18,7 @@ from ownroot.services.ports import (
     DeniedDevice,
     Device,
     DeviceFilter,
+    DeviceGroup,
     DeviceSort,
     Factory,
     UnitOfWork,
@@ -61,6 +62,12 @@ def find_device(uow: UnitOfWork, factory: Factory, ref: DeviceRef) -> Device:
     if device is None:
         raise NotFoundError("device-unknown", f"Factory {factory.name} has no device with {ref}.")
     return device
+
+
+def find_device_and_group(uow: UnitOfWork, factory: Factory, ref: DeviceRef) -> tuple[Device, DeviceGroup | None]:
+    """Return one device and the group it is in; raises as `find_device`."""
+    device = find_device(uow, factory, ref)
+    return device, None if device.group is None else uow.groups.find(factory.id, device.group.name)
 
 
 def delete_device(uow: UnitOfWork, ref: DeviceRef, *, by: Principal, now: datetime) -> Device:

@@ -111,6 +111,32 @@ class SealedKey:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupRef:
+    """The device group a device is in; `name` is as of the reading transaction, since groups are renamed."""
+
+    id: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceGroup:
+    """A named part of a factory's devices. Users are named by their polis-id."""
+
+    id: int
+    factory_id: int
+    name: str
+    description: str
+    created_by: str
+    created_at: datetime
+    updated_by: str
+    updated_at: datetime
+
+    @property
+    def ref(self) -> GroupRef:
+        return GroupRef(self.id, self.name)
+
+
+@dataclass(frozen=True, slots=True)
 class Device:
     """A device known to a factory. The public key is pinned: `spki_der` is what must be presented."""
 
@@ -125,7 +151,7 @@ class Device:
     issuer_serial: int
     created_at: datetime
     next_spki_sha256: bytes | None = None
-    group: str | None = None
+    group: GroupRef | None = None
     last_seen: datetime | None = None
     tags: str | None = None
     target_name: str | None = None
@@ -366,6 +392,13 @@ class Devices(Protocol):
         """
         ...
 
+    def describe(self, device: Device) -> None:
+        """Store name, owner and group of `device`; everything else of the row stays.
+
+        Raises NotFoundError `device-unknown`, ConflictError `device-name-taken`.
+        """
+        ...
+
     def delete(self, factory_id: int, uuid: str) -> None:
         """Forget a device; no error if there is none. To keep it out, `deny` it in the same work."""
         ...
@@ -392,6 +425,27 @@ class Devices(Protocol):
         ...
 
 
+class DeviceGroups(Protocol):
+    """Group names are unique in a factory; a device keeps its group by id, so a rename touches no device."""
+
+    def add(self, factory_id: int, name: str, *, description: str, by: str, now: datetime) -> DeviceGroup:
+        """Raises ConflictError `device-group-exists`."""
+        ...
+
+    def find(self, factory_id: int, name: str) -> DeviceGroup | None: ...
+    def list(self, factory_id: int) -> Sequence[DeviceGroup]:
+        """All groups of a factory, by name."""
+        ...
+
+    def save(self, group: DeviceGroup) -> None:
+        """Store name, description and the marks of the update. Raises ConflictError `device-group-exists`."""
+        ...
+
+    def delete(self, group: DeviceGroup) -> None:
+        """Raises ConflictError `device-group-in-use`: a device is in it."""
+        ...
+
+
 class IssuanceLog(Protocol):
     def record_intent(self, intent: IssuanceIntent) -> int:
         """Returns the entry's id. Raises ConflictError `serial-repeated`."""
@@ -411,6 +465,10 @@ class IssuanceLog(Protocol):
 
     def history(self, factory_id: int | None, subject_key: str, spki_sha256: bytes) -> Sequence[Issuance]:
         """Entries for this subject and key, newest first: the open ones, and the newest 20 with a certificate."""
+        ...
+
+    def count(self, issuer_sha256: bytes) -> int:
+        """Number of certificates of one issuer; reads no certificate, and no row of another issuer."""
         ...
 
 
@@ -476,6 +534,8 @@ class UnitOfWork(Protocol):
     def keys(self) -> BackendKeys: ...
     @property
     def devices(self) -> Devices: ...
+    @property
+    def groups(self) -> DeviceGroups: ...
     @property
     def issuances(self) -> IssuanceLog: ...
     @property

@@ -97,7 +97,7 @@ def register_device(registration: Registration, *, by: Principal, issuing: Issui
     try:
         _judge(applicant, issuing.policy)
         return (yield from _register(applicant, issuing))
-    except (RefusedError, ConflictError) as error:
+    except (InvalidInputError, RefusedError, ConflictError) as error:
         yield partial(_record_refusal, applicant=applicant, by=by, error=error)
         raise
 
@@ -109,13 +109,7 @@ def _read_applicant(registration: Registration, by: Principal, policy: Registrat
             "uuid-mismatch", "The uuid of the request is not the CN of its CSR.", fields={"uuid": "not the CSR's CN"}
         )
     name = _device_name(registration.name or csr.uuid)
-    if registration.group is not None:
-        raise InvalidInputError(
-            "group-unknown",
-            f"There is no device group {registration.group[:64]!r} in factory {by.factory.name}.",
-            fields={"group": "unknown"},
-        )
-    return Applicant(by.factory, csr, name, by.user, registration.request_sha256, now)
+    return Applicant(by.factory, csr, name, by.user, registration.request_sha256, now, registration.group)
 
 
 def _device_name(text: str) -> str:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from ownroot.services.ports import Factory, UnitOfWork
-from ownroot.trust.state import FactoryPki
+from ownroot.trust.state import FactoryPki, Holder
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +15,11 @@ class PkiView:
     created_at: str
     updated_by: str
     updated_at: str
+
+    @property
+    def online_ca_serials(self) -> tuple[int, ...]:
+        """Of the trusted device CAs those whose key the backend holds or held."""
+        return tuple(ca.serial for ca in self.pki.device_cas if ca.holder is Holder.ONLINE)
 
 
 def view_pki(uow: UnitOfWork, factory: Factory) -> PkiView:

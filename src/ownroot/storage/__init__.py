@@ -2,7 +2,8 @@
 
 from ownroot.storage.database import SqlDatabase, migrate_database, open_database
 from ownroot.storage.options import StorageOptions
-from ownroot.storage.snapshot import CopyFacts, companions, copy_database, inspect_copy, sqlite_file
+from ownroot.storage.snapshot import CopyFacts, companions, copy_database, inspect_copy
+from ownroot.storage.sqlite import sqlite_file
 
 __all__ = [
     "CopyFacts",

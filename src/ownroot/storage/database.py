@@ -15,7 +15,7 @@ from ownroot.storage.faults import closed, translated, unavailable
 from ownroot.storage.group_commit import GroupCommit, Member
 from ownroot.storage.options import StorageOptions
 from ownroot.storage.session import Session
-from ownroot.storage.sqlite import SqliteBackend
+from ownroot.storage.sqlite import SqliteBackend, sqlite_file
 from ownroot.storage.unit_of_work import SqlUnitOfWork
 
 T = TypeVar("T")
@@ -111,14 +111,13 @@ _FUTURES: Final = _FutureInbox()
 
 
 def _backend(url_or_path: str | Path, options: StorageOptions) -> Backend:
-    if isinstance(url_or_path, Path) or "://" not in url_or_path:
-        return _sqlite(Path(url_or_path), options)
+    file = sqlite_file(url_or_path)
+    if file is not None:
+        return _sqlite(file, options)
     try:
-        url = sa.make_url(url_or_path)
+        url = sa.make_url(str(url_or_path))
     except sa.exc.ArgumentError as exc:
         raise _bad_url() from exc
-    if url.drivername == "sqlite" and url.database:
-        return _sqlite(Path(url.database), options)
     if url.drivername in ("postgresql", "postgresql+psycopg"):
         return _postgres(url, options)
     raise _bad_url()

@@ -7,8 +7,8 @@ import sqlalchemy as sa
 
 from ownroot.pki.names import DeviceUuid
 from ownroot.pki.serials import parse_serial, serial_text
-from ownroot.services.ports import Device, DeviceFilter, DeviceSort
-from ownroot.storage.schema import devices
+from ownroot.services.ports import Device, DeviceFilter, DeviceSort, GroupRef
+from ownroot.storage.schema import device_groups, devices
 from ownroot.storage.session import Session
 from ownroot.storage.statements import Row
 from ownroot.storage.times import from_seconds
@@ -25,7 +25,8 @@ DEVICE_COLUMNS: Final = (
     devices.c.issuer_serial,
     devices.c.created_at,
     devices.c.next_spki_sha256,
-    devices.c.group_name,
+    devices.c.group_id,
+    sa.select(device_groups.c.name).where(device_groups.c.id == devices.c.group_id).scalar_subquery(),
     devices.c.last_seen,
     devices.c.tags,
     devices.c.target_name,
@@ -67,12 +68,12 @@ def read_device(row: Row) -> Device:
         issuer_serial=parse_serial(row[8]),
         created_at=from_seconds(row[9]),
         next_spki_sha256=None if row[10] is None else bytes(row[10]),
-        group=row[11],
-        last_seen=from_seconds(row[12]) if row[12] else None,
-        tags=row[13],
-        target_name=row[14],
-        ostree_hash=row[15],
-        docker_apps=row[16],
+        group=None if row[11] is None else GroupRef(row[11], row[12]),
+        last_seen=from_seconds(row[13]) if row[13] else None,
+        tags=row[14],
+        target_name=row[15],
+        ostree_hash=row[16],
+        docker_apps=row[17],
     )
 
 
@@ -83,7 +84,10 @@ def _conditions(session: Session, where: DeviceFilter) -> Iterator[sa.ColumnElem
         yield devices.c.uuid_folded == where.uuid.lower()
         yield devices.c.uuid == where.uuid
     if where.group is not None:
-        yield devices.c.group_name == where.group
+        named = sa.select(device_groups.c.id).where(
+            device_groups.c.factory_id == devices.c.factory_id, device_groups.c.name == where.group
+        )
+        yield devices.c.group_id == named.scalar_subquery()
     if where.owner is not None:
         yield devices.c.owner == where.owner
     if where.target_name is not None:
@@ -91,7 +95,6 @@ def _conditions(session: Session, where: DeviceFilter) -> Iterator[sa.ColumnElem
     if where.production is not None:
         yield devices.c.production == where.production
     if where.issuer_serial is not None:
-        # Without an index: every registration would pay for it, and people ask this before they judge a CA.
         yield devices.c.issuer_serial == serial_text(where.issuer_serial)
     if where.tag is not None:
         # One of a comma list: both databases know replace(), and a list without the tag comes out unchanged.

@@ -28,7 +28,7 @@ _ADD: Final = insert_if_absent(
     "uuid_folded",
     "name",
     "owner",
-    "group_name",
+    "group_id",
     "spki_der",
     "spki_sha256",
     "next_spki_sha256",
@@ -63,6 +63,11 @@ _REPLACE_KEY: Final = Statement(
         issuer_sha256=param("issuer"),
         issuer_serial=param("serial"),
     )
+)
+_DESCRIBE: Final = Statement(
+    sa.update(devices)
+    .where(_IN_FACTORY, _IS_TWIN, devices.c.uuid == param("wanted"))
+    .values(name=param("new_name"), owner=param("new_owner"), group_id=param("new_group"))
 )
 _DELETE: Final = Statement(sa.delete(devices).where(_IN_FACTORY, _IS_TWIN, devices.c.uuid == param("wanted")))
 _COUNT: Final = Statement(sa.select(device_counts.c.devices).where(device_counts.c.factory_id == param("factory")))
@@ -140,7 +145,7 @@ class SqlDevices:
             uuid_folded=device.uuid.lower(),
             name=device.name,
             owner=device.owner,
-            group_name=device.group,
+            group_id=None if device.group is None else device.group.id,
             spki_der=device.spki_der,
             spki_sha256=device.spki_sha256,
             next_spki_sha256=device.next_spki_sha256,
@@ -195,7 +200,29 @@ class SqlDevices:
             serial=serial_text(device.issuer_serial),
         )
         if not replaced:
-            raise NotFoundError("device-unknown", f"There is no device with the uuid {device.uuid}.")
+            raise _unknown(device.uuid)
+
+    def describe(self, device: Device) -> None:
+        """Store name, owner and group.
+
+        Raises:
+            NotFoundError: `device-unknown`.
+            ConflictError: `device-name-taken`.
+        """
+        holder = self.find_by_name(device.factory_id, device.name)
+        if holder is not None and holder.uuid != device.uuid:
+            raise _name_taken(device.name)
+        described = self._session.run(
+            _DESCRIBE,
+            factory=device.factory_id,
+            folded=device.uuid.lower(),
+            wanted=device.uuid,
+            new_name=device.name,
+            new_owner=device.owner,
+            new_group=None if device.group is None else device.group.id,
+        )
+        if not described:
+            raise _unknown(device.uuid)
 
     def delete(self, factory_id: int, uuid: str) -> None:
         if self._session.run(_DELETE, factory=factory_id, folded=uuid.lower(), wanted=uuid):
@@ -254,8 +281,16 @@ class SqlDevices:
                 f"The uuid {device.uuid} differs from that of the device {row[0]} in letter case alone.",
             )
         if self.find_by_name(device.factory_id, device.name) is not None:
-            return ConflictError("device-name-taken", f"There is a device called {device.name} already.")
+            return _name_taken(device.name)
         return _key_taken()
+
+
+def _unknown(uuid: str) -> NotFoundError:
+    return NotFoundError("device-unknown", f"There is no device with the uuid {uuid}.")
+
+
+def _name_taken(name: str) -> ConflictError:
+    return ConflictError("device-name-taken", f"There is a device called {name} already.")
 
 
 def _key_taken() -> ConflictError:

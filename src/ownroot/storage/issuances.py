@@ -68,6 +68,18 @@ _RECORDED_OF_KEY: Final = Statement(
     .order_by(issuances.c.id.desc())
     .limit(sa.literal_column(str(_HISTORY_LENGTH)))
 )
+# Counted in the index of serials; the few entries that are no certificate have indexes of their own.
+_ENTRIES: Final = Statement(
+    sa.select(sa.func.count()).select_from(issuances).where(issuances.c.issuer_sha256 == param("issuer"))
+)
+_OPEN_ENTRIES: Final = Statement(
+    sa.select(sa.func.count()).select_from(issuances).where(_IS_OPEN, issuances.c.issuer_sha256 == param("issuer"))
+)
+_VOIDED_ENTRIES: Final = Statement(
+    sa.select(sa.func.count())
+    .select_from(issuances)
+    .where(issuances.c.state == sa.literal_column(str(_VOIDED)), issuances.c.issuer_sha256 == param("issuer"))
+)
 
 
 class SqlIssuanceLog:
@@ -126,6 +138,16 @@ class SqlIssuanceLog:
         asked = {"factory": factory_id, "subject": subject_key, "key": spki_sha256}
         rows = [*self._session.all(_OPEN_OF_KEY, **asked), *self._session.all(_RECORDED_OF_KEY, **asked)]
         return [_read(row) for row in sorted(rows, reverse=True)]
+
+    def count(self, issuer_sha256: bytes) -> int:
+        entries, open_, voided = (
+            self._number(statement, issuer_sha256) for statement in (_ENTRIES, _OPEN_ENTRIES, _VOIDED_ENTRIES)
+        )
+        return entries - open_ - voided
+
+    def _number(self, statement: Statement, issuer_sha256: bytes) -> int:
+        row = self._session.one(statement, issuer=issuer_sha256)
+        return 0 if row is None else int(row[0])
 
 
 def _read(row: Row) -> Issuance:

@@ -203,7 +203,8 @@ devices = _table(
     _text("uuid_folded"),  # lower-case: finds the device and its case twins by one index
     _text("name"),
     _text("owner"),
-    _optional_text("group_name"),
+    _optional_text("group_name"),  # never used; servers of an earlier schema write it (NULL)
+    sa.Column("group_id", sa.BigInteger),  # no foreign key: SQLite adds none to a table that is there
     _bytes("spki_der"),
     _bytes("spki_sha256"),
     _optional_bytes("next_spki_sha256"),
@@ -222,6 +223,27 @@ devices = _table(
     sa.Index("devices_owner", "factory_id", "owner", "name"),
     sa.Index("devices_issuer", "factory_id", "issuer_serial"),
     sa.Index("devices_last_seen", "factory_id", "last_seen", "name"),
+    # A device without a group is not in it, so it costs the registration of such a device nothing.
+    sa.Index(
+        "devices_group",
+        "factory_id",
+        "group_id",
+        sqlite_where=sa.text("group_id IS NOT NULL"),
+        postgresql_where=sa.text("group_id IS NOT NULL"),
+    ),
+)
+
+device_groups = _table(
+    "device_groups",
+    _id(),
+    _factory_id(),
+    _text("name"),
+    _text("description"),
+    _text("created_by"),
+    _number("created_at"),
+    _text("updated_by"),
+    _number("updated_at"),
+    sa.Index("device_groups_name", "factory_id", "name", unique=True),
 )
 
 denied_devices = _table(
@@ -253,6 +275,9 @@ issuances = _table(
     sa.Index("issuances_subject", "subject_key", "factory_id"),
     # Only what is open is in it, so that recovery is quick after any number of certificates.
     sa.Index("issuances_open", "state", sqlite_where=sa.text("state = 0"), postgresql_where=sa.text("state = 0")),
+    sa.Index(
+        "issuances_voided", "issuer_sha256", sqlite_where=sa.text("state = 2"), postgresql_where=sa.text("state = 2")
+    ),
 )
 
 refusals = _table(

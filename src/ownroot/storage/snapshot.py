@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-import sqlalchemy as sa
-
 from ownroot.audit.merkle import Frontier, parse_frontier
 from ownroot.errors import ConflictError, InvalidInputError, OwnrootError, RefusedError, UnavailableError
 from ownroot.services.ports import SealedKey, SealedKeyPurpose
@@ -32,17 +30,6 @@ class CopyFacts:
     trust_generation: int
     devices: int
     shared_keys: tuple[SealedKey, ...]
-
-
-def sqlite_file(url_or_path: str) -> Path | None:
-    """Return the file of an SQLite database; None for a database of another kind."""
-    if "://" not in url_or_path:
-        return Path(url_or_path)
-    try:
-        url = sa.make_url(url_or_path)
-    except sa.exc.ArgumentError:
-        return None
-    return Path(url.database) if url.drivername == "sqlite" and url.database else None
 
 
 def companions(database: Path) -> tuple[Path, ...]:

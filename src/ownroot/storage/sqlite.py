@@ -80,6 +80,17 @@ class SqliteBackend:
         self._turnstile.close()
 
 
+def sqlite_file(url_or_path: str | Path) -> Path | None:
+    """Return the file of an SQLite database; None for anything else, which may be no address at all."""
+    if isinstance(url_or_path, Path) or "://" not in url_or_path:
+        return Path(url_or_path)
+    try:
+        url = sa.make_url(url_or_path)
+    except sa.exc.ArgumentError:
+        return None
+    return Path(url.database) if url.drivername == "sqlite" and url.database else None
+
+
 def migrate_sqlite(path: Path) -> None:
     """Bring the schema up to date, one process at a time."""
     engine = _engine(path, _MIGRATION_TIMEOUT_SECONDS, connections=1)

@@ -4,6 +4,7 @@ from ownroot.storage.accounts import SqlAccounts
 from ownroot.storage.audit_log import SqlAuditLog
 from ownroot.storage.backend_keys import SqlBackendKeys
 from ownroot.storage.change_feed import SqlChangeFeed
+from ownroot.storage.device_groups import SqlDeviceGroups
 from ownroot.storage.devices import SqlDevices
 from ownroot.storage.factories import SqlFactories
 from ownroot.storage.facts import SqlFacts
@@ -25,6 +26,7 @@ class SqlUnitOfWork:
         "devices",
         "factories",
         "facts",
+        "groups",
         "heads",
         "issuances",
         "keys",
@@ -40,6 +42,7 @@ class SqlUnitOfWork:
         self.pki = SqlPkiStates(session)
         self.keys = SqlBackendKeys(session, kept_per_kind=options.pending_keys_kept)
         self.devices = SqlDevices(session, self.heads)
+        self.groups = SqlDeviceGroups(session)
         self.issuances = SqlIssuanceLog(session)
         self.refusals = SqlRefusals(session, kept_per_factory=options.refusals_kept)
         self.audit = SqlAuditLog(session, self.heads)

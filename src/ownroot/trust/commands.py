@@ -6,6 +6,8 @@ It says what to do now and nothing about what it does not name. What is kept her
 * A command counts once. It is remembered by its signed part (an ECDSA signature can be altered and stay valid) until
   it has expired; sent again it succeeds if everything it says is so already, and is refused otherwise.
 * Nobody can go back behind a later command with one that was signed earlier.
+* What the list of the same upload adds can be disabled at once and nothing else: a CA whose key somebody else holds
+  never admits a new device, not for a second (a fleet that moves here brings the CA of its old server).
 * A key has one standing. A device's certificate does not say which of two certificates of its CA it was issued under.
 """
 
@@ -74,7 +76,8 @@ def apply_orders(before: FactoryPki, draft: Accepted, orders: Orders, now: datet
         _require_in_effect(before, command)
         return draft
     for entry in command.entries:
-        _require_newest(before, entry, command)
+        if not _joins_disabled(before, draft, entry):
+            _require_newest(before, entry, command)
         draft = _apply(before, draft, entry, command, now)
     _require_one_standing_per_key(draft.new_pki)
     return draft.then(_remembering(draft.new_pki, command, now))
@@ -97,6 +100,11 @@ def _is_in_effect(pki: FactoryPki, entry: CrlEntry) -> bool:
         return ca is None
     wanted = Standing.DISABLED if entry.verdict is Verdict.DISABLE else Standing.ENABLED
     return ca is not None and ca.standing is wanted
+
+
+def _joins_disabled(before: FactoryPki, draft: Accepted, entry: CrlEntry) -> bool:
+    is_new = before.find_ca(entry.serial) is None and before.find_revoked(entry.serial) is None
+    return is_new and entry.verdict is Verdict.DISABLE and draft.new_pki.find_ca(entry.serial) is not None
 
 
 def _require_newest(pki: FactoryPki, entry: CrlEntry, command: CrlCommand) -> None:
@@ -122,10 +130,11 @@ def _apply(before: FactoryPki, draft: Accepted, entry: CrlEntry, command: CrlCom
     if entry.verdict is Verdict.RENEW:
         root_in_force(before, now, Field.CRL)
         return _renew(draft, entry, command)
-    ca = before.find_ca(entry.serial)
+    disables = entry.verdict is Verdict.DISABLE
+    ca = (draft.new_pki if disables else before).find_ca(entry.serial)
     if ca is None:
         raise _was_revoked(entry, "It stays revoked whatever is disabled or revoked again.")
-    if entry.verdict is Verdict.DISABLE:
+    if disables:
         disabled = dataclasses.replace(ca, standing=Standing.DISABLED, commanded_at=command.this_update)
         event = TrustEvent(TrustEventKind.DEVICE_CA_DISABLED, ca.certificate)
         return draft.then(_with(draft.new_pki, disabled), event)

@@ -29,7 +29,8 @@ def admit_device_cas(
     """Step 6: add every member of the list that is not trusted yet.
 
     Args:
-        orders: of the same upload; those they renew may come back although they were revoked.
+        orders: of the same upload; those they renew may come back although they were revoked, and those they disable
+            may be anybody's.
     Raises:
         RuleBrokenError: with a code of this module or of `pki.conformance.check_device_ca`.
     """
@@ -44,7 +45,7 @@ def admit_device_cas(
         if pending is not None or _is_online_key(draft.new_pki, key_id):
             draft = _add_online(draft, certificate, pending, evidence)
         else:
-            draft = _add_local(draft, certificate, evidence)
+            draft = _add_local(draft, certificate, orders, evidence)
     _require_one_signer(before, draft)
     return draft
 
@@ -186,15 +187,16 @@ def _require_one_signer(before: FactoryPki, outcome: Accepted) -> None:
         )
 
 
-def _add_local(draft: Accepted, certificate: x509.Certificate, evidence: Evidence) -> Accepted:
+def _add_local(draft: Accepted, certificate: x509.Certificate, orders: Orders, evidence: Evidence) -> Accepted:
     user = local_ca_user(certificate.subject)
-    if user is None:
+    if user is None and certificate.serial_number not in orders.serials(Verdict.DISABLE):
         raise _refused(
             certificate,
             "local-ca-name",
             "is over no key this server made for an online CA, so it counts as a local CA, and the CN of a local CA is "
             f"`{LOCAL_CA_PREFIX}` and its owner's user id. Make one with `ownroot keys ca add-device-ca --local-ca` "
-            "or sign a fresh CSR for an online CA.",
+            "or sign a fresh CSR for an online CA. One of another server, whose known devices move here, is taken in "
+            "when a revocation list of the same upload disables it.",
         )
     ca = DeviceCa(
         certificate,

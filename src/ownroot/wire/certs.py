@@ -22,6 +22,7 @@ class FactoryCerts(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     """Reply to GET and PATCH: what a factory trusts. All None with status 206: no PKI of its own yet.
 
     `ca_crt` holds every trusted device CA, disabled ones included. Serials are decimal text, never numbers.
+    `online_ca_serials` is ours: the device CAs whose key this server holds or held; None from other servers.
     """
 
     root_crt: str | None = None
@@ -29,6 +30,7 @@ class FactoryCerts(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     ca_crt: str | None = None
     est_tls_crt: str | None = None
     disabled_ca_serials: tuple[str, ...] = ()
+    online_ca_serials: tuple[str, ...] | None = None
     change_meta: ChangeMeta = ChangeMeta()
 
 

@@ -22,6 +22,27 @@ class GroupObject(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     change_meta: ChangeMeta = ChangeMeta()
 
 
+class GroupList(msgspec.Struct, frozen=True, kw_only=True):
+    """All device groups of a factory."""
+
+    groups: tuple[GroupObject, ...]
+
+
+class GroupForm(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A group to make, or what to change of one: absent members stay as they are."""
+
+    name: str | None = None
+    description: str | None = None
+
+
+class DeviceForm(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What to change of a device: absent members stay as they are, an empty group takes it out of its group."""
+
+    name: str | None = None
+    owner: str | None = None
+    group: str | None = None
+
+
 class NetworkInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What a device reported of its network; spelled with underscores on the wire."""
 

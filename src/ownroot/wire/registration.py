@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 
 from ownroot.errors import InvalidInputError
-from ownroot.wire.documents import convert_object, read_object, write_document
+from ownroot.wire.documents import convert_object, read_document, read_object, write_document
 from ownroot.wire.sota_toml import Overrides, parse_config_dir, parse_hardware_id, parse_overrides
 
 DEFAULT_CONFIG_DIR = "/var/sota"
@@ -76,6 +76,16 @@ class RegistrationReply(
     client_chained: str = ""
 
 
+class AnnouncementForm(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"client_pem": "client.pem"}
+):
+    """A device that was registered elsewhere: its certificate as PEM, unverified (registration.md §9)."""
+
+    client_pem: str
+    name: str | None = None
+    group: str | None = None
+
+
 _REPLY_MEMBERS = frozenset(field.encode_name for field in msgspec.structs.fields(RegistrationReply))
 
 
@@ -99,6 +109,15 @@ def parse_registration_request(body: bytes) -> RegistrationRequest:
         overrides=parse_overrides(document.get("overrides")),
         group=text.get("group"),
     )
+
+
+def parse_announcement(body: bytes) -> AnnouncementForm:
+    """Read a PUT body; `""` counts as absent.
+
+    Raises:
+        InvalidInputError: `bad-json`, `json-not-object`, `bad-field`.
+    """
+    return read_document(body, AnnouncementForm, drop_empty=True)
 
 
 def registration_request_body(request: RegistrationRequest) -> bytes:

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from ownroot.services.ports import Database, DeviceFilter, DeviceSort, Factory
-from tests.support.stored_values import NOW, a_device, make_factory
+from tests.support.stored_values import NOW, a_device, make_factory, make_group
 
 EVERY = DeviceFilter()
 FIRST, SECOND = "0" * 24, "1" * 24
@@ -15,9 +15,11 @@ FIRST, SECOND = "0" * 24, "1" * 24
 def fleet(database: Database, factory: Factory) -> Factory:
     """Five devices; `_` and `B` sort differently by bytes than by most languages."""
     other = make_factory(database, "other")
+    edge = make_group(database, factory).ref
+    make_group(database, other)
     rows = [
         a_device(factory, "u1", name="b", owner=SECOND, last_seen=NOW, tags="main,beta", production=True),
-        a_device(factory, "u2", name="a_x", owner=SECOND, tags="main", group="edge", target_name="t-1"),
+        a_device(factory, "u2", name="a_x", owner=SECOND, tags="main", group=edge, target_name="t-1"),
         a_device(factory, "u3", name="axx", owner=FIRST, last_seen=NOW + timedelta(1), tags="ain"),
         a_device(factory, "u4", name="B", owner=FIRST, last_seen=NOW),
         a_device(factory, "U5", name="a[x", owner=FIRST, issuer_serial=7),
@@ -64,6 +66,7 @@ def test_order_is_the_same_on_every_database(
         (DeviceFilter(uuid="U5"), ["a[x"]),
         (DeviceFilter(uuid="u5"), []),
         (DeviceFilter(group="edge"), ["a_x"]),
+        (DeviceFilter(group="none"), []),
         (DeviceFilter(owner=SECOND), ["a_x", "b"]),
         (DeviceFilter(tag="main"), ["a_x", "b"]),
         (DeviceFilter(tag="beta"), ["b"]),

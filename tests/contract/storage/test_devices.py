@@ -8,7 +8,7 @@ import pytest
 
 from ownroot.errors import ConflictError, NotFoundError
 from ownroot.services.ports import Database, Factory
-from tests.support.stored_values import NOW, a_denial, a_device, a_visit, make_factory, sha256
+from tests.support.stored_values import NOW, a_denial, a_device, a_visit, make_factory, make_group, sha256
 
 LATER = NOW + timedelta(hours=1)
 
@@ -19,7 +19,7 @@ def test_device_reads_back_as_it_was_added(database: Database, factory: Factory)
         "Dev-1",
         production=True,
         next_spki_sha256=sha256("next"),
-        group="beta",
+        group=make_group(database, factory).ref,
         last_seen=NOW,
         tags="main",
         target_name="target",
@@ -148,3 +148,28 @@ def test_visit_of_a_device_that_is_gone_is_dropped(database: Database, factory: 
     visits = [a_visit(factory, "gone"), a_visit(factory)]
     database.write(lambda uow: uow.devices.record_check_ins(visits)).result()
     assert database.read(lambda uow: uow.devices.count(factory.id)) == 1
+
+
+def test_described_device_keeps_everything_but_name_owner_and_group(database: Database, factory: Factory) -> None:
+    device = a_device(factory, tags="main", last_seen=NOW)
+    group = make_group(database, factory).ref
+    changed = dataclasses.replace(device, name="new", owner="1" * 24, group=group, tags="ignored", production=True)
+    database.write(lambda uow: uow.devices.add(device)).result()
+    database.write(lambda uow: uow.devices.describe(changed)).result()
+    expected = dataclasses.replace(device, name="new", owner="1" * 24, group=group)
+    assert database.read(lambda uow: uow.devices.find(factory.id, "dev-1")) == expected
+    database.write(lambda uow: uow.devices.describe(dataclasses.replace(expected, group=None))).result()
+    assert database.read(lambda uow: uow.devices.find_by_name(factory.id, "new")) == dataclasses.replace(
+        expected, group=None
+    )
+
+
+def test_name_of_another_device_is_not_taken_over(database: Database, factory: Factory) -> None:
+    for uuid in ("dev-1", "dev-2"):
+        database.write(lambda uow, uuid=uuid: uow.devices.add(a_device(factory, uuid))).result()
+    taken = a_device(factory, "dev-2", name="dev-1")
+    with pytest.raises(ConflictError) as refused:
+        database.write(lambda uow: uow.devices.describe(taken)).result()
+    assert refused.value.code == "device-name-taken"
+    with pytest.raises(NotFoundError):
+        database.write(lambda uow: uow.devices.describe(a_device(factory, "dev-3"))).result()

@@ -86,3 +86,19 @@ def test_shared_pki_has_a_history_of_its_own(database: Database, factory: Factor
     found = database.read(lambda uow: uow.issuances.history(None, "dev-1", sha256("dev-1")))
     assert [issuance.id for issuance in found] == [shared]
     assert found[0].intent == an_intent(None, serial=7)
+
+
+def test_count_is_of_recorded_certificates_of_that_issuer_alone(database: Database, factory: Factory) -> None:
+    issuer, other = sha256("issuer"), sha256("other issuer")
+
+    def issued(subject: str, serial: int, issuer_sha256: bytes = issuer) -> int:
+        return record(database, an_intent(factory, subject, serial=serial, issuer_sha256=issuer_sha256))
+
+    signed = [issued("a", 1), issued("b", 2), issued("c", 3, other)]
+    given_up, _still_open = issued("d", 4), issued("e", 5)
+    database.write(lambda uow: uow.issuances.void(given_up)).result()
+    for entry in signed:
+        database.write(lambda uow, entry=entry: uow.issuances.record_certificate(entry, b"DER")).result()
+    counts = database.read(lambda uow: (uow.issuances.count(issuer), uow.issuances.count(other)))
+    assert counts == (2, 1)
+    assert database.read(lambda uow: uow.issuances.count(sha256("no issuer"))) == 0

@@ -172,8 +172,8 @@ class Factory(RuleBasedStateMachine):
         owner = self.owner
         real, owner.root = owner.root, owner.root if signer == OWNER else self.thief
         try:
-            if kind == "local":
-                return self.certify_local(key, signer, serial)
+            if kind in {"local", "foreign"}:
+                return self.certify_local(kind, key, signer, serial)
             csr = self.keys[key]
             assert isinstance(csr, str)
             pem = owner.sign_online_ca(csr) if kind == "online" else owner.sign_tls(csr)
@@ -182,13 +182,14 @@ class Factory(RuleBasedStateMachine):
         (certificate,) = parse_certificates(pem)
         return Cert(kind, certificate.serial_number, key, pem, signer)
 
-    def certify_local(self, key: str, signer: str, serial: int | None) -> Cert:
+    def certify_local(self, kind: str, key: str, signer: str, serial: int | None) -> Cert:
         odd = Oddities(key=self.local_key(key))
         if serial is not None:
             odd["serial"] = serial
         server = self.owner.server
-        made = device_ca(self.owner.root, f"fio-{server.owner_id}", server.factory, now=self.begun, **odd)
-        return Cert("local", made.certificate.serial_number, key, made.pem, signer)
+        name = f"fio-{server.owner_id}" if kind == "local" else "gateway.elsewhere.example"
+        made = device_ca(self.owner.root, name, server.factory, now=self.begun, **odd)
+        return Cert(kind, made.certificate.serial_number, key, made.pem, signer)
 
     def local_key(self, key: str) -> Any:
         if key not in self.keys:
@@ -260,6 +261,18 @@ class Factory(RuleBasedStateMachine):
         crl = self.sign({cert.serial: 8 for cert in back})
         answer = self.send(Upload(cas=self.listed(*back) if with_list else None, crl=crl))
         assert answer.is_success is with_list
+
+    @precondition(lambda self: self.is_taken_over)
+    @rule(data=st.data(), foreign=st.booleans(), reason=reasons)
+    def owner_takes_in_a_ca_with_a_command_on_it(self, data: st.DataObject, foreign: bool, reason: int | None) -> None:
+        """Of another server, or of their own; it may come disabled, whoever's it is, and in no other standing."""
+        new = self.certify("foreign" if foreign else "local", f"local {next(self.numbers)}")
+        orders = {new.serial: reason}
+        if self.model.known and data.draw(st.booleans()):
+            orders[self.pick(data, list(self.model.known))] = reason
+        upload = Upload(cas=self.listed(new), crl=self.sign(orders) if data.draw(st.booleans()) else None)
+        first = self.send(upload)
+        assert self.send(upload).status_code == first.status_code
 
     # --- what anybody with the token may try
 

@@ -1,10 +1,13 @@
 """`ownroot doctor` through the real program, against a real server."""
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from tests.support.owner import Owner
 from tests.support.relay import Instead, Relay
+from tests.support.world import RunningServer
 
 
 def _codes(owner: Owner, *options: str | Path) -> tuple[int, set[str]]:
@@ -59,3 +62,40 @@ def test_a_server_that_fails_is_an_error_and_no_diagnosis(taken: Owner, relay: R
     relay.spoil = lambda _request: Instead(503, b'{"message":"later"}')
     done = taken.run("doctor", "--json")
     assert (done.code, done.out) == (9, "")
+
+
+def test_a_key_that_the_server_lost_is_a_fault_and_so_is_one_of_another_key(
+    taken: Owner, server: RunningServer
+) -> None:
+    before = json.loads(taken.run("doctor", "--json").out)
+    assert [key["fault"] for key in before["server"]["keys"]] == [None, None]
+    online, tls = (str(key["serial"]) for key in before["server"]["keys"])
+    with closing(sqlite3.connect(server.data_dir / "ownroot.db")) as database, database:
+        swap = "UPDATE sealed_keys SET sealed = zeroblob(64) WHERE scope = ? AND purpose = 'ca' AND NOT pending"
+        drop = "DELETE FROM sealed_keys WHERE scope = ? AND kind = 'tls'"
+        (scope,) = database.execute("SELECT id FROM factories WHERE name = ?", (server.factory,)).fetchone()
+        assert [database.execute(statement, (scope,)).rowcount for statement in (swap, drop)] == [1, 1]
+    done = taken.run("doctor")
+    assert done.code == 11
+    assert f"FAULT: The server cannot sign with the key of the online device CA (serial {online})" in done.out
+    assert "sealed-unreadable" in done.out
+    assert f"gateway TLS certificate (serial {tls})" in done.out
+    assert "key-missing" in done.out
+
+
+def test_people_are_told_how_fast_revocations_were(taken: Owner) -> None:
+    assert "Time to revoke: " in taken.run("doctor").out
+
+
+def test_a_server_of_another_make_is_not_asked_more_than_it_knows(taken: Owner, relay: Relay) -> None:
+    relay.spoil = lambda request: Instead(404, b"{}") if request.path.endswith("/certs/health/") else None
+    done = taken.run("doctor")
+    assert done.code == 0
+    assert "does not offer it" in done.out
+
+
+def test_a_member_without_the_right_is_not_told_of_keys(server: RunningServer) -> None:
+    path = f"/ota/factories/{server.factory}/certs/health/"
+    assert server.call("GET", path).status_code == 200
+    assert server.call("GET", path, token=server.create_token("devices:read", user="somebody")).status_code == 403
+    assert server.call("GET", path, token=None).status_code == 401

@@ -68,11 +68,32 @@ def test_json_tells_holder_and_standing_of_every_certificate(taken: Owner) -> No
     assert shown["root"]["holder"] == "the owner"
 
 
+def test_directory_tells_which_keys_are_in_it(taken: Owner, pki: Path) -> None:
+    (pki / "local-ca.key").rename(pki / "elsewhere.key")
+    (pki / "notes.pem").write_text("no certificate")
+    shown = taken.run("keys", "ca", "show", "--pki-dir", pki, "--json").json
+    assert shown["root"]["holder"] == f"you, file {pki / 'factory_ca.key'}"
+    holders = {ca["kind"]: ca["holder"] for ca in shown["device-cas"]}
+    assert holders == {"online-ca": "the server", "local-ca": "you, but not as a file local-ca.key"}
+
+
+def test_directory_of_another_pki_tells_nothing(taken: Owner, taken_elsewhere: Path) -> None:
+    shown = taken.run("keys", "ca", "show", "--pki-dir", taken_elsewhere, "--json").json
+    assert shown["root"]["holder"] == "the owner"
+
+
+def test_server_of_another_make_knows_no_issued_counts(taken: Owner, relay: Relay) -> None:
+    relay.spoil = lambda request: Instead(404, b"{}") if request.path.endswith("/certs/health/") else None
+    shown = taken.run("keys", "ca", "show", "--json").json
+    assert [ca["issued"] for ca in shown["device-cas"]] == [None, None]
+
+
 def test_devices_are_counted_under_the_ca_that_signed_them(taken: Owner, server: RunningServer) -> None:
     assert [ca["devices"] for ca in taken.run("keys", "ca", "show", "--json").json["device-cas"]] == [0, 0]
     _register(server)
     shown = taken.run("keys", "ca", "show", "--json").json
     assert {ca["kind"]: ca["devices"] for ca in shown["device-cas"]} == {"online-ca": 1, "local-ca": 0}
+    assert {ca["kind"]: ca["issued"] for ca in shown["device-cas"]} == {"online-ca": 1, "local-ca": None}
     assert "devices" not in shown["root"]
     alone = taken.run("keys", "ca", "show", "--just-device-cas", "--json").json
     assert alone == shown["device-cas"]
@@ -85,9 +106,9 @@ def test_devices_are_counted_under_the_ca_that_signed_them(taken: Owner, server:
     [
         ((), 1),
         (("--just-device-cas",), 1),
-        (("--pretty",), 3),
-        (("--json",), 3),
-        (("--just-device-cas", "--json"), 3),
+        (("--pretty",), 4),
+        (("--json",), 4),
+        (("--just-device-cas", "--json"), 4),
         (("--just-root", "--json"), 1),
         (("--just-tls", "--pretty"), 1),
     ],
@@ -107,7 +128,7 @@ def test_token_that_may_not_list_devices_gets_all_but_the_counts(
     assert (pretty.code, "this token may not list devices" in pretty.out) == (0, True)
     assert "Local device CA" in pretty.out
     assert "whose last" not in pretty.out
-    assert len(relay.lines) == 2  # one refusal is enough
+    assert len(relay.lines) == 3  # one refusal is enough
     cas = reader.run("keys", "ca", "show", "--json").json["device-cas"]
     assert [(ca["standing"], ca["devices"]) for ca in cas] == [("valid", None), ("valid", None)]
     assert "may not list" not in taken.run("keys", "ca", "show", "--pretty").out

@@ -75,13 +75,6 @@ def test_address_without_its_slash_is_404_and_never_a_redirect(server: Registrat
     assert "location" not in answer.headers
 
 
-def test_announcing_a_signed_certificate_is_not_offered_yet(server: RegistrationServer) -> None:
-    answer = server.request("PUT", "/ota/devices/", body=b"{}", headers={"Content-Type": "application/json"})
-    assert answer.status == 405
-    assert "POST" in answer.headers["allow"]
-    assert answer.problem
-
-
 # --- the good case --------------------------------------------------------------------------------------------------
 
 

@@ -6,11 +6,13 @@ from datetime import timedelta
 
 import pytest
 
-from ownroot.cli.diagnosis import Facts, Severity, diagnose
+from ownroot.cli.diagnosis import Facts, diagnose
+from ownroot.cli.findings import Severity
 from ownroot.cli.pki_view import view_pki
 from ownroot.client.api import CertsAnswer
 from ownroot.pki.encoding import certificate_pem
 from ownroot.wire.certs import FactoryCerts
+from ownroot.wire.pki_health import HealthFault, KeyHealth, PkiHealth
 from tests.support.certificates import FACTORY, NOW, Pair, device_ca, entity, factory_root, gateway_tls
 
 ROOT = factory_root()
@@ -84,6 +86,25 @@ def test_a_root_without_key_identifier_is_a_warning() -> None:
     bare = factory_root(subject_key_identifier=None)
     seen = facts(root=bare, tls=gateway_tls(bare), cas=[device_ca(bare, subject=entity("gateway.localhost"))])
     assert found(seen) == [(Severity.WARNING, "root-without-key-identifier")]
+
+
+def test_a_root_that_does_not_say_crl_sign_is_a_warning() -> None:
+    """The walk-through with openssl makes such roots (registration.md §11)."""
+    bare = factory_root(key_usage=("key_cert_sign",))
+    seen = facts(
+        root=bare,
+        tls=gateway_tls(bare),
+        cas=[device_ca(bare, subject=entity("gateway.localhost"))],
+    )
+    assert found(seen) == [(Severity.WARNING, "root-without-crl-sign")]
+
+
+def test_what_the_server_says_of_itself_is_part_of_it() -> None:
+    fault = HealthFault(code="key-missing", detail="It is not stored.")
+    broken = PkiHealth(keys=(KeyHealth(kind="tls", serial="1", fault=fault),), issued=())
+    well = PkiHealth(keys=(KeyHealth(kind="tls", serial="1"),), issued=())
+    assert found(replace(facts(), health=well)) == []
+    assert found(replace(facts(), health=broken)) == [(Severity.FAULT, "backend-key-unusable")]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ ONLINE = device_ca(ROOT, subject=entity("gateway.localhost"))
 TLS = gateway_tls(ROOT)
 
 
-def _answer(*disabled: int, est_tls: bool = False) -> CertsAnswer:
+def _answer(*disabled: int, est_tls: bool = False, online: tuple[int, ...] | None = None) -> CertsAnswer:
     pem = certificate_pem
     certs = FactoryCerts(
         root_crt=pem(ROOT.certificate),
@@ -24,12 +24,19 @@ def _answer(*disabled: int, est_tls: bool = False) -> CertsAnswer:
         est_tls_crt=pem(TLS.certificate) if est_tls else None,
         ca_crt=pem(ONLINE.certificate) + "\n" + pem(LOCAL.certificate),
         disabled_ca_serials=tuple(map(str, disabled)),
+        online_ca_serials=None if online is None else tuple(map(str, online)),
     )
     return CertsAnswer(certs, is_taken_over=True)
 
 
 def test_device_cas_are_told_apart_by_their_name() -> None:
     assert [ca.kind for ca in view_pki(_answer(), NOW).device_cas] == [Kind.ONLINE_CA, Kind.LOCAL_CA]
+
+
+def test_server_that_says_which_keys_it_has_shows_a_ca_of_another_one() -> None:
+    serial = ONLINE.certificate.serial_number
+    assert [ca.kind for ca in view_pki(_answer(online=(serial,)), NOW).device_cas] == [Kind.ONLINE_CA, Kind.LOCAL_CA]
+    assert [ca.kind for ca in view_pki(_answer(online=()), NOW).device_cas] == [Kind.FOREIGN_CA, Kind.LOCAL_CA]
 
 
 def test_holder_of_a_local_ca_is_the_user_it_names() -> None:

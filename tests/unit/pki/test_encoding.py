@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_public_key
 
 from ownroot.errors import InvalidInputError
@@ -163,6 +164,13 @@ def test_negative_serial_is_refused_and_a_160_bit_one_is_read(root: Pair) -> Non
     assert encoding.parse_certificate(long.pem).serial_number == (1 << 160) - 1
 
 
+@pytest.mark.parametrize("bits", [256, 8 * 3000])
+def test_serial_too_long_for_any_number_on_paper_is_refused(root: Pair, bits: int) -> None:
+    """Python turns no number of more than 4,300 digits into text, and every listing prints serials."""
+    assert encoding.parse_certificate(device_ca(root, serial=(1 << 256) - 1).pem).serial_number.bit_length() == 256
+    assert code_of(device_ca(root, serial=1 << bits).pem) == "certificate-malformed"
+
+
 def test_csr_is_read_under_both_of_its_labels() -> None:
     request = csr()
     old = csr_pem(request).replace("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST")
@@ -193,6 +201,14 @@ def test_crl_is_read_and_a_damaged_one_refused(root: Pair) -> None:
     assert encoding.parse_crl(crl_pem(revocations)) == revocations
     with pytest.raises(InvalidInputError) as refused:
         encoding.parse_crl(block("X509 CRL", damaged))
+    assert refused.value.code == "crl-malformed"
+
+
+def test_crl_with_a_serial_longer_than_allowed_is_refused(root: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoding, "MAX_SERIAL_BITS", 3)
+    assert encoding.parse_crl(crl_pem(crl(root, {7: None})))
+    with pytest.raises(InvalidInputError) as refused:
+        encoding.parse_crl(crl_pem(crl(root, {8: None})))
     assert refused.value.code == "crl-malformed"
 
 
@@ -248,3 +264,21 @@ def code_of(text: str) -> str:
     with pytest.raises(InvalidInputError) as refused:
         encoding.parse_certificate(text)
     return refused.value.code
+
+
+def test_public_key_is_read_and_any_other_kind_or_damage_refused(root: Pair) -> None:
+    key = make_key().public_key()
+    pem = encoding.spki_pem(encoding.spki_der(key))
+    assert encoding.parse_ec_public_key(pem) == key
+    other = ed25519.Ed25519PrivateKey.generate().public_key()
+    refused = {
+        encoding.spki_pem(encoding.spki_der(other)): "public-key-malformed",
+        block("PUBLIC KEY", b"no key"): "public-key-malformed",
+        pem + pem: "pem-too-many",
+        root.pem: "pem-wrong-type",
+        "": "pem-missing",
+    }
+    for text, code in refused.items():
+        with pytest.raises(InvalidInputError) as caught:
+            encoding.parse_ec_public_key(text)
+        assert caught.value.code == code

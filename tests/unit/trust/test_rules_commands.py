@@ -32,6 +32,7 @@ from tests.support.owner_pki import (
     evidence,
     key_id,
     make,
+    named,
     pending,
     pending_keys,
     private_key,
@@ -228,10 +229,45 @@ def test_certificates_that_are_no_device_cas_cannot_be_named() -> None:
         assert refusal(PKI, order(certificate, REVOKE)).code == "crl-serial-unknown"
 
 
-@pytest.mark.parametrize("reason", [DISABLE, REVOKE])
-def test_a_ca_that_the_same_upload_adds_cannot_be_named(reason: x509.ReasonFlags) -> None:
+@pytest.mark.parametrize("reason", [RENEW, REVOKE])
+def test_a_ca_that_the_same_upload_adds_can_be_neither_renewed_nor_revoked(reason: x509.ReasonFlags) -> None:
     upload = UploadPki(device_cas=listing(PKI, make(SITE_CA)), crl=command({SITE_CA: reason}))
     assert refusal(PKI, upload).code == "crl-serial-unknown"
+
+
+def test_a_ca_that_the_same_upload_adds_can_be_disabled_from_the_start() -> None:
+    upload = UploadPki(device_cas=listing(PKI, make(SITE_CA)), crl=command({SITE_CA: DISABLE}))
+    outcome = accepted(PKI, upload)
+    joined = outcome.new_pki.find_ca(make(SITE_CA).serial_number)
+    assert joined is not None
+    assert (joined.standing, joined.commanded_at) == (Standing.DISABLED, NOW)
+    kinds = [event.kind for event in outcome.events]
+    assert kinds == [TrustEventKind.LOCAL_CA_ADDED, TrustEventKind.DEVICE_CA_DISABLED]
+    # The command counts once: it does not take in another certificate with the same serial later.
+    again = refusal(after(outcome.new_pki, order(SITE_CA, REVOKE, at=NOW + SECOND)), upload)
+    assert again.code == "device-ca-revoked"
+
+
+def test_a_ca_of_another_server_joins_disabled_or_not_at_all() -> None:
+    foreign = changed(SITE_CA, subject=named("gateway.elsewhere.example"))
+    serial = foreign.serial_number
+    alone = UploadPki(device_cas=listing(PKI, foreign))
+    assert refusal(PKI, alone).code == "local-ca-name"
+    for reason, code in ((REVOKE, "local-ca-name"), (RENEW, "local-ca-name")):
+        assert refusal(PKI, dataclasses.replace(alone, crl=command({serial: reason}))).code == code
+    outcome = accepted(PKI, dataclasses.replace(alone, crl=command({serial: DISABLE})))
+    joined = outcome.new_pki.find_ca(serial)
+    assert joined is not None
+    assert (joined.holder, joined.standing, joined.owner_id, joined.signs) == (
+        Holder.LOCAL,
+        Standing.DISABLED,
+        None,
+        False,
+    )
+    # An applied list sent again with the CA of somebody else opens no door.
+    other = changed(SITE_CA, key="another site", subject=named("other.example"), serial=serial + 1)
+    both = UploadPki(device_cas=listing(outcome.new_pki, other), crl=command({serial: DISABLE}))
+    assert refusal(outcome.new_pki, both).code == "local-ca-name"
 
 
 def test_after_the_roots_end_a_ca_can_be_revoked_and_disabled_but_not_renewed() -> None:
@@ -430,12 +466,12 @@ def test_a_command_that_fails_takes_the_rest_of_the_upload_with_it() -> None:
     accepted(PKI, dataclasses.replace(upload, crl=command({LOCAL_CA: REVOKE})))
 
 
-def test_a_first_root_brings_no_command() -> None:
+def test_a_first_root_revokes_nothing() -> None:
     first = UploadPki(root=make(ROOT), gateway_tls=make(GATEWAY_TLS), device_cas=(make(LOCAL_CA),))
     by = evidence(*pending_keys())
 
     assert isinstance(decide(FactoryPki(FACTORY), first, by, NOW), Accepted)
-    commanding = dataclasses.replace(first, crl=command({LOCAL_CA: DISABLE}))
+    commanding = dataclasses.replace(first, crl=command({LOCAL_CA: REVOKE}))
     outcome = decide(FactoryPki(FACTORY), commanding, by, NOW)
     assert isinstance(outcome, Refused)
     assert outcome.code == "crl-serial-unknown"

@@ -57,7 +57,7 @@ def show_device(call: DeviceCall) -> Response:
         target_name=target or "",
         ostree_hash=ostree_hash or "",
         docker_apps=[app for app in (apps or "").split(",") if app],
-        group_name=device.group or "",
+        group_name=device.group.name if device.group else "",
         is_prod=device.production,
     )
     return Response(200, _ENCODER.encode(document), b"application/json")

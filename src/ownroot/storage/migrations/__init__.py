@@ -5,13 +5,16 @@ of several processes that start at once, one migrates and the others find it don
 recognised by one SELECT, without loading alembic.
 """
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 
 from ownroot.errors import ConflictError, UnavailableError
 
-HEAD: Final = "0002"
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+HEAD: Final = "0006"
 _SCRIPTS: Final = "ownroot.storage:migrations"
 _REVISION: Final = "SELECT version_num FROM alembic_version"
 
@@ -28,11 +31,9 @@ def migrate(engine: sa.Engine) -> None:
     if current_revision(engine) == HEAD:
         return
     from alembic import command  # noqa: PLC0415  (a quarter of a second that most starts need not spend)
-    from alembic.config import Config  # noqa: PLC0415
     from alembic.util.exc import CommandError  # noqa: PLC0415
 
-    config = Config()
-    config.set_main_option("script_location", _SCRIPTS)
+    config = _config()
     try:
         with engine.begin() as connection:
             config.attributes["connection"] = connection
@@ -69,9 +70,14 @@ def current_revision(engine: sa.Engine) -> str | None:
 
 def is_known_revision(revision: object) -> bool:
     """Can this program bring a database of that revision up to date?"""
+    from alembic.script import ScriptDirectory  # noqa: PLC0415  (as above)
+
+    return revision in {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+
+
+def _config() -> "Config":
     from alembic.config import Config  # noqa: PLC0415  (as above)
-    from alembic.script import ScriptDirectory  # noqa: PLC0415
 
     config = Config()
     config.set_main_option("script_location", _SCRIPTS)
-    return revision in {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    return config

@@ -1,0 +1,182 @@
+"""Take in a device whose certificate somebody else has signed already: a registration server, or the owner by hand.
+
+The certificate speaks for itself, by the same rules as at the gateway. What an announcement adds to a first contact is
+who vouches for the device, its name and its group. Repeating one changes nothing.
+
+Source: registration.md §9.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+
+from cryptography import x509
+
+from ownroot.audit.events import EventKind
+from ownroot.errors import ConflictError, InvalidInputError, RefusedError
+from ownroot.pki.encoding import certificate_der, certificate_sha256, parse_certificate
+from ownroot.pki.names import parse_resource_name, read_subject
+from ownroot.services.authority import Principal
+from ownroot.services.authorize_device import claimed_uuid
+from ownroot.services.device_conflicts import denied, require_no_uuid_of_another, uuid_taken, worded
+from ownroot.services.device_groups import require_group
+from ownroot.services.effective_pki import effective_pki, is_unclaimed
+from ownroot.services.ports import ChangeKind, Device, UnitOfWork
+from ownroot.services.steps import Steps
+from ownroot.trust.device_identity import GatewayTrust, Identified, NotTrusted, identify
+from ownroot.trust.state import Standing
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """What is announced, unverified: the device's certificate as PEM, and how the device is to be called and grouped.
+
+    `name` None means: the uuid.
+    """
+
+    certificate: str
+    name: str | None = None
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """The device as it is known now; `is_new` unless it was known with this very key before."""
+
+    device: Device
+    is_new: bool
+
+
+def announce_device(announcement: Announcement, *, by: Principal, now: datetime) -> Steps[Announced]:
+    """Make an announced device known, or find that it is.
+
+    Raises:
+        InvalidInputError: the PEM, the certificate, its issuer (codes of `trust.device_identity`), `name-invalid`,
+            `group-unknown`.
+        RefusedError: `wrong-factory`, `device-ca-disabled`.
+        ConflictError: `device-uuid-taken`, `device-uuid-case-twin`, `device-name-taken`, `device-key-taken`,
+            `device-denied`.
+        All are in the audit log before they are raised.
+    """
+    claimed = ""
+    try:
+        certificate = parse_certificate(announcement.certificate)
+        claimed = claimed_uuid(certificate_der(certificate))
+        _require_factory(certificate, by)
+        announced: Announced = yield partial(
+            _announce, announcement=announcement, certificate=certificate, by=by, now=now
+        )
+        return announced
+    except (InvalidInputError, RefusedError, ConflictError) as error:
+        event = by.event(EventKind.DEVICE_REGISTRATION_REFUSED, claimed, {"code": error.code}, at=now)
+        yield lambda uow: uow.audit.append(event)
+        raise
+
+
+def _require_factory(certificate: x509.Certificate, by: Principal) -> None:
+    units = read_subject(certificate.subject).organizational_units
+    if len(units) == 1 and units[0] != by.factory.name:
+        raise RefusedError(
+            "wrong-factory",
+            f"The certificate is for factory {units[0][:64]!r} (its OU), the token for factory {by.factory.name}.",
+            fields={"client.pem": "OU is another factory's"},
+        )
+
+
+def _announce(
+    uow: UnitOfWork, announcement: Announcement, certificate: x509.Certificate, by: Principal, now: datetime
+) -> Announced:
+    pki, _ = effective_pki(uow, by.factory)
+    trust = GatewayTrust(by.factory.name, pki.device_cas, revoked_cas=pki.revoked_cas)
+    identified = identify(certificate_der(certificate), trust, now)
+    if isinstance(identified, NotTrusted):
+        raise InvalidInputError(identified.code, identified.detail, fields={"client.pem": identified.detail})
+    return _take_in(uow, announcement, identified, by=by, now=now)
+
+
+def _take_in(
+    uow: UnitOfWork, announcement: Announcement, identified: Identified, *, by: Principal, now: datetime
+) -> Announced:
+    wanted = _row(uow, announcement, identified, by=by, now=now)
+    known = uow.devices.find(by.factory.id, identified.uuid)
+    if known is not None and known.spki_sha256 == identified.spki_sha256:
+        return Announced(_remember_issuer(uow, known, wanted), is_new=False)
+    _require_admission(uow, identified, wanted)
+    if known is None:
+        _add(uow, wanted)
+    elif is_unclaimed(uow, known):
+        # What the operator's keys vouched for before the take-over counts for nothing now.
+        uow.devices.replace_key(wanted)
+        uow.devices.describe(wanted)
+    else:
+        raise uuid_taken(known, uow.accounts.find_user(known.owner))
+    details = {
+        "name": wanted.name,
+        "issuer": str(wanted.issuer_serial),
+        "key-sha256": wanted.spki_sha256.hex(),
+        "certificate-sha256": certificate_sha256(identified.certificate).hex(),
+    }
+    uow.audit.append(by.event(EventKind.DEVICE_ANNOUNCED, wanted.uuid, details, at=now))
+    uow.changes.announce(ChangeKind.DEVICE, wanted.factory_id, wanted.uuid)
+    return Announced(wanted, is_new=True)
+
+
+def _row(
+    uow: UnitOfWork, announcement: Announcement, identified: Identified, *, by: Principal, now: datetime
+) -> Device:
+    group = None if announcement.group is None else require_group(uow, by.factory, announcement.group).ref
+    return Device(
+        factory_id=by.factory.id,
+        uuid=identified.uuid,
+        name=_parse_name(announcement.name or identified.uuid),
+        owner=by.user.polis_id,
+        spki_der=identified.spki_der,
+        spki_sha256=identified.spki_sha256,
+        production=identified.production,
+        issuer_sha256=certificate_sha256(identified.issuer.certificate),
+        issuer_serial=identified.issuer.serial,
+        created_at=now,
+        group=group,
+    )
+
+
+def _parse_name(text: str) -> str:
+    try:
+        return parse_resource_name(text)
+    except InvalidInputError as exc:
+        raise InvalidInputError(exc.code, exc.detail, fields={"name": exc.detail}) from exc
+
+
+def _remember_issuer(uow: UnitOfWork, known: Device, wanted: Device) -> Device:
+    """The same key under another CA is the same device; who vouches for it decides when that CA is revoked."""
+    if known.issuer_sha256 == wanted.issuer_sha256:
+        return known
+    changed = replace(
+        known,
+        production=wanted.production,
+        issuer_sha256=wanted.issuer_sha256,
+        issuer_serial=wanted.issuer_serial,
+    )
+    uow.devices.replace_key(changed)
+    uow.changes.announce(ChangeKind.DEVICE, changed.factory_id, changed.uuid)
+    return changed
+
+
+def _require_admission(uow: UnitOfWork, identified: Identified, wanted: Device) -> None:
+    if identified.issuer.standing is Standing.DISABLED:
+        raise RefusedError(
+            "device-ca-disabled",
+            f"The CA that signed the certificate of device {wanted.uuid} admits no new devices. Register the device "
+            "under another CA, or have the owner enable this one.",
+            fields={"client.pem": "its CA is disabled"},
+        )
+    if uow.devices.find_denied(wanted.factory_id, wanted.uuid) is not None:
+        raise denied(wanted.uuid)
+
+
+def _add(uow: UnitOfWork, wanted: Device) -> None:
+    try:
+        uow.devices.add(wanted)
+    except ConflictError as error:
+        raise worded(error, uuid=wanted.uuid, name=wanted.name) from None
+    require_no_uuid_of_another(uow, wanted)

@@ -1,0 +1,157 @@
+"""Pin devices that a fleet brings along, so that it moves here and no device is touched.
+
+There is no proof of possession in a list: the owner's word stands for it, once, and the gateway then lets in whoever
+has the pinned key and a certificate of a trusted device CA. A device that is known already is left as it is.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from ownroot.audit.events import EventKind
+from ownroot.errors import ConflictError, InvalidInputError, OwnrootError
+from ownroot.pki.encoding import (
+    certificate_der,
+    certificate_sha256,
+    parse_certificate,
+    parse_ec_public_key,
+    sha256,
+    spki_der,
+)
+from ownroot.pki.names import parse_device_uuid, parse_resource_name
+from ownroot.pki.requests import KeyPolicy
+from ownroot.services.authority import Principal
+from ownroot.services.device_conflicts import denied, require_no_uuid_of_another, uuid_taken, worded
+from ownroot.services.device_groups import require_group
+from ownroot.services.effective_pki import effective_pki
+from ownroot.services.ports import ChangeKind, Device, UnitOfWork
+from ownroot.trust.device_identity import GatewayTrust, Identified, NotTrusted, identify
+
+# Issuers are SHA-256 digests and serials positive, so these name none; the first check-in stores the real ones.
+_NO_ISSUER, _NO_SERIAL = b"", 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedDevice:
+    """One device of the list, unverified: its certificate as PEM, or its public key.
+
+    `name` None means: the uuid. `production` counts where there is no certificate to say it.
+    """
+
+    uuid: str
+    certificate: str | None = None
+    public_key: str | None = None
+    name: str | None = None
+    group: str | None = None
+    production: bool = False
+
+
+class ImportOutcome(StrEnum):
+    """PINNED: known from now on. KNOWN: it was, with this very key. REFUSED: nothing was stored."""
+
+    PINNED = "pinned"
+    KNOWN = "known"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedDevice:
+    """What became of one device; `error` of a refused one."""
+
+    uuid: str
+    outcome: ImportOutcome
+    error: OwnrootError | None = None
+
+
+def import_devices(
+    uow: UnitOfWork, listed: Sequence[ListedDevice], *, by: Principal, now: datetime
+) -> list[ImportedDevice]:
+    """Pin every device of the list that can be; run it in a write transaction.
+
+    Returns: one result for each, in their order. A refusal is one of these errors and concerns its device alone:
+        InvalidInputError: `device-uuid-invalid`, `import-no-key`, `import-weak-key`, `uuid-mismatch`, the PEM codes,
+            the codes of `trust.device_identity` for a certificate, `name-invalid`, `group-unknown`.
+        ConflictError: `device-uuid-taken`, `device-uuid-case-twin`, `device-name-taken`, `device-key-taken`,
+            `device-denied`.
+    """
+    pki, _ = effective_pki(uow, by.factory)
+    trust = GatewayTrust(by.factory.name, pki.device_cas, revoked_cas=pki.revoked_cas)
+    return [_import(uow, device, trust, by=by, now=now) for device in listed]
+
+
+def _import(
+    uow: UnitOfWork, listed: ListedDevice, trust: GatewayTrust, *, by: Principal, now: datetime
+) -> ImportedDevice:
+    try:
+        wanted = _row(uow, listed, trust, by=by, now=now)
+        known = uow.devices.find(by.factory.id, wanted.uuid)
+        if known is not None and known.spki_sha256 == wanted.spki_sha256:
+            return ImportedDevice(listed.uuid, ImportOutcome.KNOWN)
+        if known is not None:
+            raise uuid_taken(known, uow.accounts.find_user(known.owner))
+        _add(uow, wanted)
+    except (InvalidInputError, ConflictError) as error:
+        return ImportedDevice(listed.uuid, ImportOutcome.REFUSED, error)
+    details = {"name": wanted.name, "key-sha256": wanted.spki_sha256.hex()}
+    uow.audit.append(by.event(EventKind.DEVICE_IMPORTED, wanted.uuid, details, at=now))
+    uow.changes.announce(ChangeKind.DEVICE, wanted.factory_id, wanted.uuid)
+    return ImportedDevice(listed.uuid, ImportOutcome.PINNED)
+
+
+def _row(uow: UnitOfWork, listed: ListedDevice, trust: GatewayTrust, *, by: Principal, now: datetime) -> Device:
+    uuid = parse_device_uuid(listed.uuid)
+    device = Device(
+        factory_id=by.factory.id,
+        uuid=uuid,
+        name=parse_resource_name(listed.name or uuid),
+        owner=by.user.polis_id,
+        spki_der=b"",
+        spki_sha256=b"",
+        production=listed.production,
+        issuer_sha256=_NO_ISSUER,
+        issuer_serial=_NO_SERIAL,
+        created_at=now,
+        group=None if listed.group is None else require_group(uow, by.factory, listed.group).ref,
+    )
+    if listed.certificate is not None:
+        identified = _identify(listed.certificate, trust, now)
+        if identified.uuid != uuid:
+            raise InvalidInputError("uuid-mismatch", f"The certificate is that of device {identified.uuid}.")
+        return replace(
+            device,
+            spki_der=identified.spki_der,
+            spki_sha256=identified.spki_sha256,
+            production=identified.production,
+            issuer_sha256=certificate_sha256(identified.issuer.certificate),
+            issuer_serial=identified.issuer.serial,
+        )
+    if listed.public_key is None:
+        raise InvalidInputError("import-no-key", "A device needs a certificate or a public key.")
+    return _with_key(device, listed.public_key)
+
+
+def _identify(pem: str, trust: GatewayTrust, now: datetime) -> Identified:
+    identified = identify(certificate_der(parse_certificate(pem)), trust, now)
+    if isinstance(identified, NotTrusted):
+        raise InvalidInputError(identified.code, identified.detail)
+    return identified
+
+
+def _with_key(device: Device, pem: str) -> Device:
+    key = parse_ec_public_key(pem)
+    if not KeyPolicy().accepts(key):
+        raise InvalidInputError("import-weak-key", "The public key is not accepted; use EC P-256, P-384 or P-521.")
+    der = spki_der(key)
+    return replace(device, spki_der=der, spki_sha256=sha256(der))
+
+
+def _add(uow: UnitOfWork, wanted: Device) -> None:
+    """Add a row, or leave nothing behind: everything that refuses comes before it is stored."""
+    if uow.devices.find_denied(wanted.factory_id, wanted.uuid) is not None:
+        raise denied(wanted.uuid)
+    require_no_uuid_of_another(uow, wanted)
+    try:
+        uow.devices.add(wanted)
+    except ConflictError as error:
+        raise worded(error, uuid=wanted.uuid, name=wanted.name) from None
