@@ -8,11 +8,13 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.device_csrs import device_csr
 from tests.support.registration_site import RegistrationSite, registration_site
 from tests.support.softhsm import LABEL, PIN, SoftHsm, soft_hsm
 from tests.support.world import RunningServer, running_server
@@ -90,3 +92,76 @@ def test_device_of_a_disabled_local_ca_is_not_let_in(server: RunningServer, tmp_
         refused = subprocess.run(visit, capture_output=True, text=True, timeout=60, check=False)
         assert refused.returncode == 4
         assert "disabled" in refused.stderr
+
+
+# --- announced to the backend --------------------------------------------------------------------------------------
+
+
+def announcing(world: RunningServer, folder: Path) -> tuple[str, ...]:
+    token = folder / "token"
+    token.write_text(world.create_token("devices:create"))
+    token.chmod(0o600)
+    port = str(world.gateway_address[1])
+    return ("--gateway-port", port, "--api-url", f"{world.api_url}/ota/devices/", "--api-token-file", str(token))
+
+
+def known(world: RunningServer) -> dict[str, dict[str, object]]:
+    answer = world.call("GET", f"/ota/devices/?factory={world.factory}")
+    return {str(device["uuid"]): device for device in answer.json()["devices"]}
+
+
+def await_done(site: RegistrationSite, number: int) -> None:
+    deadline = time.monotonic() + 15
+    while site.operate("queue")["targets"][0]["done"] < number:
+        assert time.monotonic() < deadline, site.operate("queue")
+        time.sleep(0.05)
+
+
+def test_backend_knows_a_device_by_name_before_it_comes_and_lets_it_in(server: RunningServer, tmp_path: Path) -> None:
+    world = server.for_factory("told")
+    take_over(world, tmp_path / "pki")
+    with registration_site(tmp_path, *announcing(world, tmp_path), pki=tmp_path / "pki") as site:
+        place = ("--dir", str(tmp_path / "device"))
+        register = ("register", "--api", f"{site.url}/sign", "--factory", "told", "--uuid", "board-1", "--name", "pump")
+        run("ownroot-device", *register, *place)
+        await_done(site, 1)
+        assert known(world)["board-1"]["name"] == "pump"
+        assert json.loads(run("ownroot-device", "check-in", *place, "--json"))["name"] == "pump"
+        site.operate("replay", "backend")
+        await_done(site, 1)
+        assert list(known(world)) == ["board-1"]
+
+
+def test_group_the_backend_does_not_know_waits_until_it_does(server: RunningServer, tmp_path: Path) -> None:
+    world = server.for_factory("grouped")
+    take_over(world, tmp_path / "pki")
+    options = (*announcing(world, tmp_path), "--group", "edge")
+    with registration_site(tmp_path, *options, pki=tmp_path / "pki") as site:
+        assert site.sign(request("board-1")).status == 201
+        deadline = time.monotonic() + 15
+        while not (waiting := site.operate("queue")["announcements"])[0]["fault"]:
+            assert time.monotonic() < deadline
+        assert waiting[0]["fault"].startswith("HTTP 400")
+        made = world.call("POST", "/ota/factories/grouped/device-groups/", document={"name": "edge"})
+        assert made.status_code < 300, made.text
+        site.operate("retry")
+        await_done(site, 1)
+        assert "board-1" in known(world)
+
+
+def test_replaced_key_is_a_conflict_that_somebody_sees(server: RunningServer, tmp_path: Path) -> None:
+    world = server.for_factory("replaced")
+    take_over(world, tmp_path / "pki")
+    options = (*announcing(world, tmp_path), "--reregister", "replace")
+    with registration_site(tmp_path, *options, pki=tmp_path / "pki") as site:
+        assert site.sign(request("board-1", factory="replaced")).status == 201
+        await_done(site, 1)
+        assert site.sign(request("board-1", factory="replaced")).status == 201
+        deadline = time.monotonic() + 15
+        while not (dead := site.operate("queue", "--dead")["announcements"]):
+            assert time.monotonic() < deadline
+        assert dead[0]["fault"].startswith("HTTP 409")
+
+
+def request(uuid: str, *, factory: str = "grouped") -> dict[str, str]:
+    return {"csr": device_csr(uuid, factory=factory), "hardware-id": "imx8"}

@@ -4,6 +4,8 @@ Source: registration.md §12 row 17.
 """
 
 import shutil
+import sqlite3
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from tests.integration.registration_site.test_sign import request
 from tests.support.openssl_owner import OpensslOwner
 from tests.support.registration_site import make_pki, owner_of, registration_site
 from tests.support.softhsm import LABEL, PIN, soft_hsm
+from tests.support.world import PROGRAM
 
 
 def other_key(pki: Path) -> None:
@@ -73,6 +76,35 @@ def test_parts_that_do_not_belong_together_are_named(fault: str, tmp_path: Path)
         said = site.refuse_to_start()
     assert code in said
     assert file in said
+
+
+def test_options_of_the_site_stand_behind_its_name(pki: Path, tmp_path: Path) -> None:
+    command = [PROGRAM, "serve", "--data", str(tmp_path), "registration", "--pki-dir", str(pki)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "behind its name" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [("quotas = 5\n", "no setting 'quotas'"), ("quota = [\n", "config-invalid"), ("quota = 'many'\n", "quota")],
+)
+def test_settings_file_with_a_fault_is_refused(pki: Path, tmp_path: Path, text: str, code: str) -> None:
+    (tmp_path / "site.toml").write_text(text)
+    with registration_site(tmp_path, pki=pki, start=False) as site:
+        assert code in site.refuse_to_start("--config", str(tmp_path / "site.toml"))
+
+
+def test_clock_that_went_back_is_noticed(pki: Path, tmp_path: Path) -> None:
+    with registration_site(tmp_path, pki=pki) as site:
+        assert site.sign(request("board-1")).status == 201
+        site.stop()
+        with sqlite3.connect(site.data / "journal.db") as journal:
+            journal.execute(
+                "INSERT INTO log SELECT 99, '2099-01-01T00:00:00Z', decision, '', '', '', '', '', '', NULL,"
+                " NULL, NULL FROM log LIMIT 1"
+            )
+        assert "clock-behind-journal" in site.refuse_to_start()
 
 
 def test_second_server_on_one_journal_is_refused(pki: Path, tmp_path: Path) -> None:
