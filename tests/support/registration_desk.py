@@ -14,8 +14,9 @@ from ownroot.pki.requests import KeyPolicy
 from ownroot.pki.serials import new_serial
 from ownroot.registration.applicant import Applicant, Arrived, Sender, read_applicant
 from ownroot.registration.journal import Journal, opened_journal
+from ownroot.registration.known_devices import Placement
 from ownroot.registration.policy import SitePolicy
-from ownroot.registration.reservations import Claim, Issued, Placement, Reason, complete, reserve
+from ownroot.registration.reservations import Claim, Issued, Reason, complete, reserve
 from ownroot.registration.site import Site, SiteParts, check_site
 from ownroot.wire.registration import RegistrationRequest
 from tests.support.certificates import NOW, device_ca, factory_root, gateway_tls

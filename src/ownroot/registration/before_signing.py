@@ -17,7 +17,7 @@ from ownroot.registration.applicant import Applicant
 from ownroot.registration.hook_loading import Named
 from ownroot.registration.hooks import Allow, BeforeSigning, Enrich, Refuse
 from ownroot.registration.hooks import Applicant as Asked
-from ownroot.registration.reservations import Placement
+from ownroot.registration.known_devices import Placement
 
 _CALLS_AT_ONCE: Final = 64
 _REASON_CHARS: Final = 300

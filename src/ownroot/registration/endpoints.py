@@ -49,9 +49,10 @@ class SignPage:
         """Give a device its certificate."""
         request, sha256 = call.body.request, call.body.sha256
         # Before anything is signed: whatever is wrong with the overrides must leave no trace.
-        self._site.settings_for(request)
+        settings = self._site.settings_for(request)
         issued = await self._registrar.register(Arrived(request, sha256, call.caller, call.now))
-        return Reply(201, self._reply(issued, self._site.settings_for(request, issued.placement.tags)))
+        tags = issued.placement.tags
+        return Reply(201, self._reply(issued, self._site.settings_for(request, tags) if tags else settings))
 
     def _reply(self, issued: Issued, settings: str) -> RegistrationReply:
         client = certificate_pem(issued.certificate)

@@ -10,10 +10,11 @@ Source: registration.md §3-8; architecture.md §8, P1-P3, P7.
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
+from weakref import WeakValueDictionary
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -28,11 +29,11 @@ from ownroot.registration.before_signing import HookQuestions
 from ownroot.registration.decisions import Decision, about, note
 from ownroot.registration.delivery import Couriers
 from ownroot.registration.journal import Journal
+from ownroot.registration.known_devices import Placement
 from ownroot.registration.policy import Production, SitePolicy
 from ownroot.registration.reservations import (
     Claim,
     Issued,
-    Placement,
     complete,
     find_issued,
     note_repeated,
@@ -152,22 +153,14 @@ class _Turns:
     """Lets one request for a uuid happen at a time; a repeat finds what the first one got."""
 
     def __init__(self) -> None:
-        self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    @contextlib.asynccontextmanager
-    async def turn(self, uuid: str) -> AsyncIterator[None]:
-        lock, users = self._locks.get(uuid, (None, 0))
-        lock = lock or asyncio.Lock()
-        self._locks[uuid] = (lock, users + 1)
-        try:
-            async with lock:
-                yield
-        finally:
-            _, users = self._locks[uuid]
-            if users == 1:
-                del self._locks[uuid]
-            else:
-                self._locks[uuid] = (lock, users - 1)
+    def turn(self, uuid: str) -> asyncio.Lock:
+        """Return what the request holds while it is at work; forgotten when nobody holds or wants it any more."""
+        lock = self._locks.get(uuid)
+        if lock is None:
+            lock = self._locks[uuid] = asyncio.Lock()
+        return lock
 
 
 def _placement(applicant: Applicant, entry: AllowedDevice | None, policy: SitePolicy) -> Placement:

@@ -8,11 +8,10 @@ Source: registration.md §8; architecture.md §8, P1-P3, P7.
 """
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
 from cryptography import x509
 
@@ -23,18 +22,17 @@ from ownroot.pki.serials import serial_text
 from ownroot.registration.applicant import Applicant
 from ownroot.registration.counts import count_issued, uncount_issued
 from ownroot.registration.decisions import Decision, LogEntry, about, append, note
+from ownroot.registration.known_devices import (
+    KnownDevice,
+    Placement,
+    demand_free,
+    find_known,
+    insert_device,
+    uuid_taken,
+)
 from ownroot.registration.outbox import enqueue
 from ownroot.registration.policy import Reregistration, SitePolicy
 from ownroot.registration.times import parse_time, time_text
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Placement:
-    """What the site adds to a device: the name it goes by, its group, and the tags in its settings."""
-
-    name: str
-    group: str | None = None
-    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,23 +66,9 @@ class Reason(StrEnum):
     REPLACED = Decision.REPLACED
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """A device's row with its present certificate; `der` is None while the first one is being signed."""
-
-    uuid: str
-    spki_sha256: bytes
-    operator: str
-    registered_at: str
-    placement: Placement
-    der: bytes | None
-    issuer_sha256: bytes | None
-    not_after: str | None
-
-
 def find_issued(connection: sqlite3.Connection, applicant: Applicant, issuer_sha256: bytes) -> Issued | None:
     """Return the certificate this very key already has from the present CA and that is still valid, or None."""
-    known, _others = _find(connection, applicant, applicant.name)
+    known, _others = find_known(connection, applicant, applicant.name)
     return None if known is None else _still_good(known, applicant, issuer_sha256)
 
 
@@ -96,18 +80,18 @@ def reserve(connection: sqlite3.Connection, claim: Claim, policy: SitePolicy) ->
         ConflictError: `device-uuid-taken`, `device-uuid-case-twin`, `device-name-taken`, `device-key-taken`.
     """
     applicant = claim.applicant
-    known, others = _find(connection, applicant, claim.placement.name)
+    known, others = find_known(connection, applicant, claim.placement.name)
     if known is not None and (issued := _still_good(known, applicant, claim.issuer_sha256)) is not None:
         note_repeated(connection, applicant, issued)
         return issued
     if known is not None and _release_leftovers(connection, applicant):
-        known, others = _find(connection, applicant, claim.placement.name)
+        known, others = find_known(connection, applicant, claim.placement.name)
     today, total = count_issued(connection, applicant.at)
     policy.quota.demand_room(today=today - 1, total=total - 1)
     reason = _reason(known, applicant, policy)
-    _demand_free(others, claim)
+    demand_free(others, applicant, claim.placement.name)
     if reason is Reason.FIRST:
-        _insert_device(connection, claim)
+        insert_device(connection, applicant, claim.placement)
     connection.execute(
         "INSERT INTO certificates (serial, uuid, spki_sha256, issuer_sha256, request_sha256, operator, intended_at,"
         " not_after) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -166,9 +150,9 @@ def complete(
     if reason is Reason.FIRST:
         connection.execute("UPDATE devices SET serial = ? WHERE uuid = ?", (claim.serial, applicant.uuid))
     else:
-        _demand_free(_find(connection, applicant, placement.name)[1], claim)
+        demand_free(find_known(connection, applicant, placement.name)[1], applicant, placement.name)
         connection.execute("DELETE FROM devices WHERE uuid = ?", (applicant.uuid,))
-        _insert_device(connection, claim, serial=claim.serial)
+        insert_device(connection, applicant, placement, serial=claim.serial)
     append(connection, about(applicant, Decision(reason.value), name=placement.name, serial=claim.serial))
     enqueue(connection, claim.serial, targets, at=applicant.at)
     return Issued(certificate, placement)
@@ -209,97 +193,19 @@ def take_back_what_a_crash_left(connection: sqlite3.Connection, now: datetime) -
     return len(serials)
 
 
-def _reason(known: _Known | None, applicant: Applicant, policy: SitePolicy) -> Reason:
+def _reason(known: KnownDevice | None, applicant: Applicant, policy: SitePolicy) -> Reason:
     if known is None:
         return Reason.FIRST
     if known.spki_sha256 == applicant.spki_sha256:
         return Reason.RENEWED
     if policy.reregistration is Reregistration.REPLACE:
         return Reason.REPLACED
-    raise _uuid_taken(known)
+    raise uuid_taken(known)
 
 
-def _demand_free(others: Sequence[_Known], claim: Claim) -> None:
-    """Refuse a name, a key or a spelling of the uuid that is another device's."""
-    applicant, name = claim.applicant, claim.placement.name
-    if not others:
-        return
-    other = others[0]
-    if other.uuid.lower() == applicant.uuid.lower():
-        raise ConflictError(
-            "device-uuid-case-twin",
-            f"Device uuid already in use: {applicant.uuid} differs from a known device only in upper and lower case.",
-            fields={"uuid": "in use"},
-        )
-    if other.spki_sha256 == applicant.spki_sha256:
-        raise ConflictError(
-            "device-key-taken",
-            f"The key of device {applicant.uuid} already belongs to another device. Every device makes a key of its "
-            "own: was an image cloned after its first start?",
-            fields={"csr": "key in use"},
-        )
-    if other.placement.name == applicant.uuid:
-        raise ConflictError(
-            "device-uuid-taken",
-            f"Device uuid already in use: another device goes by the name {applicant.uuid}.",
-            fields={"uuid": "in use as a name"},
-        )
-    raise ConflictError("device-name-taken", f"Device name already in use: {name}", fields={"name": "in use"})
-
-
-def _uuid_taken(known: _Known) -> ConflictError:
-    who = known.operator or "A station without a token"
-    return ConflictError(
-        "device-uuid-taken",
-        f"Device uuid already in use: {known.uuid}. {who} registered it with another key on "
-        f"{parse_time(known.registered_at):%Y-%m-%d %H:%M:%S} UTC. If this board replaces that one, the operator of "
-        "this server allows it with --reregister replace.",
-        fields={"uuid": "in use"},
-    )
-
-
-def _still_good(known: _Known, applicant: Applicant, issuer_sha256: bytes) -> Issued | None:
+def _still_good(known: KnownDevice, applicant: Applicant, issuer_sha256: bytes) -> Issued | None:
     if known.der is None or known.not_after is None or known.spki_sha256 != applicant.spki_sha256:
         return None
     if known.issuer_sha256 != issuer_sha256 or parse_time(known.not_after) < applicant.at:
         return None
     return Issued(load_certificate_der(known.der), known.placement)
-
-
-def _find(connection: sqlite3.Connection, applicant: Applicant, name: str) -> tuple[_Known | None, list[_Known]]:
-    """Return the applicant's own row, and those of others that have something it wants."""
-    rows = connection.execute(
-        "SELECT d.uuid, d.spki_sha256, d.operator, d.registered_at, d.name, d.device_group, d.tags, c.der,"
-        " c.issuer_sha256, c.not_after FROM devices d LEFT JOIN certificates c ON c.serial = d.serial"
-        " WHERE d.uuid IN (?1, ?2) OR d.uuid_folded = ?3 OR d.name IN (?1, ?2) OR d.spki_sha256 = ?4",
-        (applicant.uuid, name, applicant.uuid.lower(), applicant.spki_sha256),
-    ).fetchall()
-    found = [_known(*row) for row in rows]
-    own = next((known for known in found if known.uuid == applicant.uuid), None)
-    return own, [known for known in found if known is not own]
-
-
-def _known(uuid: str, spki_sha256: bytes, operator: str, registered_at: str, *rest: Any) -> _Known:
-    name, group, tags, der, issuer_sha256, not_after = rest
-    placement = Placement(name=name, group=group, tags=tuple(tags.split(",")) if tags else ())
-    return _Known(uuid, spki_sha256, operator, registered_at, placement, der, issuer_sha256, not_after)
-
-
-def _insert_device(connection: sqlite3.Connection, claim: Claim, *, serial: str | None = None) -> None:
-    applicant, placement = claim.applicant, claim.placement
-    connection.execute(
-        "INSERT INTO devices (uuid, uuid_folded, name, spki_sha256, hardware_id, device_group, tags, operator,"
-        " registered_at, serial) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            applicant.uuid,
-            applicant.uuid.lower(),
-            placement.name,
-            applicant.spki_sha256,
-            applicant.hardware_id,
-            placement.group,
-            ",".join(placement.tags) or None,
-            applicant.sender.name,
-            time_text(applicant.at),
-            serial,
-        ),
-    )
