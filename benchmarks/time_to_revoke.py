@@ -20,7 +20,8 @@ from benchmarks.report import Section, markdown_table, verdict
 from benchmarks.tls_load import Target, client_context, connect, request
 from ownroot.clock import utc_now
 from ownroot.pki.names import DeviceUuid
-from ownroot.services.ports import Device, UnitOfWork
+from ownroot.services.ports import UnitOfWork
+from ownroot.services.records import Device
 from ownroot.storage import open_database
 
 BAR_SECONDS, AIM_SECONDS = 1.0, 0.15

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import msgspec
 from platformdirs import user_data_path
@@ -28,11 +29,13 @@ class ApiFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """`[api]` of the file.
 
     `names`: host names by which clients reach the API, besides those of loopback and of the TLS certificate.
+    `public_url`: where people reach its pages, for links; default: whatever address the request was sent to.
     `tls_certificate`, `tls_key`: PEM files. `behind_proxy`: addresses or networks of the proxies in front.
     """
 
     listen: str = "127.0.0.1:8000"
     names: tuple[str, ...] = ()
+    public_url: str | None = None
     tls_certificate: str | None = None
     tls_key: str | None = None
     behind_proxy: tuple[str, ...] = ()
@@ -78,6 +81,17 @@ class KeystoreFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     pin_file: str | None = None
 
 
+class OnlineCaFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[online_ca]` of the file: new online CA keys are made on a token; without `module` they are sealed.
+
+    `pin_file`: relative to the settings file; without it the PIN comes from the environment.
+    """
+
+    module: str | None = None
+    token_label: str | None = None
+    pin_file: str | None = None
+
+
 class SettingsFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole file. `database`: URL; default is SQLite in the data directory."""
 
@@ -85,6 +99,7 @@ class SettingsFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     api: ApiFile = ApiFile()
     gateway: GatewayFile = GatewayFile()
     keystore: KeystoreFile = KeystoreFile()
+    online_ca: OnlineCaFile = OnlineCaFile()
     log: LogFile = LogFile()
 
 
@@ -131,10 +146,11 @@ class TlsFiles:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiSettings:
-    """The API's listener."""
+    """The API's listener. `public_url` has no slash at its end; its host is one of `names`."""
 
     listen: Address
     names: frozenset[str]
+    public_url: str | None
     tls: TlsFiles | None
     proxies: tuple[IpNetwork, ...]
     max_body_bytes: int
@@ -169,14 +185,28 @@ class KekToken:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OnlineCaToken:
+    """The token on which online CA keys are made. `pin_file` None: PIN from the environment."""
+
+    module: Path
+    token_label: str
+    pin_file: Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """A server's settings, checked. `kek_token` None: the key-encryption key is a file, or in the environment."""
+    """A server's settings, checked.
+
+    `kek_token` None: the key-encryption key is a file, or in the environment. `online_ca_token` None: online CA keys
+    are made here and sealed.
+    """
 
     data_dir: Path
     database_url: str
     api: ApiSettings
     gateway: GatewayPart
     kek_token: KekToken | None
+    online_ca_token: OnlineCaToken | None
     log_level: str = field(default="info")
 
 
@@ -194,12 +224,14 @@ def load_settings(data_dir: Path, file: Path | None, options: Options) -> Settin
     """
     raw = SettingsFile() if file is None else _read_file(file)
     directory = data_dir.absolute()
+    base = Path() if file is None else file.parent
     return Settings(
         data_dir=directory,
         database_url=options.database or raw.database or f"sqlite:///{directory / DATABASE_FILE}",
-        api=_api(raw.api, options, base=Path() if file is None else file.parent),
+        api=_api(raw.api, options, base=base),
         gateway=_gateway(raw.gateway, options),
-        kek_token=_kek_token(raw.keystore, base=Path() if file is None else file.parent),
+        kek_token=_kek_token(raw.keystore, base=base),
+        online_ca_token=_online_ca_token(raw.online_ca, base=base),
         log_level=raw.log.level,
     )
 
@@ -246,10 +278,21 @@ def _kek_token(raw: KeystoreFile, *, base: Path) -> KekToken | None:
     return KekToken(module=Path(raw.module), token_label=raw.token_label, key_label=raw.key_label, pin_file=pin_file)
 
 
+def _online_ca_token(raw: OnlineCaFile, *, base: Path) -> OnlineCaToken | None:
+    if raw == OnlineCaFile():
+        return None
+    if raw.module is None or raw.token_label is None:
+        raise InvalidInputError("config-invalid", "[online_ca] needs both module and token_label.")
+    pin_file = None if raw.pin_file is None else base / raw.pin_file
+    return OnlineCaToken(module=Path(raw.module), token_label=raw.token_label, pin_file=pin_file)
+
+
 def _api(raw: ApiFile, options: Options, *, base: Path) -> ApiSettings:
+    public_url, public_name = _public_url(raw.public_url)
     settings = ApiSettings(
         listen=parse_address(options.api or raw.listen),
-        names=frozenset(name.lower().rstrip(".") for name in raw.names),
+        names=frozenset(name.lower().rstrip(".") for name in (*raw.names, *public_name)),
+        public_url=public_url,
         tls=_tls(raw, options, base),
         proxies=tuple(parse_network(text) for text in (options.behind_proxy or raw.behind_proxy)),
         max_body_bytes=raw.max_body_bytes,
@@ -257,6 +300,23 @@ def _api(raw: ApiFile, options: Options, *, base: Path) -> ApiSettings:
     )
     _require_guarded(settings)
     return settings
+
+
+def _public_url(text: str | None) -> tuple[str | None, tuple[str, ...]]:
+    """Return the address without the slash at its end, and the host name in it."""
+    if text is None:
+        return None, ()
+    try:
+        parts = urlsplit(text)
+        host, _port = parts.hostname, parts.port
+    except ValueError as exc:
+        raise InvalidInputError("config-invalid", f"[api] public_url {text!r} is not a URL: {exc}.") from exc
+    odd = parts.path.rstrip("/") or parts.query or parts.fragment or parts.username or not text.isprintable()
+    if parts.scheme not in ("http", "https") or not host or odd or " " in text:
+        raise InvalidInputError(
+            "config-invalid", f"[api] public_url {text!r} is not scheme and host, as in https://api.example.com."
+        )
+    return text.rstrip("/"), (host,)
 
 
 def _require_guarded(api: ApiSettings) -> None:

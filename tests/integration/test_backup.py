@@ -13,12 +13,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from ownroot.audit.events import EventKind
+from ownroot.bootstrap.backup_manifest import code_of
+from ownroot.keystore.kek import Kek, load_kek
 from ownroot.storage import open_database
+from ownroot.trust.restores import RestoreWindow
 from tests.support.api_owner import REVOKE, ApiOwner, accept
 from tests.support.world import PROGRAM, operate, running_server
 
@@ -126,10 +130,24 @@ def test_the_restore_is_on_record_in_the_log_it_brings_back(made, target):
     try:
         newest = database.read(lambda uow: uow.audit.list(None, limit=1))[0]
         size = database.read(lambda uow: uow.audit.head()).size
+        windows = database.read(lambda uow: uow.restores.list())
     finally:
         database.close()
     assert (newest.kind, newest.subject) == (EventKind.SERVER_RESTORED, manifest["database-sha256"])
+    assert windows == [RestoreWindow(datetime.fromisoformat(manifest["made-at"]), newest.at)]
     assert size == manifest["audit-size"] + 1
+
+
+def test_a_backup_of_a_restored_server_brings_back_both_windows(made, target, tmp_path):
+    operate(target, "restore", str(made / "backup.tar"))
+    operate(target, "backup", str(tmp_path / "second.tar"))
+    again = with_kek_of(made / "data", tmp_path / "again")
+    operate(again, "restore", str(tmp_path / "second.tar"))
+    database = open_database(again / "ownroot.db")
+    try:
+        assert len(database.read(lambda uow: uow.restores.list())) == 2
+    finally:
+        database.close()
 
 
 def test_the_archive_is_private_and_holds_no_key_in_clear(made):
@@ -312,3 +330,21 @@ def test_a_killed_backup_leaves_nothing_under_its_name(made, tmp_path):
         for entry in tmp_path.iterdir():
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
     assert killed_at_work
+
+
+def made_later(archive: bytes, kek: Kek, by: timedelta) -> bytes:
+    """Let a backup say that it was made later, as one does whose server's clock is ahead of this machine's."""
+    members = unpacked(archive)
+    manifest = json.loads(members["manifest.json"])
+    at = datetime.fromisoformat(manifest["made-at"]) + by
+    members["manifest.json"] = json.dumps(manifest | {"made-at": at.isoformat()}).encode()
+    return packed(members | {"manifest.mac": code_of(members["manifest.json"], kek)})
+
+
+def test_a_clock_from_before_the_backup_is_refused_and_one_a_little_behind_is_not(made, target, tmp_path):
+    kek = load_kek(target, {})
+    for by, file in ((timedelta(hours=1), "later.tar"), (timedelta(minutes=2), "soon.tar")):
+        (tmp_path / file).write_bytes(made_later((made / "backup.tar").read_bytes(), kek, by))
+    assert refused("restore", tmp_path / "later.tar", "--data", target) == "clock-before-backup"
+    assert content(target) == ["kek"]
+    operate(target, "restore", str(tmp_path / "soon.tar"))

@@ -11,7 +11,7 @@ from alembic.config import Config
 
 from ownroot.bootstrap.installation import keyring_of
 from ownroot.keystore.kek import Kek
-from ownroot.services.ports import SealedKeyPurpose
+from ownroot.services.records import SealedKeyPurpose
 from ownroot.storage.migrations import HEAD
 from tests.support.world import operate
 

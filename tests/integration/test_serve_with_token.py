@@ -118,3 +118,60 @@ def test_half_a_keystore_section_is_refused(tmp_path: Path, settings: Path) -> N
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 3
     assert "module and token_label" in done.stderr
+
+
+# --- backup and restore
+
+
+def restored(folder: Path, settings: Path, archive: Path) -> str:
+    """Restore into a new directory; returns the code of the refusal, or `ok`."""
+    words = [PROGRAM, "restore", archive, "--data", folder / "data", "--config", settings]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert not {PIN, WRONG_PIN} & set(done.stderr.split())
+    return "ok" if done.returncode == 0 else done.stderr.rpartition("(error code: ")[2].rstrip(")\n")
+
+
+@pytest.fixture
+def archive(set_up: Path, settings: Path) -> Path:
+    """A backup of the server that was set up with the token."""
+    made = set_up / "backup.tar"
+    operate(set_up / "data", "backup", str(made), "--config", str(settings))
+    return made
+
+
+def test_a_backup_comes_back_with_the_token_and_serves(archive: Path, settings: Path, tmp_path: Path) -> None:
+    new = tmp_path / "new"
+    assert restored(new, settings, archive) == "ok"
+    assert os.listdir(new / "data") == ["ownroot.db"]
+    with served(new, settings) as server:
+        assert_serves(server, settings, "second")
+    assert "kek" not in os.listdir(new / "data")
+
+
+def test_a_backup_does_not_come_back_with_another_token_of_that_name(
+    archive: Path, settings: Path, hsm: SoftHsm, tmp_path: Path
+) -> None:
+    hsm.remove()
+    hsm.add_token()
+    assert restored(tmp_path / "new", settings, archive) == "kek-missing"
+    with served(tmp_path / "other", settings):
+        pass  # the first start makes a key on the new token
+    assert restored(tmp_path / "new", settings, archive) == "backup-other-kek"
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_backup_does_not_come_back_with_a_wrong_pin(
+    archive: Path, settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OWNROOT_HSM_PIN", WRONG_PIN)
+    assert restored(tmp_path / "new", settings, archive) == "pin-incorrect"
+    assert not (tmp_path / "new").exists()
+
+
+def test_no_backup_is_made_without_the_token(
+    set_up: Path, settings: Path, hsm: SoftHsm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hsm.remove()
+    with pytest.raises(AssertionError, match="no token 'factory-hsm'"):
+        operate(set_up / "data", "backup", str(set_up / "backup.tar"), "--config", str(settings))
+    assert not (set_up / "backup.tar").exists()

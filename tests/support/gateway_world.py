@@ -29,7 +29,8 @@ from ownroot.keystore.sealing import Sealer
 from ownroot.pki.encoding import spki_sha256
 from ownroot.pki.names import DeviceUuid, FactoryName
 from ownroot.services.backend_keys import Keyring
-from ownroot.services.ports import ChangeKind, DeniedDevice, Device, Factory, SealedKey, SealedKeyPurpose, UnitOfWork
+from ownroot.services.ports import UnitOfWork
+from ownroot.services.records import ChangeKind, DeniedDevice, Device, Factory, SealedKey, SealedKeyPurpose
 from ownroot.storage import SqlDatabase, open_database
 from ownroot.trust.state import DeviceCa, FactoryPki, Holder, Standing
 from tests.support.certificates import Pair, device_ca, device_certificate, factory_root, gateway_tls

@@ -7,6 +7,7 @@ import select
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -93,11 +94,14 @@ class Owner:
         )
         return Ran(done.returncode, done.stdout, done.stderr)
 
-    def run_on_terminal(self, *arguments: str | Path, typed: str = "", after: str = "") -> Ran:
+    def run_on_terminal(
+        self, *arguments: str | Path, typed: str = "", after: str = "", then: Sequence[tuple[str, str]] = ()
+    ) -> Ran:
         """Run the program on a terminal; `out` holds everything it showed, `err` is empty.
 
         Args:
             typed: typed at once, or as soon as the program has shown `after`.
+            then: what to wait for next, and what to type then, and so on.
         """
         main, side = pty.openpty()
         process = subprocess.Popen(
@@ -112,6 +116,9 @@ class Owner:
         try:
             shown = _read_until(main, process, after) if after else b""
             os.write(main, typed.encode())
+            for text, answer in then:
+                shown += _read_until(main, process, text)
+                os.write(main, answer.encode())
             shown += _read_until(main, process)
         finally:
             process.kill()

@@ -17,26 +17,18 @@ from ownroot.keystore.sealing import Sealer
 from ownroot.pki.issuance import plan_device_ca, plan_factory_root, sign_plan
 from ownroot.pki.names import backend_key_subject
 from ownroot.pki.serials import new_serial
-from ownroot.pki.signer import generate_key
+from ownroot.pki.signer import PrivateKey, generate_key
 from ownroot.services.authority import Principal
 from ownroot.services.backend_keys import Keyring
 from ownroot.services.create_factory import FactoryOrder, create_factory
 from ownroot.services.device_reservations import Registered
 from ownroot.services.issuers import OnlineIssuers
 from ownroot.services.manage_devices import DeviceRef, delete_device
-from ownroot.services.ports import (
-    ChangeKind,
-    Database,
-    Device,
-    Factory,
-    Issuance,
-    Role,
-    Scope,
-    SealedKeyPurpose,
-    UnitOfWork,
-)
+from ownroot.services.ports import Database, UnitOfWork
+from ownroot.services.records import ChangeKind, Device, Factory, Issuance, SealedKey, SealedKeyPurpose
 from ownroot.services.recover_issuances import recover_issuances
 from ownroot.services.register_device import Issuing, Registration, RegistrationPolicy, register_device
+from ownroot.services.scopes import Role, Scope
 from ownroot.services.shared_pki import ensure_shared_pki
 from ownroot.services.steps import Steps, run_blocking
 from ownroot.storage import open_database
@@ -131,12 +123,16 @@ class RegistrationWorld:
         """Do what a server does at its start, and from time to time, with the intents that requests left open."""
         self.write(lambda uow: recover_issuances(uow, alone=alone, now=NOW))
 
-    def take_over(self) -> x509.Certificate:
-        """Give the factory a root and an online CA of its own; returns the online CA's certificate."""
+    def take_over(self, made: tuple[PrivateKey, SealedKey] | None = None) -> x509.Certificate:
+        """Give the factory a root and an online CA of its own; returns the online CA's certificate.
+
+        Args:
+            made: the online CA's key; None makes one that is sealed.
+        """
         root_key = generate_key()
         root_plan = plan_factory_root(self.factory.name, root_key.public_key(), now=NOW, serial=new_serial())
         root = sign_plan(root_plan, root_key)
-        ca_key, sealed = self.keyring.make(SealedKeyPurpose.CA)
+        ca_key, sealed = made or self.keyring.make(SealedKeyPurpose.CA)
         subject = backend_key_subject(self.factory.name, self.factory.gateway_name)
         plan = plan_device_ca(subject, ca_key.public_key(), root, now=NOW, serial=new_serial())
         ca = sign_plan(plan, root_key)

@@ -5,14 +5,14 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from ownroot.services.ports import Scope
+from ownroot.services.scopes import Scope
 from tests.support.world import RunningServer, running_server
 
 
@@ -52,10 +52,11 @@ class Answer:
 class RegistrationServer:
     """`ownroot serve api` with the factory `acme`; the process may change, data and token stay."""
 
-    def __init__(self, folder: Path, processes: ExitStack) -> None:
+    def __init__(self, folder: Path, processes: ExitStack, options: Sequence[str] = ()) -> None:
         self._folder = folder
         self._processes = processes
-        self._running = processes.enter_context(running_server(folder, part="api"))
+        self._options = options
+        self._running = processes.enter_context(running_server(folder, part="api", options=options))
         self.token = self._running.owner_token
 
     @property
@@ -84,7 +85,9 @@ class RegistrationServer:
 
     def restart(self) -> None:
         """Start again on the same data, on another port."""
-        self._running = self._processes.enter_context(running_server(self._folder, part="api", factory=None))
+        self._running = self._processes.enter_context(
+            running_server(self._folder, part="api", factory=None, options=self._options)
+        )
 
     def stop(self) -> None:
         """End the server as its operator does."""
@@ -120,10 +123,10 @@ class RegistrationServer:
 
 
 @contextmanager
-def registration_server(folder: Path) -> Iterator[RegistrationServer]:
+def registration_server(folder: Path, options: Sequence[str] = ()) -> Iterator[RegistrationServer]:
     """Serve the API on a fresh data directory in `folder`; stops what is still running at the end."""
     with ExitStack() as processes:
-        yield RegistrationServer(folder, processes)
+        yield RegistrationServer(folder, processes, options)
 
 
 def _is_alive_in(group: int, stat: Path) -> bool:

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,15 @@ class SoftHsm:
         """Run OpenSC's program on a token and return what it says."""
         command = [require_tool("pkcs11-tool"), "--module", str(self.module), "--token-label", label]
         return self._run(*command, *(["--login", "--pin", PIN] if login else []), *arguments)
+
+    def labels(self, kind: str = "privkey", *, label: str = LABEL) -> list[str]:
+        """Return the labels of the objects of one kind, in the words of OpenSC's program."""
+        shown = self.pkcs11_tool("--list-objects", "--type", kind, label=label)
+        return sorted(re.findall(r"^ +label: +(.*)$", shown, re.MULTILINE))
+
+    def make_key(self, label: str, key_id: str) -> None:
+        """Make a key as somebody else would."""
+        self.pkcs11_tool("--keypairgen", "--key-type", "EC:prime256v1", "--label", label, "--id", key_id)
 
     def remove(self) -> None:
         """Pull the tokens out."""

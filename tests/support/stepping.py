@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from ownroot.services.ports import Database, UnitOfWork
-from ownroot.services.steps import Steps
+from ownroot.services.steps import Aside, Steps
 
 Result = TypeVar("Result")
 
@@ -16,14 +16,17 @@ class Stepper(Generic[Result]):
         self._steps = steps
         self._database = database
         self._result: list[Result] = []
-        self._work: Callable[[UnitOfWork], Any] | None = next(steps)
+        self._work: Callable[[UnitOfWork], Any] | Aside | None = next(steps)
 
     def step(self) -> None:
-        """Commit the next work and let the service run up to the one after it, or to its end."""
+        """Commit the next work, or do it aside, and let the service run up to the one after it, or to its end."""
         assert self._work is not None, "the service has ended"
         try:
             try:
-                outcome = self._database.write(self._work).result()
+                if isinstance(self._work, Aside):
+                    outcome = self._work.run_aside()
+                else:
+                    outcome = self._database.write(self._work).result()
             except Exception as error:  # noqa: BLE001  (the service decides)
                 self._work = self._steps.throw(error)
             else:

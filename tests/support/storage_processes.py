@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from ownroot.audit.events import AuditEvent, EventKind
 from ownroot.errors import ConflictError, UnavailableError
-from ownroot.services.ports import ChangeKind, Database, Device, Factory, UnitOfWork
+from ownroot.services.ports import Database, UnitOfWork
+from ownroot.services.records import ChangeKind, Device, Factory
 from ownroot.storage import open_database
 from tests.support.stored_values import NOW, a_device, an_event, sha256
 

@@ -6,13 +6,14 @@ from typing import Any, Final
 
 from ownroot.audit.events import AuditEvent, EventKind
 from ownroot.pki.names import DeviceUuid, FactoryName
-from ownroot.services.ports import (
+from ownroot.services.ports import Database
+from ownroot.services.records import (
     CheckIn,
-    Database,
     DeniedDevice,
     Device,
     DeviceGroup,
     Factory,
+    HeldDevice,
     IssuanceIntent,
     Refusal,
     SealedKey,
@@ -74,6 +75,21 @@ def a_denial(factory: Factory, uuid: str = "dev-1", **changes: Any) -> DeniedDev
         "denied_by": OWNER.polis_id,
     }
     return DeniedDevice(**(values | changes))
+
+
+def a_held_device(factory: Factory, uuid: str = "dev-1", **changes: Any) -> HeldDevice:
+    """A device that waits for review, with a key of its own."""
+    values: dict[str, Any] = {
+        "factory_id": factory.id,
+        "uuid": DeviceUuid(uuid),
+        "spki_sha256": sha256(uuid),
+        "certificate_der": b"certificate of " + uuid.encode(),
+        "issuer_serial": 2**160 - 1,
+        "owner": OWNER.polis_id,
+        "first_at": NOW,
+        "last_at": NOW,
+    }
+    return HeldDevice(**(values | changes))
 
 
 def a_visit(factory: Factory, uuid: str = "dev-1", **changes: Any) -> CheckIn:

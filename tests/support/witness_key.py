@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from ownroot.errors import KeyStoreError
 from ownroot.pki.signer import PrivateKey
 from ownroot.services.backend_keys import Keyring
-from ownroot.services.ports import Issuance, SealedKey, SealedKeyPurpose
+from ownroot.services.records import Issuance, SealedKey, SealedKeyPurpose
 from tests.support.registering import RegistrationWorld
 
 

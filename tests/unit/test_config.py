@@ -4,7 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from ownroot.config import Address, Options, default_data_dir, default_workers, load_settings, parse_address
+from ownroot.config import (
+    Address,
+    OnlineCaToken,
+    Options,
+    default_data_dir,
+    default_workers,
+    load_settings,
+    parse_address,
+)
 from ownroot.errors import InvalidInputError
 
 
@@ -75,6 +83,9 @@ def test_tls_or_a_named_proxy_opens_other_addresses(tmp_path, guard):
         ('[api]\ntls_certificate = "c.pem"\n', "config-invalid"),
         ('[api]\nbehind_proxy = ["10.0.0.0/33"]\n', "address-invalid"),
         ('[log]\nlevel = "loud"\n', "config-invalid"),
+        ('[online_ca]\nmodule = "m.so"\n', "config-invalid"),
+        ('[online_ca]\ntoken_label = "server"\n', "config-invalid"),
+        ('[online_ca]\npin_file = "pin"\n', "config-invalid"),
     ],
 )
 def test_what_the_file_gets_wrong_is_refused(tmp_path, text, code):
@@ -93,6 +104,13 @@ def test_paths_in_the_file_are_relative_to_the_file(tmp_path):
     assert (made.api.tls.certificate, made.api.tls.key) == (tmp_path / "c.pem", Path("/k.pem"))
 
 
+def test_the_token_of_online_cas_is_one_only_where_it_is_named(tmp_path):
+    assert settings(tmp_path).online_ca_token is None
+    made = settings(tmp_path, '[online_ca]\nmodule = "/m.so"\ntoken_label = "server"\npin_file = "pin"\n')
+    assert made.online_ca_token == OnlineCaToken(module=Path("/m.so"), token_label="server", pin_file=tmp_path / "pin")
+    assert made.kek_token is None
+
+
 @pytest.mark.parametrize(("text", "address"), [("[::1]:80", Address("::1", 80)), ("host:0", Address("host", 0))])
 def test_addresses_are_read_and_written_alike(text, address):
     assert (parse_address(text), str(address)) == (address, text)
@@ -108,3 +126,22 @@ def test_what_is_no_address_is_refused(text):
 def test_the_data_directory_follows_the_environment():
     assert default_data_dir({"OWNROOT_DATA": "/srv/own"}) == Path("/srv/own")
     assert default_data_dir({}).name == "server"
+
+
+def test_public_url_loses_its_slash_and_its_host_is_a_name_of_ours(tmp_path):
+    file = tmp_path / "ownroot.toml"
+    file.write_text('[api]\nnames = ["other.example"]\npublic_url = "https://Api.Example.com:8443/"\n')
+    api = load_settings(tmp_path, file, Options()).api
+    assert api.public_url == "https://Api.Example.com:8443"
+    assert api.names == {"other.example", "api.example.com"}
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["api.example.com", "ftp://api.example.com", "https://", "https://a/b", "https://a?b", "https://a b", "https://[a"],
+)
+def test_public_url_that_is_not_scheme_and_host_is_refused(tmp_path, url):
+    file = tmp_path / "ownroot.toml"
+    file.write_text(f'[api]\npublic_url = "{url}"\n')
+    with pytest.raises(InvalidInputError, match="config-invalid"):
+        load_settings(tmp_path, file, Options())

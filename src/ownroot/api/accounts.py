@@ -7,7 +7,8 @@ import msgspec
 from ownroot.api.backend import Backend
 from ownroot.services import view_accounts
 from ownroot.services.authority import ROLE_SCOPES, Principal
-from ownroot.services.ports import Factory, Member, Role, Scope
+from ownroot.services.records import Factory, Member
+from ownroot.services.scopes import Role, Scope
 from ownroot.services.view_accounts import Team
 from ownroot.web.endpoint import Access, Call, Endpoint, Reply
 from ownroot.wire.accounts import FactorySummary, TeamDetails, TeamSummary, UserDetails, UserSummary

@@ -17,12 +17,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """The store, the keys, and the one fact about the gateway that devices are told: its public port."""
+    """The store, the keys, and what others are told of us.
+
+    Attributes:
+        public_gateway_port: the port at which devices find the gateway.
+        public_url: where people find the API's pages, without a slash at the end; None: where a request was sent to.
+    """
 
     database: Database
     keyring: Keyring
     issuers: OnlineIssuers
     public_gateway_port: int
+    public_url: str | None = None
     _runner: StepRunner = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -1,13 +1,14 @@
 """The PKI of a factory over HTTP: `/ota/factories/{factory}/certs/` (protocol: api.md §3)."""
 
 from ownroot.api.backend import Backend
+from ownroot.api.ca_token_care import CaTokenCare
 from ownroot.pki.encoding import certificate_pem
 from ownroot.pki.serials import serial_text
 from ownroot.services.authority import Principal
 from ownroot.services.change_pki import change_pki
-from ownroot.services.ports import Role, Scope
 from ownroot.services.read_upload import UploadText
 from ownroot.services.request_csrs import CsrOrder, request_csrs
+from ownroot.services.scopes import Role, Scope
 from ownroot.services.view_pki import PkiView, view_pki
 from ownroot.web.endpoint import Access, Call, Endpoint, JsonBody, Reply
 from ownroot.wire.certs import (
@@ -29,8 +30,9 @@ _MANAGE = Access(scopes=(Scope.CERTS_MANAGE,), roles=_MANAGERS, audited=True)
 class CertsPage:
     """Handlers for the factory PKI."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, ca_token: CaTokenCare) -> None:
         self._backend = backend
+        self._ca_token = ca_token
 
     async def show(self, call: Call[Principal]) -> Reply:
         """200, or 206 with empty fields while the factory lives on the shared PKI."""
@@ -43,19 +45,21 @@ class CertsPage:
         asked: CsrRequest = call.body
         order = CsrOrder(asked.tls_csr, asked.est_tls_csr, asked.ca_csr, asked.first_time_init)
         csrs = await self._backend.run(request_csrs(order, call.caller, self._backend.keyring, now=call.now))
+        await self._ca_token.sweep()  # the oldest of the pending keys may have gone
         return Reply(201, CsrReply(ca_csr=csrs.online_ca, est_tls_csr=csrs.est, tls_csr=csrs.tls))
 
     async def upload(self, call: Call[Principal]) -> Reply:
-        """One transaction; answers what GET would."""
+        """One transaction; answers what GET would. A key that went with it is off the token by then, if that serves."""
         sent: CertsUpload = call.body
         text = UploadText(sent.root_crt, sent.ca_crt, sent.tls_crt, sent.est_tls_crt, sent.ca_revoke_crl)
         view = await self._backend.run(change_pki(text, call.caller, now=call.now))
+        await self._ca_token.sweep()
         return Reply(200, _certs(view))
 
 
-def endpoints(backend: Backend) -> tuple[Endpoint[Principal], ...]:
+def endpoints(backend: Backend, ca_token: CaTokenCare) -> tuple[Endpoint[Principal], ...]:
     """Declare them."""
-    page = CertsPage(backend)
+    page = CertsPage(backend, ca_token)
     return (
         Endpoint(
             method="GET",

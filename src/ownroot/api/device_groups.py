@@ -7,7 +7,7 @@ from ownroot.api.device_objects import group_object
 from ownroot.errors import InvalidInputError
 from ownroot.services.authority import Principal
 from ownroot.services.device_groups import GroupChange, change_group, create_group, delete_group
-from ownroot.services.ports import Scope
+from ownroot.services.scopes import Scope
 from ownroot.web.endpoint import Access, Call, Endpoint, JsonBody, Reply
 from ownroot.wire.devices import GroupForm, GroupList, GroupObject
 from ownroot.wire.documents import read_document

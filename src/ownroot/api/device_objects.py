@@ -3,7 +3,7 @@
 import msgspec
 
 from ownroot.pki.encoding import spki_pem
-from ownroot.services.ports import DeniedDevice, Device, DeviceGroup, Factory
+from ownroot.services.records import DeniedDevice, Device, DeviceGroup, Factory
 from ownroot.wire.certs import ChangeMeta
 from ownroot.wire.devices import DeviceObject, GroupObject, wire_time
 

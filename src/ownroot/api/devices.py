@@ -6,17 +6,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated
-from urllib.parse import urlencode
 
 import msgspec
 
 from ownroot.api.backend import Backend
 from ownroot.api.device_objects import denied_object, device_object, listed_device_object
 from ownroot.api.guard import wrong_factory
+from ownroot.api.listing import Limit, Page, ca_serial, next_page
 from ownroot.api.registration import RegistrationEndpoint
 from ownroot.errors import InvalidInputError
-from ownroot.pki.serials import parse_serial
 from ownroot.services.announce_device import Announcement, announce_device
 from ownroot.services.authority import Principal
 from ownroot.services.change_device import DeviceChange, change_device
@@ -29,7 +27,8 @@ from ownroot.services.manage_devices import (
     list_denied,
     list_devices,
 )
-from ownroot.services.ports import DeviceFilter, DeviceSort, Scope
+from ownroot.services.records import DeviceFilter, DeviceSort
+from ownroot.services.scopes import Scope
 from ownroot.web.endpoint import Access, Call, Endpoint, JsonBody, Reply
 from ownroot.wire.devices import DeviceForm, DeviceList, DeviceObject
 from ownroot.wire.documents import read_document
@@ -42,9 +41,6 @@ _DELETE = Access(scopes=(Scope.DEVICES_DELETE.value,))
 _LIST, _ONE = "/ota/devices/", "/ota/devices/{device}/"
 _DENIED, _DENIED_ONE = "/ota/factories/{factory}/denied-devices/", "/ota/factories/{factory}/denied-devices/{uuid}/"
 
-_Limit = Annotated[int, msgspec.Meta(ge=1, le=1000)]
-_Page = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
-
 
 class _ListQuery(msgspec.Struct, frozen=True):
     """What a listing may be narrowed to; `name` is a shell-style pattern, `sortby` a comma list.
@@ -55,11 +51,11 @@ class _ListQuery(msgspec.Struct, frozen=True):
     ca_serial: str | None = None
     factory: str | None = None
     group: str | None = None
-    limit: _Limit = 100
+    limit: Limit = 100
     match_tag: str | None = None
     mine: bool = False
     name: str | None = None
-    page: _Page = 1
+    page: Page = 1
     prod: bool | None = None
     sortby: str | None = None
     target_name: str | None = None
@@ -76,8 +72,8 @@ class _DeviceQuery(msgspec.Struct, frozen=True, rename="kebab"):
 class _PageQuery(msgspec.Struct, frozen=True):
     """One page of a listing."""
 
-    limit: _Limit = 100
-    page: _Page = 1
+    limit: Limit = 100
+    page: Page = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +157,7 @@ class DeviceEndpoints:
         where = _filter(query, call.caller)
         found, total = await self.backend.read(lambda uow: list_devices(uow, factory, where, sort=sort, paging=paging))
         devices = tuple(listed_device_object(device, factory) for device in found)
-        return Reply(200, DeviceList(devices=devices, total=total, next=_next(call, paging, total)))
+        return Reply(200, DeviceList(devices=devices, total=total, next=next_page(call, _LIST, paging, total)))
 
     async def _show(self, call: Call[Principal]) -> Reply:
         factory, ref = call.caller.factory, _device(call)
@@ -190,7 +186,8 @@ class DeviceEndpoints:
         factory, paging = call.caller.factory, Paging(call.query.limit, call.query.page)
         found, total = await self.backend.read(lambda uow: list_denied(uow, factory, paging))
         devices = tuple(denied_object(device, factory) for device in found)
-        return Reply(200, DeviceList(devices=devices, total=total, next=_next(call, paging, total)))
+        path = _DENIED.format(**call.path)
+        return Reply(200, DeviceList(devices=devices, total=total, next=next_page(call, path, paging, total)))
 
     async def _lift_denial(self, call: Call[Principal]) -> Reply:
         await self.backend.commit(partial(lift_denial, uuid=call.path["uuid"], by=call.caller, now=call.now))
@@ -221,16 +218,8 @@ def _filter(query: _ListQuery, caller: Principal) -> DeviceFilter:
         tag=query.match_tag,
         target_name=query.target_name,
         production=query.prod,
-        issuer_serial=_serial(query.ca_serial),
+        issuer_serial=ca_serial(query.ca_serial),
     )
-
-
-def _serial(text: str | None) -> int | None:
-    try:
-        return None if text is None else parse_serial(text)
-    except InvalidInputError as exc:
-        detail = f"Query parameter ca_serial: {exc.detail}"
-        raise InvalidInputError("bad-query", detail, fields={"ca_serial": exc.detail}) from exc
 
 
 def _sort(text: str | None) -> tuple[DeviceSort, ...]:
@@ -242,12 +231,3 @@ def _sort(text: str | None) -> tuple[DeviceSort, ...]:
     except KeyError as exc:
         rule = f"a comma list of {', '.join(known)}"
         raise InvalidInputError("bad-query", f"Query parameter sortby: {rule}.", fields={"sortby": rule}) from exc
-
-
-def _next(call: Call[Principal], paging: Paging, total: int) -> str | None:
-    """Return the absolute address of the following page: clients request it verbatim (api.md §6)."""
-    if paging.page * paging.limit >= total:
-        return None
-    query = {**call.arrival.query, "page": str(paging.page + 1)}
-    path = _LIST if "factory" not in call.path else _DENIED.format(**call.path)
-    return f"{call.arrival.base_url}{path}?{urlencode(sorted(query.items()))}"

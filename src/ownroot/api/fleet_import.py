@@ -5,7 +5,7 @@ from functools import partial
 from ownroot.api.backend import Backend
 from ownroot.services.authority import Principal
 from ownroot.services.import_devices import ImportedDevice, ListedDevice, import_devices
-from ownroot.services.ports import Role, Scope
+from ownroot.services.scopes import Role, Scope
 from ownroot.web.endpoint import Access, Call, Endpoint, JsonBody, Reply
 from ownroot.wire.documents import read_document
 from ownroot.wire.fleet_import import ImportForm, ImportList, ImportReply, ImportResult

@@ -8,19 +8,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import structlog
-
+from ownroot.api.audit_trail import AuditTrail
 from ownroot.api.backend import Backend
 from ownroot.errors import (
     NotFoundError,
     RefusedError,
     UnauthenticatedError,
-    UnavailableError,
 )
-from ownroot.services.authenticate import Authenticated, RefusedLogins, authenticate
+from ownroot.services.authenticate import Authenticated, authenticate
 from ownroot.services.authority import Principal
 from ownroot.services.change_pki import refused_access
-from ownroot.services.ports import UnitOfWork
 from ownroot.services.tokens import token_sha256
 from ownroot.web.endpoint import Access, Arrival
 
@@ -45,8 +42,7 @@ class TokenGuard:
         self._backend = backend
         self._ticks = ticks
         self._known: dict[bytes, _Known] = {}
-        self._refused_logins = RefusedLogins()
-        self._log = structlog.get_logger("ownroot.api")
+        self._trail = AuditTrail(backend)
 
     async def admit(self, arrival: Arrival, access: Access) -> Principal:
         """Return the caller.
@@ -54,7 +50,7 @@ class TokenGuard:
         Raises:
             UnauthenticatedError: `token-missing`, or as `services.authenticate`.
             NotFoundError: `factory-unknown`.
-            RefusedError: `wrong-factory`, `scope-missing`, `role-missing`.
+            RefusedError: `wrong-factory`, `token-for-one-device`, `scope-missing`, `role-missing`.
         """
         if arrival.credential is None:
             raise UnauthenticatedError("token-missing", "This needs a token: send it in the header OSF-TOKEN.")
@@ -65,7 +61,7 @@ class TokenGuard:
         except RefusedError as refusal:
             if access.audited:
                 request = f"{arrival.method} for {arrival.path.get('factory', '')[:64]}"
-                await self._record(refused_access(principal, refusal.code, request, now=arrival.now))
+                await self._trail.write(refused_access(principal, refusal.code, request, now=arrival.now))
             raise
         return principal
 
@@ -77,9 +73,7 @@ class TokenGuard:
                 found = await self._backend.read(lambda uow: authenticate(uow, token, now=arrival.now))
             except UnauthenticatedError as refusal:
                 self._known.pop(key, None)
-                work = self._refused_logins.record(refusal, arrival.client_address, arrival.now)
-                if work is not None:
-                    await self._record(work)
+                await self._trail.refused_login(refusal, arrival.client_address, arrival.now)
                 raise
             known = self._remember(key, found)
         return known.authenticated.principal
@@ -100,20 +94,17 @@ class TokenGuard:
             raise NotFoundError("factory-unknown", f"There is no factory {name[:64]!r} on this server.")
         raise wrong_factory(principal)
 
-    async def _record(self, work: Callable[[UnitOfWork], None]) -> None:
-        try:
-            await self._backend.commit(work)
-        except UnavailableError as error:
-            # The refusal stands either way; a full disk must not turn a 403 into something that invites a retry.
-            self._log.error("audit event lost", code=error.code, detail=error.detail)
-
 
 def require_access(principal: Principal, access: Access) -> None:
     """Check scopes and roles.
 
     Raises:
-        RefusedError: `scope-missing`, `role-missing`.
+        RefusedError: `token-for-one-device`, `scope-missing`, `role-missing`.
     """
+    if principal.device_pass is not None and not access.one_device:
+        raise RefusedError(
+            "token-for-one-device", "This token registers one device (POST /ota/devices/) and is good for nothing else."
+        )
     excused = principal.role in access.or_roles
     if access.scopes and not excused and principal.scopes.isdisjoint(access.scopes):
         wanted = ", ".join(access.scopes)

@@ -9,7 +9,7 @@ from ownroot.api.gateway_workers import GatewayWorkers
 from ownroot.pki.serials import serial_text
 from ownroot.services.authority import Principal
 from ownroot.services.examine_pki import KeysInService, TriedKey, keys_in_service, try_key
-from ownroot.services.ports import Role, Scope
+from ownroot.services.scopes import Role, Scope
 from ownroot.web.endpoint import Access, Call, Endpoint, Reply
 from ownroot.wire.pki_health import GatewayHealth, HealthFault, IssuedCount, KeyHealth, PkiHealth, RevocationBucket
 

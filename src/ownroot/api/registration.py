@@ -9,8 +9,9 @@ from ownroot.pki.encoding import certificate_pem
 from ownroot.pki.names import ostree_name
 from ownroot.services.authority import Principal
 from ownroot.services.device_reservations import Registered
-from ownroot.services.ports import Factory, Scope
+from ownroot.services.records import Factory
 from ownroot.services.register_device import Issuing, Registration, register_device
+from ownroot.services.scopes import Scope
 from ownroot.web.endpoint import Access, Call, Endpoint, JsonBody, Reply
 from ownroot.wire.registration import (
     RegistrationForm,
@@ -45,7 +46,7 @@ class RegistrationEndpoint:
             method="POST",
             path="/ota/devices/",
             handler=self._register,
-            access=Access(scopes=(Scope.DEVICES_CREATE.value,)),
+            access=Access(scopes=(Scope.DEVICES_CREATE.value,), one_device=True),
             summary="Register a device; the same request again gets the same certificate.",
             body=JsonBody(_receive, RegistrationForm),
             replies={201: RegistrationReply},

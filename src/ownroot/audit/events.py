@@ -34,8 +34,15 @@ class EventKind(StrEnum):
     FACTORY_CREATED = "factory:created"  # (factory name)
     USER_ADDED = "user:added"  # (polis-id)
     ROLE_SET = "user:role-set"  # (polis-id)
+    MEMBER_REMOVED = "user:member-removed"  # (polis-id)
+    PASSWORD_SET = "user:password-set"  # noqa: S105 (polis-id)
     TOKEN_CREATED = "token:created"  # noqa: S105 (polis-id it acts for)
+    TOKEN_REVOKED = "token:revoked"  # noqa: S105 (polis-id it acted for)
+    CLIENT_CREATED = "client:created"  # (client id)
+    CLIENT_DELETED = "client:deleted"  # (client id)
+    LOGIN_ACCEPTED = "login:accepted"  # (polis-id of a person, or client id)
     LOGIN_REFUSED = "login:refused"  # (what was claimed, or empty)
+    REFRESH_REUSED = "login:refresh-reused"  # (client id; its login was ended)
 
     SERVER_RESTORED = "server:restored"  # (SHA-256 of the database in the backup, hex)
 
@@ -61,6 +68,9 @@ class EventKind(StrEnum):
     DEVICE_GROUP_CHANGED = "device-group:changed"  # (name before)
     DEVICE_GROUP_DELETED = "device-group:deleted"  # (name)
 
+    DEVICE_ALLOWED = "device:allowed"  # (uuid it claims; somebody let it register)
+    DEVICE_DECLINED = "device:declined"  # (uuid it claims)
+    DEVICE_TOKEN_ISSUED = "device:token-issued"  # noqa: S105 (uuid)
     DEVICE_REGISTERED = "device:registered"  # (uuid)
     DEVICE_ANNOUNCED = "device:announced"  # (uuid) by whoever signed its certificate
     DEVICE_IMPORTED = "device:imported"  # (uuid) its key pinned on the owner's word
@@ -70,6 +80,9 @@ class EventKind(StrEnum):
     DEVICE_KEY_CHANGED = "device:key-changed"  # (uuid)
     DEVICE_DELETED = "device:deleted"  # (uuid)
     DEVICE_DENIAL_LIFTED = "device:denial-lifted"  # (uuid)
+    DEVICE_HELD = "device:held"  # (uuid)
+    DEVICE_HOLD_ACCEPTED = "device:hold-accepted"  # (uuid)
+    DEVICE_HOLD_REFUSED = "device:hold-refused"  # (uuid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +103,11 @@ class AuditEvent:
     kind: EventKind
     subject: str
     details: Mapping[str, str] = field(default_factory=lambda: _NO_DETAILS)
+
+
+def device_actor(uuid: str) -> str:
+    """Return the actor of what a device brought about by calling."""
+    return f"device:{uuid}"
 
 
 def canonical_bytes(event: AuditEvent) -> bytes:

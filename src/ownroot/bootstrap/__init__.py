@@ -16,9 +16,10 @@ from ownroot.config import Options, default_data_dir
 from ownroot.errors import InvalidInputError
 
 if TYPE_CHECKING:
+    from ownroot.bootstrap.accounts_desk import AccountsDesk as AccountsDesk
+    from ownroot.bootstrap.accounts_desk import SecretOrder as SecretOrder
     from ownroot.bootstrap.backup_manifest import BackupManifest as BackupManifest
     from ownroot.services.create_factory import CreatedFactory
-    from ownroot.services.create_token import CreatedToken
 
 __all__ = [
     "Options",
@@ -26,9 +27,10 @@ __all__ = [
     "ServeReport",
     "back_up_server",
     "make_factory",
-    "make_token",
+    "open_accounts",
     "restore_server",
     "run_server",
+    "secret_order",
     "server_half",
 ]
 
@@ -76,19 +78,26 @@ def make_factory(
     return commands.make_factory(place.directory, place.settings_file, options.database, order)
 
 
-def make_token(
-    place: Place, factory: str, options: Options, *, user: str | None, scopes: Sequence[str]
-) -> "CreatedToken":
-    """Make a token on the server's data, running or not.
+@contextmanager
+def open_accounts(place: Place, options: Options) -> "Iterator[AccountsDesk]":
+    """Open the accounts of a server, running or not. `options`: database.
 
     Raises:
-        OwnrootError: as `services.create_token`, or the data directory cannot be used.
+        OwnrootError: the data directory cannot be used.
     """
     with server_half():
         from ownroot.bootstrap import commands  # noqa: PLC0415
 
-    order = commands.TokenOrder(factory, user, tuple(scopes))
-    return commands.make_token(place.directory, place.settings_file, options.database, order)
+    with commands.open_accounts(place.directory, place.settings_file, options.database) as desk:
+        yield desk
+
+
+def secret_order(factory: str, user: str | None, scopes: Sequence[str], days: int | None) -> "SecretOrder":
+    """Say which token or client is wanted; see `bootstrap.accounts_desk.SecretOrder`."""
+    with server_half():
+        from ownroot.bootstrap.accounts_desk import SecretOrder  # noqa: PLC0415
+
+    return SecretOrder(factory, user, tuple(scopes), days)
 
 
 def back_up_server(place: Place, file: Path, options: Options) -> "BackupManifest":

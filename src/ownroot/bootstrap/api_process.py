@@ -3,22 +3,29 @@
 import asyncio
 import gc
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from ipaddress import ip_network
+from pathlib import Path
 
 import structlog
 import uvicorn
 from prometheus_client import CollectorRegistry
 
 from ownroot.api.application import build_application
+from ownroot.api.audit_trail import AuditTrail
 from ownroot.api.backend import Backend
+from ownroot.api.ca_token_care import CaTokenCare
 from ownroot.api.gateway_workers import GatewayWorkers
-from ownroot.bootstrap.installation import finish_what_a_crash_left, keyring_of
-from ownroot.bootstrap.jobs import ApiJob
+from ownroot.bootstrap.installation import drop_what_has_ended, finish_what_a_crash_left, keyring_of
+from ownroot.bootstrap.jobs import ApiJob, TokenAccess
 from ownroot.clock import utc_now
+from ownroot.dashboard import activation
 from ownroot.errors import OwnrootError
+from ownroot.keystore.ca_keys_on_token import CaKeysOnToken
 from ownroot.services.issuers import OnlineIssuers
 from ownroot.services.ports import Database
+from ownroot.services.token_keys import CaToken, settle_installation_id
 from ownroot.storage import open_database
 from ownroot.web.application import BodyLimits, Edge
 from ownroot.web.frontage import Frontage
@@ -33,25 +40,49 @@ def run_api(job: ApiJob, ready: Callable[[], None]) -> int:
     database = open_database(job.database_url)
     try:
         finish_what_a_crash_left(database, alone=job.alone, clock=utc_now)
-        keyring = keyring_of(job.sub_keys)
-        backend = Backend(database, keyring, OnlineIssuers(keyring), job.public_gateway_port)
-        application = build_application(backend, _edge(job), GatewayWorkers(job.gateway_admin_ports))
-        config = uvicorn.Config(
-            application, ssl_certfile=job.tls_certificate, ssl_keyfile=job.tls_key, **server_options()
-        )
-        server = _Server(config, database, ready)
-        server.run(sockets=[socket.socket(fileno=job.socket_fd)])
-        return 0 if server.started else 1
+        with _ca_token(job.online_ca_token, database) as token:
+            keyring = keyring_of(job.sub_keys, token)
+            backend = Backend(database, keyring, OnlineIssuers(keyring), job.public_gateway_port, job.public_url)
+            care = CaTokenCare(backend)
+            pages = activation.endpoints(backend, AuditTrail(backend), job.public_url)
+            gateway = GatewayWorkers(job.gateway_admin_ports)
+            application = build_application(backend, _edge(job), gateway, care, pages)
+            config = uvicorn.Config(
+                application, ssl_certfile=job.tls_certificate, ssl_keyfile=job.tls_key, **server_options()
+            )
+            server = _Server(config, database, care, ready)
+            server.run(sockets=[socket.socket(fileno=job.socket_fd)])
+            return 0 if server.started else 1
     finally:
         database.close()
+
+
+@contextmanager
+def _ca_token(access: TokenAccess | None, database: Database) -> Iterator[CaToken | None]:
+    """Open the token of the online CAs, without asking it: one that is away, or wants another PIN, stops nothing else.
+
+    Raises:
+        KeyStoreError: its module cannot be used.
+    """
+    if access is None:
+        yield None
+        return
+    keys = CaKeysOnToken(Path(access.module), access.token_label, access.pin)
+    try:
+        yield CaToken(keys, settle_installation_id(database))
+    finally:
+        keys.close()
 
 
 class _Server(uvicorn.Server):
     """Says when it serves, and tidies up behind requests that died between two commits."""
 
-    def __init__(self, config: uvicorn.Config, database: Database, ready: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, database: Database, care: CaTokenCare, ready: Callable[[], None]
+    ) -> None:
         super().__init__(config)
         self._database = database
+        self._care = care
         self._ready = ready
         self._tidying: asyncio.Task[None] | None = None
         self._log = structlog.get_logger("ownroot.api")
@@ -74,13 +105,16 @@ class _Server(uvicorn.Server):
 
     async def _tidy_up(self) -> None:
         while True:
-            await asyncio.sleep(_TIDYING_INTERVAL_SECONDS)
             try:
                 await asyncio.to_thread(finish_what_a_crash_left, self._database, alone=False, clock=utc_now)
+                await asyncio.to_thread(drop_what_has_ended, self._database, clock=utc_now)
+                await self._care.sweep()
+                await self._care.fault()  # for the log, where nobody asks for readiness
             except OwnrootError as error:
                 self._log.warning("tidying up failed", code=error.code, detail=error.detail)
             except Exception:  # noqa: BLE001 - the task's edge: unseen, it would never tidy up again
                 self._log.exception("tidying up failed")
+            await asyncio.sleep(_TIDYING_INTERVAL_SECONDS)
 
 
 def _edge(job: ApiJob) -> Edge:

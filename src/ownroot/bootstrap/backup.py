@@ -21,7 +21,7 @@ from ownroot.config import Settings
 from ownroot.errors import ConflictError, InvalidInputError, NotFoundError, UnavailableError
 from ownroot.keystore.durable import sync_directory
 from ownroot.keystore.kek import Kek
-from ownroot.services.ports import SealedKeyPurpose
+from ownroot.services.records import SealedKeyPurpose
 from ownroot.storage import CopyFacts, copy_database, inspect_copy, sqlite_file
 
 

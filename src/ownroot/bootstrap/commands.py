@@ -2,26 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
+from ownroot.bootstrap.accounts_desk import AccountsDesk
 from ownroot.bootstrap.hardening import forbid_core_dumps
 from ownroot.bootstrap.installation import Installation, prepared
 from ownroot.clock import utc_now
 from ownroot.config import Options, load_settings
-from ownroot.services.authority import parse_scope
 from ownroot.services.create_factory import CreatedFactory, FactoryOrder, create_factory
-from ownroot.services.create_token import CreatedToken, create_token
 from ownroot.services.steps import run_blocking
-
-
-@dataclass(frozen=True, slots=True)
-class TokenOrder:
-    """A token wanted; scopes as people spell them."""
-
-    factory: str
-    user: str | None
-    scopes: tuple[str, ...]
 
 
 def make_factory(data_dir: Path, file: Path | None, database: str | None, order: FactoryOrder) -> CreatedFactory:
@@ -31,11 +20,11 @@ def make_factory(data_dir: Path, file: Path | None, database: str | None, order:
         return run_blocking(steps, installation.database)
 
 
-def make_token(data_dir: Path, file: Path | None, database: str | None, order: TokenOrder) -> CreatedToken:
-    """Make a token."""
-    wanted = [parse_scope(scope, factory=order.factory) for scope in order.scopes]
+@contextmanager
+def open_accounts(data_dir: Path, file: Path | None, database: str | None) -> Iterator[AccountsDesk]:
+    """Open the accounts of a server."""
     with _opened(data_dir, file, database) as installation:
-        return run_blocking(create_token(order.factory, order.user, wanted, now=utc_now()), installation.database)
+        yield AccountsDesk(installation, utc_now)
 
 
 @contextmanager

@@ -22,10 +22,13 @@ from ownroot.keystore.sealing import Sealer
 from ownroot.pki.encoding import spki_sha256
 from ownroot.services.backend_keys import Keyring
 from ownroot.services.gateway_names import settle_base_name, stored_base_name
-from ownroot.services.ports import Database, Factory, SealedKeyPurpose, UnitOfWork
+from ownroot.services.ports import Database, UnitOfWork
+from ownroot.services.records import Factory, SealedKeyPurpose
 from ownroot.services.recover_issuances import recover_issuances
 from ownroot.services.shared_pki import ensure_shared_pki, ensure_shared_tls, factories_without_tls
 from ownroot.services.steps import run_blocking
+from ownroot.services.sweep_logins import sweep_logins
+from ownroot.services.token_keys import CaToken, give_up_old_keys
 from ownroot.storage import open_database
 
 
@@ -73,19 +76,30 @@ def prepared(
         database.close()
 
 
-def keyring_of(sub_keys: Mapping[SealedKeyPurpose, bytes]) -> Keyring:
-    """Return a keyring that can do what these sub-keys allow."""
-    return Keyring({purpose: Sealer(key) for purpose, key in sub_keys.items()})
+def keyring_of(sub_keys: Mapping[SealedKeyPurpose, bytes], token: CaToken | None = None) -> Keyring:
+    """Return a keyring that can do what these sub-keys allow, and make online CA keys on a token if there is one."""
+    return Keyring({purpose: Sealer(key) for purpose, key in sub_keys.items()}, token)
 
 
 def finish_what_a_crash_left(database: Database, *, alone: bool, clock: Callable[[], datetime]) -> int:
-    """Void what was recorded and never signed; returns how many entries there were.
+    """Void what was recorded and never signed, and give up keys nobody will ask for; returns how many were voided.
 
     Args:
-        alone: no other process registers devices on this database.
+        alone: no other process registers devices or makes keys on this database.
     """
     now = clock()
-    return database.write(lambda uow: recover_issuances(uow, alone=alone, now=now)).result()
+
+    def finish(uow: UnitOfWork) -> int:
+        give_up_old_keys(uow, alone=alone, now=now)
+        return recover_issuances(uow, alone=alone, now=now)
+
+    return database.write(finish).result()
+
+
+def drop_what_has_ended(database: Database, *, clock: Callable[[], datetime]) -> None:
+    """Drop sessions, tokens and requests of devices that are over."""
+    now = clock()
+    database.write(lambda uow: sweep_logins(uow, now=now)).result()
 
 
 def make_data_dir(data_dir: Path) -> None:

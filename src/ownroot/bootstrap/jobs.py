@@ -12,7 +12,15 @@ from typing import BinaryIO, TypeAlias
 
 import msgspec
 
-from ownroot.services.ports import SealedKeyPurpose
+from ownroot.services.records import SealedKeyPurpose
+
+
+class TokenAccess(msgspec.Struct, frozen=True, kw_only=True):
+    """How to log in to the token of the online CAs."""
+
+    module: str
+    token_label: str
+    pin: str
 
 
 class ApiJob(msgspec.Struct, frozen=True, kw_only=True, tag="api"):
@@ -24,6 +32,7 @@ class ApiJob(msgspec.Struct, frozen=True, kw_only=True, tag="api"):
     socket_fd: int
     names: tuple[str, ...]
     proxies: tuple[str, ...]
+    public_url: str | None
     tls_certificate: str | None
     tls_key: str | None
     max_body_bytes: int
@@ -31,6 +40,7 @@ class ApiJob(msgspec.Struct, frozen=True, kw_only=True, tag="api"):
     public_gateway_port: int
     gateway_admin_ports: tuple[int, ...]
     alone: bool
+    online_ca_token: TokenAccess | None
 
 
 class GatewayJob(msgspec.Struct, frozen=True, kw_only=True, tag="gateway"):

@@ -1,11 +1,15 @@
 """`ownroot restore`: a backup becomes the database of an empty data directory, or nothing changes there.
 
-What was decided after the backup is not in it, and that does not fail closed: a device CA that was revoked since would
-be trusted again, a device that was deleted since let in. We cannot know; the command says so, and we put the restore on
-record.
+What was issued after the backup is not in it, so the restore goes on record and gateways hold such certificates for
+their owners (`trust.restores`). What was taken back after the backup is not in it either, and that does not fail
+closed: a device CA that was revoked since would be trusted again, a device that was deleted since let in. We cannot
+know; the command says so.
 """
 
+import fcntl
 import os
+import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,10 +28,14 @@ from ownroot.config import Settings
 from ownroot.errors import ConflictError, InvalidInputError, NotFoundError
 from ownroot.keystore.durable import sync_directory
 from ownroot.keystore.kek import KEK_FILE
+from ownroot.services.ports import UnitOfWork
+from ownroot.services.token_keys import forget_installation_id
 from ownroot.storage import companions, inspect_copy, open_database
+from ownroot.trust.restores import RestoreWindow, open_window
 
 _SERVER_LOCK: Final = "serve.lock"
 _LOCKS: Final = (_SERVER_LOCK, "setup.lock")
+_WORKPLACE: Final = ".restore-"
 
 
 def restore_backup(settings: Settings, file: Path) -> BackupManifest:
@@ -39,7 +47,7 @@ def restore_backup(settings: Settings, file: Path) -> BackupManifest:
         ConflictError: `data-directory-in-use`, `database-exists`, `data-directory-not-empty`, `schema-unknown`.
         NotFoundError: `backup-missing`.
         InvalidInputError: `backup-unreadable`, `backup-malformed`, `backup-format-unknown`, `backup-postgres`.
-        RefusedError: `backup-altered`, `database-damaged`.
+        RefusedError: `backup-altered`, `database-damaged`, `clock-before-backup`.
         KeyStoreError: `kek-missing` and its like, `backup-other-kek`, `sealed-unreadable`.
         UnavailableError: the directory cannot be used.
     """
@@ -50,6 +58,7 @@ def restore_backup(settings: Settings, file: Path) -> BackupManifest:
     with _opened(file) as archive:
         signed = read_manifest(archive)
         manifest = open_manifest(signed.manifest, signed.code, kek)
+        window = open_window(manifest.made_at, now=utc_now())
         with _directory(settings.data_dir), _workplace(database) as folder:
             copy = folder / database.name
             with os.fdopen(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as target:
@@ -57,24 +66,35 @@ def restore_backup(settings: Settings, file: Path) -> BackupManifest:
                 target.flush()
                 os.fsync(target.fileno())
             require_kek_of(inspect_copy(copy), kek)
-            _record(copy, manifest)
+            _record(copy, manifest, window)
             _put_in_place(copy, database)
     return manifest
 
 
-def _record(copy: Path, manifest: BackupManifest) -> None:
-    """Make the restore part of the audit log it brings back; this also brings the schema up to date."""
+def _record(copy: Path, manifest: BackupManifest, window: RestoreWindow) -> None:
+    """Put the restore on record in what it brings back, which also brings the schema up to date.
+
+    Audit log and window are one transaction: gateways hold what was issued in a window, so there must be no database
+    that was restored and does not know it. From here on it is another installation than the one it is a copy of, which
+    may still serve.
+    """
     event = AuditEvent(
         factory_id=None,
-        at=utc_now(),
+        at=window.restored_at,
         actor=OPERATOR,
         kind=EventKind.SERVER_RESTORED,
         subject=manifest.database_sha256,
         details={"made-at": manifest.made_at.isoformat(), "made-by": manifest.program, "restored-by": __version__},
     )
+
+    def work(uow: UnitOfWork) -> None:
+        uow.restores.add(window)
+        uow.audit.append(event)
+        forget_installation_id(uow)
+
     database = open_database(copy)
     try:
-        database.write(lambda uow: uow.audit.append(event)).result()
+        database.write(work).result()
     finally:
         database.close()
 
@@ -105,7 +125,8 @@ def _require_empty(data_dir: Path, database: Path) -> None:
         for taken in (database, *companions(database)):
             if taken.exists() or taken.is_symlink():
                 raise _database_exists(taken)
-        found = sorted(entry.name for entry in data_dir.iterdir()) if data_dir.is_dir() else []
+        entries = data_dir.iterdir() if data_dir.is_dir() else ()
+        found = sorted(entry.name for entry in entries if not _is_left_behind(entry))
     except OSError as exc:
         raise unusable(data_dir, exc) from exc
     for name in found:
@@ -153,9 +174,35 @@ def _directory(data_dir: Path) -> Iterator[None]:
 
 @contextmanager
 def _workplace(database: Path) -> Iterator[Path]:
-    """Yield a directory of our own beside the database; its content is gone afterwards."""
+    """Yield a directory of our own beside the database; it is gone afterwards, as is what a killed restore left."""
     try:
-        with tempfile.TemporaryDirectory(dir=database.parent, prefix=".restore-") as folder:
-            yield Path(folder)
+        with _alone_in(database.parent):
+            for entry in filter(_is_left_behind, list(database.parent.iterdir())):
+                shutil.rmtree(entry)
+            with tempfile.TemporaryDirectory(dir=database.parent, prefix=_WORKPLACE) as folder:
+                yield Path(folder)
     except OSError as exc:
         raise unusable(database.parent, exc) from exc
+
+
+def _is_left_behind(entry: Path) -> bool:
+    """Is it the workplace of a restore that was killed: a directory of ours that nobody else could look into?"""
+    found = entry.lstat()
+    is_private = stat.S_ISDIR(found.st_mode) and stat.S_IMODE(found.st_mode) == 0o700
+    return entry.name.startswith(_WORKPLACE) and is_private and found.st_uid == os.geteuid()
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Keep other restores out of a directory, without leaving a lock file in it."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise ConflictError(
+                "data-directory-in-use", f"Another restore is at work in {folder}. Wait until it has ended."
+            ) from exc
+        yield
+    finally:
+        os.close(descriptor)

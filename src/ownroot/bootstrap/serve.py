@@ -15,15 +15,17 @@ import structlog
 from ownroot.bootstrap.api_tls import names_of
 from ownroot.bootstrap.hardening import forbid_core_dumps
 from ownroot.bootstrap.installation import Installation, locked, make_data_dir, prepared
-from ownroot.bootstrap.jobs import ApiJob, GatewayJob, Job
+from ownroot.bootstrap.jobs import ApiJob, GatewayJob, Job, TokenAccess
 from ownroot.bootstrap.logs import set_up_logs
 from ownroot.bootstrap.report import ServeReport
 from ownroot.bootstrap.sockets import bind_socket
 from ownroot.bootstrap.supervisor import Supervisor
 from ownroot.clock import utc_now
-from ownroot.config import Address, Settings
+from ownroot.config import Address, OnlineCaToken, Settings
 from ownroot.keystore.durable import replace_file
-from ownroot.services.ports import SealedKeyPurpose
+from ownroot.keystore.labels import ONLINE_CA_PIN_VARIABLE
+from ownroot.keystore.pins import find_pin
+from ownroot.services.records import SealedKeyPurpose
 
 DEFAULT_GATEWAY_PORT = 8443
 _LOOPBACK = "127.0.0.1"
@@ -138,6 +140,7 @@ def _api_job(settings: Settings, installation: Installation, bound: socket.socke
         socket_fd=bound.fileno(),
         names=tuple(api.names),
         proxies=tuple(str(network) for network in api.proxies),
+        public_url=api.public_url,
         tls_certificate=None if tls is None else str(tls.certificate),
         tls_key=None if tls is None else str(tls.key),
         max_body_bytes=api.max_body_bytes,
@@ -145,7 +148,15 @@ def _api_job(settings: Settings, installation: Installation, bound: socket.socke
         public_gateway_port=settings.gateway.public_port or gateway_port,
         gateway_admin_ports=sockets.admin_ports,
         alone=settings.database_url.startswith("sqlite"),
+        online_ca_token=_token_access(settings.online_ca_token),
     )
+
+
+def _token_access(token: OnlineCaToken | None) -> TokenAccess | None:
+    if token is None:
+        return None
+    pin = find_pin(token.token_label, token.pin_file, os.environ, variable=ONLINE_CA_PIN_VARIABLE)
+    return TokenAccess(module=str(token.module), token_label=token.token_label, pin=pin)
 
 
 def _gateway_job(

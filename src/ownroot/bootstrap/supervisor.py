@@ -20,13 +20,14 @@ import structlog
 from ownroot.bootstrap.jobs import ApiJob, Job
 from ownroot.errors import UnavailableError
 from ownroot.keystore.kek import KEK_VARIABLE
-from ownroot.keystore.labels import HSM_PIN_VARIABLE
+from ownroot.keystore.labels import HSM_PIN_VARIABLE, ONLINE_CA_PIN_VARIABLE
 
 _READY_TIMEOUT_SECONDS = 60.0
 _STOP_TIMEOUT_SECONDS = 8.0
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0
 _STABLE_AFTER_SECONDS = 60.0
+_SECRET_VARIABLES = frozenset({KEK_VARIABLE, HSM_PIN_VARIABLE, ONLINE_CA_PIN_VARIABLE})
 
 
 @dataclass(slots=True)
@@ -167,8 +168,8 @@ class Supervisor:
 
 
 def _environment_of_parts() -> dict[str, str]:
-    """Each part is told its own sub-keys; the key they all come from stays here."""
-    return {name: value for name, value in os.environ.items() if name not in (KEK_VARIABLE, HSM_PIN_VARIABLE)}
+    """Each part is told in its job what it may know: its own sub-keys, and the API alone its token's PIN."""
+    return {name: value for name, value in os.environ.items() if name not in _SECRET_VARIABLES}
 
 
 def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:

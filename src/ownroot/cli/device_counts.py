@@ -1,10 +1,10 @@
-"""How many devices each device CA has, and how many certificates it issued."""
+"""How many devices each device CA has, how many certificates it issued, how many devices are held for review."""
 
 from collections.abc import Iterable, Mapping
 
 from ownroot.cli.pki_view import Entry
 from ownroot.client.api import Api, DeviceQuery
-from ownroot.errors import RefusedError
+from ownroot.errors import NotFoundError, RefusedError
 
 
 def count_devices(api: Api, device_cas: Iterable[Entry]) -> Mapping[str, int] | None:
@@ -25,3 +25,11 @@ def count_issued(api: Api) -> Mapping[str, int]:
     """
     health = api.pki_health()
     return {} if health is None else {count.serial: count.issued for count in health.issued}
+
+
+def count_held(api: Api) -> int | None:
+    """Return the number of held devices; None if this token may not list devices, or an older server answers."""
+    try:
+        return api.held_devices(limit=1).total
+    except (RefusedError, NotFoundError):
+        return None

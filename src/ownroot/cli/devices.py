@@ -2,6 +2,7 @@
 
 import click
 
+from ownroot.cli.devices_held import accept_devices, held_devices, refuse_devices
 from ownroot.cli.options import Target, json_option, target_options, yes_option
 from ownroot.console.lazy import OrderedGroup
 
@@ -13,7 +14,7 @@ by_uuid_option = click.option("-u", "--by-uuid", is_flag=True, help="NAME is the
 
 @click.group(cls=OrderedGroup)
 def devices() -> None:
-    """List, show and delete devices."""
+    """List, show and delete devices; review those held after a restore."""
 
 
 @devices.command(
@@ -112,3 +113,7 @@ def delete_devices(target: Target, names: tuple[str, ...], by_uuid: bool, yes: b
     from ownroot.cli.devices_delete import delete_all
 
     delete_all(target, names, by_uuid=by_uuid, assume_yes=yes, as_json=as_json)
+
+
+for command in (held_devices, accept_devices, refuse_devices):
+    devices.add_command(command)

@@ -33,6 +33,7 @@ class Facts:
         devices: live devices by serial of their device CA; None if the token may not list devices.
         own_root: the root of the owner's PKI directory; None if none was named.
         health: what the server found out about itself; None if it cannot be asked that.
+        held: devices held for review after a restore; None if the token may not list devices.
     """
 
     factory: str
@@ -42,6 +43,7 @@ class Facts:
     devices: Mapping[str, int] | None
     own_root: x509.Certificate | None = None
     health: PkiHealth | None = None
+    held: int | None = None
 
 
 _REPLACE: Final[Mapping[Kind, str]] = {
@@ -63,7 +65,7 @@ def diagnose(facts: Facts, *, within: timedelta) -> tuple[Finding, ...]:
     Args:
         within: warn of a last safe day that comes this soon.
     """
-    found = [*_clock(facts), *_ownership(facts)]
+    found = [*_clock(facts), *_ownership(facts), *_held(facts)]
     root = facts.view.root
     if root is not None:
         found += [*_conformance(facts, root), *_ends(facts, within), *_issuing(facts)]
@@ -105,6 +107,16 @@ def _ownership(facts: Facts) -> Iterator[Finding]:
             "root-not-yours",
             f"The server names another factory root (serial {root.serial}) than your PKI directory has.",
             _STOP,
+        )
+
+
+def _held(facts: Facts) -> Iterator[Finding]:
+    if facts.held:
+        yield Finding(
+            Severity.WARNING,
+            "devices-held",
+            f"The server was restored from a backup and refuses devices it does not remember: {facts.held} held.",
+            "Look at them with: ownroot devices held; then: ownroot devices accept --all, or refuse.",
         )
 
 

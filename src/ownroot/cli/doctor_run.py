@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from ownroot.cli.device_counts import count_devices
+from ownroot.cli.device_counts import count_devices, count_held
 from ownroot.cli.diagnosis import Facts, diagnose
 from ownroot.cli.findings import Finding, Severity
 from ownroot.cli.options import Target
@@ -34,6 +34,7 @@ def examine(target: Target, *, pki_dir: Path | None, within_days: int, as_json: 
         view = view_pki(answer, now)
         devices = count_devices(api, view.device_cas)
         health = api.pki_health()
+        held = count_held(api)
     facts = Facts(
         factory=access.factory,
         view=view,
@@ -42,6 +43,7 @@ def examine(target: Target, *, pki_dir: Path | None, within_days: int, as_json: 
         devices=devices,
         own_root=own_root,
         health=health,
+        held=held,
     )
     findings = diagnose(facts, within=timedelta(days=within_days))
     _print(facts, findings, Output(as_json=as_json))

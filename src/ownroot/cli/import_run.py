@@ -10,12 +10,12 @@ from ownroot.cli.hsm import HsmKeys
 from ownroot.cli.moving_in import MovingIn, MovingPlan
 from ownroot.cli.options import Target
 from ownroot.cli.pki_directory import PkiDirectory
+from ownroot.cli.progress import Progress, progress_bar
 from ownroot.cli.root_key import open_root
 from ownroot.client.api import Api
 from ownroot.clock import utc_now
 from ownroot.console.exit_codes import ExitCode
 from ownroot.console.output import Output
-from ownroot.console.progress import Advance, progress_bars
 from ownroot.errors import InvalidInputError
 from ownroot.pki.serials import serial_text
 from ownroot.wire.fleet_import import MAX_DEVICES, ImportForm, ImportResult
@@ -55,7 +55,7 @@ def run_import(target: Target, order: Import, *, as_json: bool) -> ExitCode:
         if not order.dry_run:
             output.confirm(f"Move this into factory {access.factory} now?", assume_yes=order.assume_yes)
             moving.carry_out(plan)
-            with progress_bars(as_json=as_json) as progress:
+            with progress_bar(as_json=as_json) as progress:
                 results = _pin(api, devices, progress)
     _report(plan, devices, results, order, output)
     return ExitCode.CONFLICT if any(result.outcome == _REFUSED for result in results) else ExitCode.OK
@@ -75,7 +75,7 @@ def _read(path: Path) -> str:
         raise InvalidInputError("fleet-list-unreadable", f"{path} is no UTF-8 text.") from exc
 
 
-def _pin(api: Api, devices: Sequence[ImportForm], progress: Advance) -> list[ImportResult]:
+def _pin(api: Api, devices: Sequence[ImportForm], progress: Progress) -> list[ImportResult]:
     missing = {device.group for device in devices if device.group} - {g.name for g in api.device_groups().groups}
     for group in sorted(missing):
         api.create_device_group(group)

@@ -1,4 +1,4 @@
-"""`ownroot login` and `logout`: which server, which factory, which token."""
+"""`ownroot login` and `logout`: which server, which factory, which token or OAuth client."""
 
 import os
 import sys
@@ -12,6 +12,7 @@ from ownroot.console.output import Output
 from ownroot.errors import InvalidInputError, NotFoundError
 
 if TYPE_CHECKING:
+    from ownroot.cli.settings import Login
     from ownroot.client.api import ApiAccess
 
 _PROMPT = ""
@@ -22,6 +23,8 @@ _PROMPT = ""
 Examples:
   ownroot login --url https://api.example.com -f acme --token     asks for the token
   printf %s "$TOKEN" | ownroot login --url https://api.example.com -f acme --token -
+  ownroot login --url https://api.example.com --client            asks for client id and secret
+  printf '%s\\n' "$ID" "$SECRET" | ownroot login --url https://api.example.com --client
 """
 )
 @click.option(
@@ -32,29 +35,36 @@ Examples:
     metavar="[TOKEN]",
     help="The token; `-` or no value: asked for, or read from stdin, so that it shows up in no process list.",
 )
+@click.option(
+    "--client",
+    is_flag=False,
+    flag_value=_PROMPT,
+    default=None,
+    metavar="[ID]",
+    help="Log in with an OAuth client instead; its id and secret are asked for, or the lines of stdin.",
+)
+@click.option("--oauth-url", metavar="URL", help="Where the OAuth endpoints are. [default: those of --url]")
 @target_options
 @json_option
-def login(target: Target, token: str, as_json: bool) -> None:
+def login(target: Target, token: str, client: str | None, oauth_url: str | None, as_json: bool) -> None:
     """Check a token with the server and keep it on this machine, readable by you alone.
 
-    Each factory has its own login; the last one is the default.
+    With --client it is the id and secret of an OAuth client that are kept, and tokens are renewed by themselves. Each
+    factory has its own login; the last one is the default.
     """
-    from ownroot.cli.settings import Login, environment_settings, save_settings
-    from ownroot.client.addresses import parse_base_url
-    from ownroot.client.api import Api, ApiAccess
+    from ownroot.cli.settings import environment_settings, save_settings
+    from ownroot.client.api import Api
 
     path, settings = environment_settings()
-    access = ApiAccess(
-        url=parse_base_url(_address(target)),
-        factory=target.factory or _environment("OWNROOT_FACTORY"),
-        token=_token(token),
-        cacert=None if target.cacert is None else target.cacert.absolute(),
-    )
+    if client is None:
+        kept, factory = _token_login(target, token), None
+    else:
+        kept, factory = _client_login(target, client, oauth_url)
+    access = _access(kept, target.factory or _environment("OWNROOT_FACTORY") or factory or "")
     if not access.factory:
         access = _only_factory(access)
     with Api(access) as api:
         user = api.self_user()
-    kept = Login(url=access.url, token=access.token, cacert=None if access.cacert is None else str(access.cacert))
     save_settings(path, settings.with_login(access.factory, kept))
     output = Output(as_json=as_json)
     if as_json:
@@ -67,7 +77,7 @@ def login(target: Target, token: str, as_json: bool) -> None:
 @click.option("-f", "--factory", metavar="NAME", help="The factory. [default: the default one]")
 @json_option
 def logout(factory: str | None, as_json: bool) -> None:
-    """Forget the token of a factory on this machine. On the server it stays valid."""
+    """Forget the secrets of a factory on this machine. On the server they stay valid."""
     from ownroot.cli.settings import environment_settings, save_settings
 
     path, settings = environment_settings()
@@ -78,7 +88,49 @@ def logout(factory: str | None, as_json: bool) -> None:
     output = Output(as_json=as_json)
     if as_json:
         output.document({"factory": name, "settings": str(path)})
-    output.line(f"Forgot the token of factory {name}. It stays valid on the server.")
+    output.line(f"Forgot the login of factory {name}. On the server its token or client stays valid.")
+
+
+def _token_login(target: Target, token: str) -> "Login":
+    from ownroot.cli.settings import Login
+    from ownroot.client.addresses import parse_base_url
+
+    url = parse_base_url(_address(target))
+    return Login(url=url, token=_token(token), cacert=None if target.cacert is None else str(target.cacert.absolute()))
+
+
+def _client_login(target: Target, client: str, oauth_url: str | None) -> "tuple[Login, str | None]":
+    from ownroot.cli.oauth_login import logged_in
+    from ownroot.client.addresses import parse_base_url
+    from ownroot.client.oauth import ClientSecret
+
+    url = parse_base_url(_address(target))
+    client_id = client if client not in (_PROMPT, "-") else _secret_line("Client id", hide=False)
+    secret = _environment("OWNROOT_CLIENT_SECRET") or _secret_line("Client secret", hide=True)
+    where = parse_base_url(oauth_url or f"{url}/oauth")
+    return logged_in(
+        url, where, ClientSecret(client_id, secret), None if target.cacert is None else target.cacert.absolute()
+    )
+
+
+def _access(login: "Login", factory: str) -> "ApiAccess":
+    from pathlib import Path
+
+    from ownroot.client.api import ApiAccess
+
+    cacert = None if login.cacert is None else Path(login.cacert)
+    is_access_token = login.oauth is not None
+    return ApiAccess(url=login.url, factory=factory, token=login.token, cacert=cacert, is_access_token=is_access_token)
+
+
+def _secret_line(what: str, *, hide: bool) -> str:
+    """Ask on a terminal; elsewhere the next line of stdin is it."""
+    if sys.stdin.isatty():
+        return str(click.prompt(what, hide_input=hide, err=True)).strip()
+    line = sys.stdin.readline(4096).strip()
+    if not line:
+        raise InvalidInputError("bad-client", f"No {what.lower()} came from standard input.")
+    return line
 
 
 def _address(target: Target) -> str:

@@ -38,7 +38,10 @@ Settings come from the command line, then from OWNROOT_URL, OWNROOT_FACTORY and 
         "doctor": LazyCommand("ownroot.cli.doctor:doctor", "Check a factory's PKI and say what needs looking after."),
         "serve": LazyCommand("ownroot.cli.operator:serve", "Operator: run the server."),
         "factory": LazyCommand("ownroot.cli.operator:factory", "Operator: make factories on this server."),
-        "token": LazyCommand("ownroot.cli.operator:token", "Operator: make API tokens on this server."),
+        "user": LazyCommand("ownroot.cli.operator_users:user", "Operator: people on this server, their passwords."),
+        "member": LazyCommand("ownroot.cli.operator_users:member", "Operator: who belongs to a factory, and as what."),
+        "token": LazyCommand("ownroot.cli.operator_tokens:token", "Operator: make and revoke API tokens."),
+        "client": LazyCommand("ownroot.cli.operator_tokens:client", "Operator: make and delete OAuth clients."),
         "backup": LazyCommand("ownroot.cli.operator:backup", "Operator: write a backup, while the server serves."),
         "restore": LazyCommand("ownroot.cli.operator:restore", "Operator: make a backup the data of a new server."),
         "registration": LazyCommand(

@@ -1,4 +1,4 @@
-"""The operator's commands: serve, factory, token, backup, restore. They work on the server's own data directory.
+"""The operator's commands: serve, factory, backup, restore. They work on the server's own data directory.
 
 The server half of the package is imported when a command runs, so that `--help` is quick and an owner's laptop needs
 neither database driver nor web framework.
@@ -12,28 +12,16 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from ownroot.cli.operator_options import CONFIG_OPTION, DATA_OPTION, DATABASE_OPTION, JSON_OPTION
 from ownroot.console.lazy import LazyCommand, LazyGroup
 
 if TYPE_CHECKING:
     from ownroot.bootstrap import BackupManifest, ServeReport
 
-_DATA = click.option(
-    "--data",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="The server's data directory. [default: $OWNROOT_DATA, else the platform's place for it]",
-)
-_CONFIG = click.option(
-    "--config", "config_file", type=click.Path(path_type=Path, dir_okay=False), help="Settings, a TOML file."
-)
-_DATABASE = click.option(
-    "--database", metavar="URL", help="Where the database is. [default: SQLite in the data directory]"
-)
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-
 
 _SERVE_OPTIONS = (
-    _DATA,
-    _CONFIG,
+    DATA_OPTION,
+    CONFIG_OPTION,
     click.option("--api", metavar="HOST:PORT", help="Where the API listens. [default: 127.0.0.1:8000]"),
     click.option("--gateway", metavar="HOST:PORT", help="Where the device gateway listens. [default: 0.0.0.0:8443]"),
     click.option(
@@ -57,7 +45,7 @@ _SERVE_OPTIONS = (
         metavar="CIDR",
         help="A proxy in front of the API; its X-Forwarded headers count.",
     ),
-    _DATABASE,
+    DATABASE_OPTION,
     click.option("--json-ready", is_flag=True, help="When ready, print one line of JSON instead of text."),
 )
 
@@ -146,10 +134,10 @@ def factory() -> None:
     "--gateway-name", metavar="DNS", help="Its gateway name. [default: NAME.<base name>; the base name for the first]"
 )
 @click.option("--default", "default", is_flag=True, help="Answer for the base name and for devices that send no name.")
-@_DATA
-@_CONFIG
-@_DATABASE
-@_JSON
+@DATA_OPTION
+@CONFIG_OPTION
+@DATABASE_OPTION
+@JSON_OPTION
 def create_factory(
     name: str,
     owner: str | None,
@@ -176,51 +164,12 @@ def create_factory(
     click.echo("Next, the owner runs `ownroot login --token` and then `ownroot keys ca create` to take over its keys.")
 
 
-@click.group()
-def token() -> None:
-    """API tokens on this server."""
-
-
-@token.command("create")
-@click.option("--factory", "factory_name", required=True, metavar="NAME", help="The factory it is for.")
-@click.option("--user", metavar="NAME", help="Whose token; made if new. [default: the factory's owner]")
-@click.option("--scope", "scopes", multiple=True, required=True, metavar="SCOPE", help="What it may do; repeatable.")
-@_DATA
-@_CONFIG
-@_DATABASE
-@_JSON
-def create_token(
-    factory_name: str,
-    user: str | None,
-    scopes: tuple[str, ...],
-    data: Path | None,
-    config_file: Path | None,
-    database: str | None,
-    as_json: bool,
-) -> None:
-    """Make a token; it is printed once."""
-    from ownroot.bootstrap import Options, Place, make_token
-
-    place, options = Place(data, config_file), Options(database=database)
-    made = make_token(place, factory_name, options, user=user, scopes=scopes)
-    if as_json:
-        document = {
-            "factory": made.factory.name,
-            "user": {"polis-id": made.user.polis_id, "name": made.user.name},
-            "scopes": sorted(made.scopes),
-            "token": made.token,
-        }
-        click.echo(json.dumps(document))
-    else:
-        click.echo(made.token)
-
-
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@_DATA
-@_CONFIG
-@_DATABASE
-@_JSON
+@DATA_OPTION
+@CONFIG_OPTION
+@DATABASE_OPTION
+@JSON_OPTION
 def backup(file: Path, data: Path | None, config_file: Path | None, database: str | None, as_json: bool) -> None:
     """Write a backup of the server's data to FILE, while it serves or not. The key-encryption key is not in it."""
     from ownroot.bootstrap import Options, Place, back_up_server
@@ -237,14 +186,19 @@ def backup(file: Path, data: Path | None, config_file: Path | None, database: st
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@_DATA
-@_CONFIG
-@_DATABASE
-@_JSON
+@DATA_OPTION
+@CONFIG_OPTION
+@DATABASE_OPTION
+@JSON_OPTION
 def restore(file: Path, data: Path | None, config_file: Path | None, database: str | None, as_json: bool) -> None:
     """Make the backup FILE the data of a server that is not there yet.
 
-    The data directory is new, or holds the key-encryption key and nothing else.
+    The data directory is new, or holds the key-encryption key and nothing else. Devices with certificates issued since
+    the backup are held until their owners have looked at them (`ownroot devices held`).
+
+    \b
+    Example:
+      ownroot restore /backups/ownroot-2026-11-26.tar --data /var/lib/ownroot-new
     """
     from ownroot.bootstrap import Options, Place, restore_server
 
@@ -258,14 +212,16 @@ def restore(file: Path, data: Path | None, config_file: Path | None, database: s
 
 
 _NOT_IN_IT = """
-What this backup does not know is everything decided after {at}. Keep devices away until
-this is settled: run `ownroot serve api` alone first.
+This server does not know what was decided after {at}.
+Held for review, and refused until their owners let them in (`ownroot devices held`, then accept or refuse):
+- devices registered since, and devices whose key was renewed since: those with a certificate that the server does not
+  remember, or that a local device CA dated between then and now.
+NOT found out by that. Keep devices away until it is settled: run `ownroot serve api` alone first.
 - Device CAs revoked or disabled since would be TRUSTED AGAIN. Every owner compares `ownroot keys ca show` with their
   own records and sends such revocations again.
 - Devices deleted since are let in again, for their denials are gone: delete them again.
-- Devices registered since, whose device CA is trusted, become known again at their next check-in; devices whose key
-  was renewed since are refused (device-key-mismatch) until they are deleted and registered again.
-- Users, roles and tokens are those of then; a token made since does not work, one removed since works again."""
+- Users, passwords, roles, tokens and OAuth clients are those of then; a token made since does not work, one removed
+  since works again, and so does a password that was changed since."""
 
 
 def _manifest_json(manifest: "BackupManifest") -> str:

@@ -33,21 +33,27 @@ class Target:
         Raises:
             UnauthenticatedError: `not-logged-in`, naming what is missing.
             InvalidInputError: `config-unreadable`.
+            OwnrootError: as `cli.oauth_login.renewed`; the login's token ends and the server gives no other.
         """
         from ownroot.cli.settings import Login, environment_settings
         from ownroot.client.api import ApiAccess
 
-        _path, settings = environment_settings()
+        path, settings = environment_settings()
         factory = self.factory or os.environ.get("OWNROOT_FACTORY") or settings.default_factory
         login = settings.logins.get(factory or "", Login(url="", token=""))
         url = self.url or os.environ.get("OWNROOT_URL") or login.url
         token = os.environ.get("OWNROOT_TOKEN") or (login.token if url.rstrip("/") == login.url else "")
+        is_access_token = False
+        if token == login.token and factory and login.oauth is not None:
+            from ownroot.cli.oauth_login import renewed
+
+            token, is_access_token = renewed(path, factory, login).token, True
         wanted = {"the server's address": url, "a factory": factory, "a token": token}
         missing = [name for name, value in wanted.items() if not value]
         if missing or factory is None:
             raise UnauthenticatedError("not-logged-in", f"Not known on this machine: {', '.join(missing)}.")
         cacert = self.cacert or (Path(login.cacert) if login.cacert else None)
-        return ApiAccess(url=url, factory=factory, token=token, cacert=cacert)
+        return ApiAccess(url=url, factory=factory, token=token, cacert=cacert, is_access_token=is_access_token)
 
     def open(self) -> "Api":
         """Return a client for it; the caller closes it."""

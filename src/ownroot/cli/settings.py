@@ -1,4 +1,4 @@
-"""What the owner's command line remembers: address and token of each factory logged in to.
+"""What the owner's command line remembers: address and secrets of each factory logged in to.
 
 One TOML file in the platform's config directory (or `OWNROOT_CONFIG`), readable by its owner alone and replaced whole.
 """
@@ -8,6 +8,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 
 from ownroot.errors import InvalidInputError
@@ -17,15 +18,28 @@ CONFIG_VARIABLE = "OWNROOT_CONFIG"
 _FILE_NAME = "config.toml"
 _FILE_MODE = 0o600
 _DIRECTORY_MODE = 0o700
+_OAUTH_MEMBERS = frozenset({"oauth-url", "client-id", "client-secret", "refresh-token", "expires-at"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class OAuthLogin:
+    """How the token of a login is renewed; `expires_at` None means it has no end."""
+
+    url: str
+    client_id: str
+    client_secret: str
+    refresh_token: str
+    expires_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
-    """How to reach one factory."""
+    """How to reach one factory. `oauth` None: `token` is an API token; else it is an access token, which ends."""
 
     url: str
     token: str
     cacert: str | None = None
+    oauth: OAuthLogin | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +52,10 @@ class Settings:
     def with_login(self, factory: str, login: Login) -> "Settings":
         """Add or replace a login and make its factory the default."""
         return Settings(factory, {**self.logins, factory: login})
+
+    def with_renewed(self, factory: str, login: Login) -> "Settings":
+        """Put a login in the place of the one that is there; which factory is the default stays."""
+        return replace(self, logins={**self.logins, factory: login})
 
     def without(self, factory: str) -> "Settings":
         """Forget a login; another factory becomes the default."""
@@ -103,9 +121,31 @@ def environment_settings() -> tuple[Path, Settings]:
 def _login(path: Path, name: str, entry: object) -> Login:
     if not isinstance(entry, dict) or not all(isinstance(value, str) for value in entry.values()):
         raise _unreadable(path, f"the members of factories.{name} are text")
-    if not {"url", "token"} <= entry.keys() <= {"url", "token", "cacert"}:
-        raise _unreadable(path, f"factories.{name} has `url`, `token` and perhaps `cacert`")
-    return Login(**entry)
+    if not {"url", "token"} <= entry.keys() <= {"url", "token", "cacert", *_OAUTH_MEMBERS}:
+        raise _unreadable(
+            path, f"factories.{name} has `url`, `token` and perhaps `cacert`, or an OAuth client's members"
+        )
+    oauth = _oauth(path, name, entry) if _OAUTH_MEMBERS & entry.keys() else None
+    return Login(url=entry["url"], token=entry["token"], cacert=entry.get("cacert"), oauth=oauth)
+
+
+def _oauth(path: Path, name: str, entry: Mapping[str, str]) -> OAuthLogin:
+    missing = sorted(_OAUTH_MEMBERS - {"expires-at"} - entry.keys())
+    if missing:
+        raise _unreadable(path, f"factories.{name} lacks {', '.join(missing)}")
+    try:
+        expires_at = datetime.fromisoformat(entry["expires-at"]) if "expires-at" in entry else None
+    except ValueError:
+        raise _unreadable(path, f"`expires-at` of factories.{name} is no time") from None
+    if expires_at is not None and expires_at.tzinfo is None:
+        raise _unreadable(path, f"`expires-at` of factories.{name} names no time zone")
+    return OAuthLogin(
+        url=entry["oauth-url"],
+        client_id=entry["client-id"],
+        client_secret=entry["client-secret"],
+        refresh_token=entry["refresh-token"],
+        expires_at=expires_at,
+    )
 
 
 def _toml(settings: Settings) -> str:
@@ -114,7 +154,21 @@ def _toml(settings: Settings) -> str:
         lines += ["", f"[factories.{_text(factory)}]", f"url = {_text(login.url)}", f"token = {_text(login.token)}"]
         if login.cacert is not None:
             lines.append(f"cacert = {_text(login.cacert)}")
+        if login.oauth is not None:
+            lines += _oauth_lines(login.oauth)
     return "\n".join(lines) + "\n"
+
+
+def _oauth_lines(oauth: OAuthLogin) -> list[str]:
+    members = {
+        "oauth-url": oauth.url,
+        "client-id": oauth.client_id,
+        "client-secret": oauth.client_secret,
+        "refresh-token": oauth.refresh_token,
+    }
+    if oauth.expires_at is not None:
+        members["expires-at"] = oauth.expires_at.isoformat()
+    return [f"{member} = {_text(value)}" for member, value in members.items()]
 
 
 def _text(value: str) -> str:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from ownroot.cli.options import Target, json_option, target_options
+from ownroot.cli.progress import progress_bar
 from ownroot.console.exit_codes import EXIT_CODES_HELP, ExitCode
 from ownroot.console.output import Output
-from ownroot.console.progress import progress_bars
 
 if TYPE_CHECKING:
     from ownroot.sim.fleet import FleetReport
@@ -54,7 +54,7 @@ def simulate(
     from ownroot.sim.fleet import FleetPlan, run_fleet
 
     access, output = target.access(), Output(as_json=as_json)
-    with _workplace(directory) as place, progress_bars(as_json=as_json) as progress:
+    with _workplace(directory) as place, progress_bar(as_json=as_json) as progress:
         plan = FleetPlan(
             registration_url=f"{access.url.rstrip('/')}/ota/devices/",
             token=access.token,

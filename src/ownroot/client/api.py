@@ -4,6 +4,7 @@ Each method is one request; none is repeated. Errors are `client.transport`'s fo
 what the server refuses.
 """
 
+import base64
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ from ownroot.wire.certs import CertsUpload, CsrReply, CsrRequest, FactoryCerts
 from ownroot.wire.devices import DeviceList, DeviceObject, GroupForm, GroupList
 from ownroot.wire.documents import read_document, read_list, write_document
 from ownroot.wire.fleet_import import ImportForm, ImportList, ImportReply, ImportResult
+from ownroot.wire.held_devices import HeldDeviceList, HeldReview, HeldVerdicts
 from ownroot.wire.pki_health import PkiHealth
 
 Shape = TypeVar("Shape")
@@ -35,12 +37,27 @@ _PARTIAL = 206
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiAccess:
-    """Where the API is, who we are there, and for which factory we ask."""
+    """Where the API is, who we are there, and for which factory we ask.
+
+    `is_access_token`: the token came from OAuth, and goes where existing servers look for such a one.
+    """
 
     url: str
     factory: str
     token: str
     cacert: Path | None = None
+    is_access_token: bool = False
+
+    def credential(self) -> tuple[str, str]:
+        """Return name and value of the header that shows the token (protocol: api.md §1.2).
+
+        Raises:
+            InvalidInputError: `bad-token`.
+        """
+        token = require_token(self.token)
+        if not self.is_access_token:
+            return TOKEN_HEADER, token
+        return "Authorization", f"Bearer {base64.b64encode(token.encode()).decode('ascii')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +122,10 @@ class Api(ClosedOnExit):
     def __init__(self, access: ApiAccess, *, limits: ExchangeLimits | None = None) -> None:
         url = parse_base_url(access.url)
         require_confidential(url)
-        headers = {TOKEN_HEADER: require_token(access.token)}
+        name, value = access.credential()
         self._factory = access.factory
         self._transport = Transport(
-            url, tls=api_trust(access.cacert), headers=headers, limits=limits or ExchangeLimits()
+            url, tls=api_trust(access.cacert), headers={name: value}, limits=limits or ExchangeLimits()
         )
 
     def certs(self) -> CertsAnswer:
@@ -176,6 +193,22 @@ class Api(ClosedOnExit):
     def delete_device(self, name: str, *, by_uuid: bool = False) -> None:
         """Delete one device; it is put on the deny list and cut from the gateway."""
         self._send("DELETE", self._device_path(name, by_uuid))
+
+    def held_devices(
+        self, *, uuid: str | None = None, ca_serial: str | None = None, limit: int = 1000, page: int = 1
+    ) -> HeldDeviceList:
+        """List one page of devices held for review after a restore."""
+        asked = {"ca_serial": ca_serial, "limit": str(limit), "page": str(page), "uuid": uuid}
+        query = urlencode({name: value for name, value in asked.items() if value is not None})
+        return _read(self._send("GET", self._in_factory(f"held-devices/?{query}")), HeldDeviceList)
+
+    def accept_held(self, verdicts: HeldVerdicts) -> HeldReview:
+        """Let held devices in; each verdict has its own outcome."""
+        return _read(self._send("POST", self._in_factory("held-devices/accept/"), verdicts), HeldReview)
+
+    def refuse_held(self, verdicts: HeldVerdicts) -> HeldReview:
+        """Keep held devices out for good; each verdict has its own outcome."""
+        return _read(self._send("POST", self._in_factory("held-devices/refuse/"), verdicts), HeldReview)
 
     def _in_factory(self, rest: str) -> str:
         return f"/ota/factories/{path_segment(self._factory)}/{rest}"

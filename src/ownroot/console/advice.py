@@ -110,6 +110,14 @@ ADVICE_BY_CODE: Mapping[str, Advice] = {
         "Commands that talk to a server need its address, a factory and a token.",
         "Run `ownroot login --url URL -f FACTORY`, or set OWNROOT_URL, OWNROOT_FACTORY and OWNROOT_TOKEN.",
     ),
+    "client-unknown": Advice(
+        "The OAuth client was deleted, or its id or secret was mistyped.",
+        "Check both, or ask the operator for a new one: `ownroot client create --factory FACTORY --scope SCOPE`.",
+    ),
+    "client-expired": Advice(
+        "The OAuth client was made for a limited time.",
+        "Ask the operator for a new one: `ownroot client create --factory FACTORY --scope SCOPE`.",
+    ),
     "pki-not-set-up": Advice(
         "The factory still runs on the shared PKI, whose keys the operator of the server holds.",
         "Take it over with `ownroot keys ca create DIR`.",
@@ -190,6 +198,22 @@ ADVICE_BY_CODE: Mapping[str, Advice] = {
     "device-key-mismatch": Advice(
         "A device of this uuid is known with another key. Either this one lost its key, or one of the two is a clone.",
         "Find out which. If it is this one, delete the device (`ownroot devices delete`) and register it again.",
+    ),
+    "device-held-for-review": Advice(
+        "The server came back from a backup that is older than this device's certificate.",
+        "Ask the factory's owner to let it in with `ownroot devices accept`; then it goes on by itself.",
+    ),
+    "device-held-refused": Advice(
+        "The factory's owner has refused this key; contact alone does not bring the device back.",
+        "If it should come back, register it again: `ownroot-device register --force`.",
+    ),
+    "held-unknown": Advice(
+        "It may have been accepted or refused already, or it has not called since the restore. " + _NOTHING_CHANGED,
+        "See what is held with `ownroot devices held`.",
+    ),
+    "clock-before-backup": Advice(
+        "A restore needs a right clock to tell what was issued since the backup. " + _NOTHING_CHANGED,
+        "Set the clock of this machine (UTC), then restore again.",
     ),
     "ceremony-file-altered": _CEREMONY_FILE,
     "ceremony-file-unreadable": _CEREMONY_FILE,

@@ -12,9 +12,10 @@ import structlog
 
 from ownroot.errors import OwnrootError, UnavailableError
 from ownroot.gateway.standing import CheckInValues, DeviceEntry
-from ownroot.services.ports import CheckIn, Database
+from ownroot.services.ports import Database
 from ownroot.services.read_gateway_trust import DeviceKey
 from ownroot.services.record_check_ins import record_check_ins
+from ownroot.services.records import CheckIn
 
 _log = structlog.get_logger(__name__)
 _REPEAT_AFTER = timedelta(seconds=60)

@@ -38,8 +38,9 @@ from ownroot.services.authorize_device import (
     identify_caller,
     settle_standing,
 )
-from ownroot.services.ports import Database, Device
+from ownroot.services.ports import Database
 from ownroot.services.read_gateway_trust import DeviceKey, FactoryTrust, Refreshed, TrustPicture
+from ownroot.services.records import Device
 
 _log = structlog.get_logger(__name__)
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~+/=:-]{1,128}\Z")
@@ -231,12 +232,12 @@ class DeviceGateway:
         raise _UNSETTLED
 
     async def _look_up(self, caller: Caller) -> Admitted | Denied:
+        now = self._clock()
         found = await self._loop.run_in_executor(
-            self._readers, self._database.read, lambda uow: find_standing(uow, caller)
+            self._readers, self._database.read, lambda uow: find_standing(uow, caller, now=now)
         )
         if not isinstance(found, NeedsWrite):
             return found
-        now = self._clock()
         return await asyncio.wrap_future(self._database.write(lambda uow: settle_standing(uow, caller, now=now)))
 
     # Answering.

@@ -12,8 +12,9 @@ from typing import TypeAlias
 import structlog
 
 from ownroot.errors import OwnrootError
-from ownroot.services.ports import Database, Refusal
+from ownroot.services.ports import Database
 from ownroot.services.record_check_ins import record_refusals
+from ownroot.services.records import Refusal
 
 _log = structlog.get_logger(__name__)
 _MAX_PENDING = 1000

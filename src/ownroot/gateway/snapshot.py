@@ -14,8 +14,8 @@ from OpenSSL import SSL
 from ownroot.gateway.sni import Site, SiteTable
 from ownroot.gateway.tls_context import make_site_context
 from ownroot.pki.encoding import certificate_sha256
-from ownroot.services.ports import SealedKey
 from ownroot.services.read_gateway_trust import FactoryTrust, TrustPicture
+from ownroot.services.records import SealedKey
 
 _log = structlog.get_logger(__name__)
 _NEVER = datetime.max.replace(tzinfo=UTC)

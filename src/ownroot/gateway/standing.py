@@ -12,8 +12,8 @@ from typing import TypeAlias
 from ownroot.gateway.application import ConnectionControl, Peer
 from ownroot.gateway.sweeps import Sweep
 from ownroot.services.authorize_device import Caller
-from ownroot.services.ports import Device
 from ownroot.services.read_gateway_trust import DeviceKey, FactoryTrust
+from ownroot.services.records import Device
 
 CertificateKey: TypeAlias = tuple[int, bytes]  # factory id, SHA-256 of the certificate
 CheckInValues: TypeAlias = tuple[str | None, str | None, str | None, str | None]

@@ -4,7 +4,6 @@ The token is needed when a server starts and when an operator's command opens it
 opens nothing without the token and its PIN.
 """
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,9 @@ from pathlib import Path
 from ownroot.errors import KeyStoreError
 from ownroot.keystore.kek import Kek
 from ownroot.keystore.labels import HSM_PIN_VARIABLE, require_label
+from ownroot.keystore.pins import find_pin
 
 _WORDS = b"ownroot key-encryption key v1"
-_MAX_PIN_BYTES = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +35,7 @@ def kek_from_token(place: TokenOfKek, environment: Mapping[str, str], *, may_mak
         KeyStoreError: `kek-missing`, `pin-missing`, `pin-file`, `pkcs11-missing`, and why the token cannot serve.
     """
     require_label(place.key_label)
-    pin = _pin(place, environment)
+    pin = find_pin(place.token_label, place.pin_file, environment, variable=HSM_PIN_VARIABLE)
     try:
         from ownroot.keystore import pkcs11_secrets  # noqa: PLC0415
         from ownroot.keystore.pkcs11_token import Token  # noqa: PLC0415
@@ -59,24 +58,3 @@ def kek_from_token(place: TokenOfKek, environment: Mapping[str, str], *, may_mak
             "this server can be opened. Bring the token that this server was set up with, or a clone of it.",
         )
     return Kek(derived)
-
-
-def _pin(place: TokenOfKek, environment: Mapping[str, str]) -> str:
-    if place.pin_file is None:
-        pin = environment.get(HSM_PIN_VARIABLE, "")
-        where = HSM_PIN_VARIABLE
-    else:
-        pin, where = _read(place.pin_file), str(place.pin_file)
-    if not pin:
-        raise KeyStoreError("pin-missing", f"The token {place.token_label!r} wants its PIN, and {where} is empty.")
-    return pin
-
-
-def _read(file: Path) -> str:
-    try:
-        with file.open("rb") as stream:
-            if os.fstat(stream.fileno()).st_mode & 0o077:
-                raise KeyStoreError("pin-file", f"Others can read the PIN in {file}; run: chmod 600 {file}")
-            return stream.read(_MAX_PIN_BYTES).decode().strip()
-    except (OSError, UnicodeDecodeError) as exc:
-        raise KeyStoreError("pin-file", f"The PIN cannot be read from {file}.") from exc

@@ -10,6 +10,8 @@ HSM_ROOT_ID = b"\x01"
 
 # Where a program finds the PIN of a token when nobody types it.
 HSM_PIN_VARIABLE = "OWNROOT_HSM_PIN"
+# A server may use two tokens, or two users of one, so its online CA's token has a PIN of its own.
+ONLINE_CA_PIN_VARIABLE = "OWNROOT_ONLINE_CA_PIN"
 
 _LABEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}\Z")
 

@@ -23,15 +23,17 @@ from ownroot.keystore.pkcs11_token import Line, Token
 from ownroot.pki import der
 from ownroot.pki.signer import PublicKey
 
-_P256_PARAMETERS = bytes.fromhex("06082a8648ce3d030107")
+_P256 = bytes.fromhex("06082a8648ce3d030107")
+P256_PARAMETERS = (KeyType.EC, {Attribute.EC_PARAMS: _P256})
 # CKA_EC_PARAMS: the curve's object identifier in DER.
 _CURVES: dict[bytes, ec.EllipticCurve] = {
-    _P256_PARAMETERS: ec.SECP256R1(),
+    _P256: ec.SECP256R1(),
     bytes.fromhex("06052b81040022"): ec.SECP384R1(),
     bytes.fromhex("06052b81040023"): ec.SECP521R1(),
 }
 _PROOF = b"ownroot: do both halves of this key belong together?"
-_PROTECTED = {Attribute.SENSITIVE: True, Attribute.EXTRACTABLE: False, Attribute.DERIVE: False}
+# What a private key of ours is like on a token, whatever the token would make of it by itself.
+PROTECTED = {Attribute.SENSITIVE: True, Attribute.EXTRACTABLE: False, Attribute.DERIVE: False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ def sign_digest(token: Token, key: TokenKey, digest: bytes) -> bytes:
 
 
 def _read_key(line: Line, label: str) -> TokenKey | None:
-    found = _objects(line.session, ObjectClass.PRIVATE_KEY, {Attribute.LABEL: label})
+    found = objects(line.session, ObjectClass.PRIVATE_KEY, {Attribute.LABEL: label})
     if not found:
         return None
     if len(found) > 1:
@@ -101,7 +103,7 @@ def _read_key(line: Line, label: str) -> TokenKey | None:
 
 def _read_public(session: pkcs11.Session, label: str, key_id: bytes) -> PublicKey:
     by = {Attribute.ID: key_id} if key_id else {Attribute.LABEL: label}
-    found = _objects(session, ObjectClass.PUBLIC_KEY, {**by, Attribute.KEY_TYPE: KeyType.EC})
+    found = objects(session, ObjectClass.PUBLIC_KEY, {**by, Attribute.KEY_TYPE: KeyType.EC})
     if not found:
         raise KeyStoreError(
             "key-public-missing",
@@ -109,10 +111,15 @@ def _read_public(session: pkcs11.Session, label: str, key_id: bytes) -> PublicKe
             f"it back under the same label and id: pkcs11-tool --write-object FILE --type pubkey --label {label} "
             f"--id {key_id.hex() or 'ID'}.",
         )
-    return _public_key(found[0], label)
+    return public_key_of(found[0], label)
 
 
-def _public_key(public: pkcs11.PublicKey, label: str) -> PublicKey:
+def public_key_of(public: pkcs11.PublicKey, label: str) -> PublicKey:
+    """Return the key of a public object.
+
+    Raises:
+        KeyStoreError: `key-unsupported`.
+    """
     curve = _CURVES.get(public[Attribute.EC_PARAMS])
     if curve is None:
         raise KeyStoreError("key-unsupported", f"The key {label!r} on the token is not on P-256, P-384 or P-521.")
@@ -132,18 +139,17 @@ def _generate(line: Line, label: str) -> None:
     session = line.session.token.open(rw=True)
     try:
         wanted = {Attribute.LABEL: label}
-        if any(_objects(session, kind, wanted) for kind in (ObjectClass.PRIVATE_KEY, ObjectClass.PUBLIC_KEY)):
+        if any(objects(session, kind, wanted) for kind in (ObjectClass.PRIVATE_KEY, ObjectClass.PUBLIC_KEY)):
             raise KeyStoreError(
                 "key-exists", f"There is a key {label!r} on the token already, and a key is never replaced."
             )
-        curve = {Attribute.EC_PARAMS: _P256_PARAMETERS}
-        parameters = session.create_domain_parameters(KeyType.EC, curve, local=True)
+        parameters = session.create_domain_parameters(*P256_PARAMETERS, local=True)
         parameters.generate_keypair(
             id=_id_for(label),
             label=label,
             store=True,
             capabilities=MechanismFlag.SIGN | MechanismFlag.VERIFY,
-            private_template=_PROTECTED,
+            private_template=PROTECTED,
         )
     finally:
         session.close()
@@ -165,14 +171,15 @@ def _private_object(line: Line, key: TokenKey) -> SignMixin:
     name = (key.label, key.id)
     if name not in line.keys:
         wanted = {Attribute.LABEL: key.label, Attribute.ID: key.id}
-        found = _objects(line.session, ObjectClass.PRIVATE_KEY, wanted)
+        found = objects(line.session, ObjectClass.PRIVATE_KEY, wanted)
         if len(found) != 1:
             raise pkcs11.NoSuchKey(key.label)
         line.keys[name] = found[0]
     return line.keys[name]
 
 
-def _objects(session: pkcs11.Session, kind: ObjectClass, wanted: Mapping[Attribute, object]) -> list[Any]:
+def objects(session: pkcs11.Session, kind: ObjectClass, wanted: Mapping[Attribute, object]) -> list[Any]:
+    """Return the objects of one class that have these attributes."""
     return list(session.get_objects({Attribute.CLASS: kind, **wanted}))
 
 

@@ -21,7 +21,8 @@ from ownroot.services.authorize_device import claimed_uuid
 from ownroot.services.device_conflicts import denied, require_no_uuid_of_another, uuid_taken, worded
 from ownroot.services.device_groups import require_group
 from ownroot.services.effective_pki import effective_pki, is_unclaimed
-from ownroot.services.ports import ChangeKind, Device, UnitOfWork
+from ownroot.services.ports import UnitOfWork
+from ownroot.services.records import ChangeKind, Device
 from ownroot.services.steps import Steps
 from ownroot.trust.device_identity import GatewayTrust, Identified, NotTrusted, identify
 from ownroot.trust.state import Standing
@@ -110,6 +111,7 @@ def _take_in(
         uow.devices.describe(wanted)
     else:
         raise uuid_taken(known, uow.accounts.find_user(known.owner))
+    uow.held_devices.release(wanted.factory_id, wanted.uuid)  # whoever announces has looked at it
     details = {
         "name": wanted.name,
         "issuer": str(wanted.issuer_serial),

@@ -7,7 +7,9 @@ from datetime import datetime
 
 from ownroot.audit.events import AuditEvent, EventKind
 from ownroot.errors import InvalidInputError
-from ownroot.services.ports import Factory, Role, Scope, User
+from ownroot.pki.names import DeviceUuid
+from ownroot.services.records import Factory, User
+from ownroot.services.scopes import Role, Scope
 
 _READING = frozenset({Scope.DEVICES_READ, Scope.USERS_READ, Scope.CERTS_READ})
 _WORKING = _READING | {Scope.DEVICES_READ_UPDATE, Scope.DEVICES_CREATE, Scope.DEVICES_DELETE}
@@ -26,11 +28,20 @@ _IMPLIED: Mapping[Scope, frozenset[Scope]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class DevicePass:
+    """Leave to register one device over one key, and for nothing else (`services.authorize_registration`)."""
+
+    authorization_id: int
+    uuid: DeviceUuid
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
     """An authenticated caller: a member of one factory with a token for it.
 
     Args:
         scopes: what the token allows and the role permits, implied scopes included.
+        device_pass: the one thing the token is good for; None: its scopes say.
     """
 
     user: User
@@ -38,6 +49,7 @@ class Principal:
     role: Role
     scopes: frozenset[Scope]
     token_id: int
+    device_pass: DevicePass | None = None
 
     def event(self, kind: EventKind, subject: str, details: Mapping[str, str], *, at: datetime) -> AuditEvent:
         """Say for the audit log what this caller did, or was refused."""

@@ -1,28 +1,37 @@
 """Let a device in: what TLS proved, what the factory trusts, and what the store knows, put together.
 
-`identify_caller` needs no store. `find_standing` looks a caller up in a read transaction and settles all but three
-cases. Those change what is stored (first contact, promotion of the next key, another issuing CA for the same key), so
-`settle_standing` decides them again inside their own write transaction: the CA may have been disabled, the device
-deleted or another gateway process faster since the snapshot was taken. An answer is given only after that transaction
-is durable.
+`identify_caller` needs no store. `find_standing` looks a caller up in a read transaction and settles all but a few
+cases. Those change what is stored (first contact, promotion of the next key, another issuing CA for the same key, a
+device held for review after a restore), so `settle_standing` decides them again inside their own write transaction: the
+CA may have been disabled, the device deleted or another gateway process faster since the snapshot was taken. An answer
+is given only after that transaction is durable.
 
 Source: protocol gateway.md §3.1 step 5, §3.3.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
-from ownroot.audit.events import AuditEvent, EventKind
+from ownroot.audit.events import AuditEvent, EventKind, device_actor
 from ownroot.errors import InvalidInputError
 from ownroot.pki.encoding import certificate_sha256, load_certificate_der
-from ownroot.pki.names import DeviceUuid, read_subject
-from ownroot.services.effective_pki import effective_pki, is_unclaimed
-from ownroot.services.ports import ChangeKind, Device, Factory, UnitOfWork
+from ownroot.pki.names import read_subject
+from ownroot.services.device_entries import (
+    ask_table,
+    create_device,
+    current_ca,
+    has_same_issuer,
+    remember_issuer,
+    replace_device_key,
+)
+from ownroot.services.effective_pki import effective_pki
+from ownroot.services.hold_devices import find_hold, hold_what_came_since, record_hold
+from ownroot.services.ports import UnitOfWork
 from ownroot.services.read_gateway_trust import DeviceKey, FactoryTrust
-from ownroot.trust.admission import Admission, FirstContact, GoOn, KnownDevice, Promote, Refuse, admit
+from ownroot.services.records import Device, Factory
+from ownroot.trust.admission import FirstContact, GoOn, Hold, Promote, Refuse
 from ownroot.trust.device_identity import Identified, NotTrusted, identify
-from ownroot.trust.state import DeviceCa, FactoryPki
 
 _NAME_LENGTH = 64
 
@@ -99,14 +108,17 @@ def claimed_uuid(certificate_der: bytes | None) -> str:
     return names.common_names[0][:_NAME_LENGTH] if names and names.common_names else ""
 
 
-def find_standing(uow: UnitOfWork, caller: Caller) -> StandingAnswer:
+def find_standing(uow: UnitOfWork, caller: Caller, *, now: datetime) -> StandingAnswer:
     """Look a caller up. The caller's CA is taken to be trusted, as the snapshot that identified it says."""
     factory, identified = caller.trust.factory, caller.identified
-    device, admission = _ask_table(uow, factory, identified, identified.issuer)
-    if isinstance(admission, Refuse):
-        return Denied(admission.code, admission.detail)
-    if isinstance(admission, GoOn) and device is not None and _has_same_issuer(device, identified):
-        return Admitted(device, uow.changes.generation())
+    device, admission = ask_table(uow, factory, identified, identified.issuer)
+    match hold_what_came_since(uow, factory, identified, admission):
+        case Refuse(code, detail):
+            return Denied(code, detail)
+        case GoOn() if device is not None and has_same_issuer(device, identified):
+            return Admitted(device, uow.changes.generation())
+        case Hold() if (known := find_hold(uow, factory, identified, now=now)) is not None:
+            return Denied(known.code, known.detail)
     return NeedsWrite()
 
 
@@ -118,49 +130,20 @@ def settle_standing(uow: UnitOfWork, caller: Caller, *, now: datetime) -> Admitt
     """
     factory, identified = caller.trust.factory, caller.identified
     pki, _ = effective_pki(uow, factory)
-    device, admission = _ask_table(uow, factory, identified, _current(pki, identified.issuer))
-    match admission:
+    device, admission = ask_table(uow, factory, identified, current_ca(pki, identified.issuer))
+    match hold_what_came_since(uow, factory, identified, admission):
         case Refuse(code, detail):
             return Denied(code, detail)
+        case Hold():
+            held = record_hold(uow, factory, identified, now=now)
+            return Denied(held.code, held.detail)
         case FirstContact(replaces_key=False):
             device = _create(uow, factory, identified, now=now)
         case FirstContact() | Promote():
             device = _replace_key(uow, _require(device), identified, now=now)
         case GoOn():
-            device = _remember_issuer(uow, _require(device), identified)
-    return Admitted(device, uow.changes.generation())
-
-
-def _ask_table(
-    uow: UnitOfWork, factory: Factory, identified: Identified, ca: DeviceCa | None
-) -> tuple[Device | None, Admission]:
-    device = uow.devices.find(factory.id, identified.uuid)
-    admission = admit(
-        identified,
-        None if device is None else _known(uow, device, identified),
-        denied=uow.devices.find_denied(factory.id, identified.uuid) is not None,
-        case_twin=device is None and uow.devices.has_case_twin(factory.id, identified.uuid),
-        ca_standing=None if ca is None else ca.standing,
-    )
-    return device, admission
-
-
-def _known(uow: UnitOfWork, device: Device, identified: Identified) -> KnownDevice:
-    differs = device.spki_sha256 != identified.spki_sha256
-    return KnownDevice(
-        device.spki_sha256,
-        device.next_spki_sha256,
-        is_unclaimed=differs and is_unclaimed(uow, device),
-    )
-
-
-def _current(pki: FactoryPki, issuer: DeviceCa) -> DeviceCa | None:
-    """The same CA certificate as this transaction sees it; None if it is trusted no more."""
-    return next((ca for ca in pki.device_cas if ca.certificate == issuer.certificate), None)
-
-
-def _has_same_issuer(device: Device, identified: Identified) -> bool:
-    return device.issuer_sha256 == certificate_sha256(identified.issuer.certificate)
+            device = remember_issuer(uow, _require(device), identified)
+    return Admitted(_require(device), uow.changes.generation())
 
 
 def _require(device: Device | None) -> Device:
@@ -170,69 +153,18 @@ def _require(device: Device | None) -> Device:
 
 
 def _create(uow: UnitOfWork, factory: Factory, identified: Identified, *, now: datetime) -> Device:
-    device = Device(
-        factory_id=factory.id,
-        uuid=identified.uuid,
-        name=_free_name(uow, factory, identified),
-        owner=identified.issuer.owner_of_new_devices,
-        spki_der=identified.spki_der,
-        spki_sha256=identified.spki_sha256,
-        production=identified.production,
-        issuer_sha256=certificate_sha256(identified.issuer.certificate),
-        issuer_serial=identified.issuer.serial,
-        created_at=now,
-        last_seen=now,
-    )
-    uow.devices.add(device)
+    device = create_device(uow, factory, identified, seen_at=now, now=now)
     details = {"owner": device.owner, "issuer": str(device.issuer_serial), "key": device.spki_sha256.hex()}
     uow.audit.append(_event(EventKind.DEVICE_FIRST_SEEN, device, now, details))
-    uow.changes.announce(ChangeKind.DEVICE, factory.id, identified.uuid)
     return device
 
 
-def _free_name(uow: UnitOfWork, factory: Factory, identified: Identified) -> str:
-    """A device is called by its uuid until it is renamed, unless somebody gave that name to another one."""
-    if uow.devices.find_by_name(factory.id, identified.uuid) is None:
-        return identified.uuid
-    suffix = "-" + identified.spki_sha256.hex()[:12]
-    return identified.uuid[: _NAME_LENGTH - len(suffix)] + suffix
-
-
 def _replace_key(uow: UnitOfWork, device: Device, identified: Identified, *, now: datetime) -> Device:
-    changed = replace(
-        _with_issuer(device, identified),
-        spki_der=identified.spki_der,
-        spki_sha256=identified.spki_sha256,
-        next_spki_sha256=None,
-    )
-    uow.devices.replace_key(changed)
+    changed = replace_device_key(uow, device, identified)
     details = {"old": device.spki_sha256.hex(), "new": changed.spki_sha256.hex()}
     uow.audit.append(_event(EventKind.DEVICE_KEY_CHANGED, device, now, details))
-    uow.changes.announce(ChangeKind.DEVICE, device.factory_id, device.uuid)
     return changed
-
-
-def _remember_issuer(uow: UnitOfWork, device: Device, identified: Identified) -> Device:
-    """The same key under another CA is the same device; who vouches for it decides when that CA is revoked."""
-    if _has_same_issuer(device, identified):
-        return device
-    changed = _with_issuer(device, identified)
-    uow.devices.replace_key(changed)
-    return changed
-
-
-def _with_issuer(device: Device, identified: Identified) -> Device:
-    return replace(
-        device,
-        production=identified.production,
-        issuer_sha256=certificate_sha256(identified.issuer.certificate),
-        issuer_serial=identified.issuer.serial,
-    )
 
 
 def _event(kind: EventKind, device: Device, now: datetime, details: dict[str, str]) -> AuditEvent:
-    return AuditEvent(device.factory_id, now, _actor(device.uuid), kind, device.uuid, details)
-
-
-def _actor(uuid: DeviceUuid) -> str:
-    return f"device:{uuid}"
+    return AuditEvent(device.factory_id, now, device_actor(device.uuid), kind, device.uuid, details)

@@ -10,7 +10,8 @@ from ownroot.services.authority import Principal
 from ownroot.services.device_conflicts import name_taken, require_no_uuid_of_another
 from ownroot.services.device_groups import require_group
 from ownroot.services.manage_devices import DeviceRef, find_device
-from ownroot.services.ports import ChangeKind, Device, UnitOfWork
+from ownroot.services.ports import UnitOfWork
+from ownroot.services.records import ChangeKind, Device
 
 
 @dataclass(frozen=True, slots=True)

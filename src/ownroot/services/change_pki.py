@@ -13,8 +13,9 @@ from ownroot.errors import ConflictError, InvalidInputError, OwnrootError
 from ownroot.pki.encoding import load_certificate_der, spki_sha256
 from ownroot.pki.serials import serial_text
 from ownroot.services.authority import Principal
-from ownroot.services.ports import ChangeKind, UnitOfWork
+from ownroot.services.ports import UnitOfWork
 from ownroot.services.read_upload import UploadText, read_upload
+from ownroot.services.records import ChangeKind
 from ownroot.services.steps import Steps, Work
 from ownroot.services.view_pki import PkiView, view_pki
 from ownroot.trust.changes import UploadPki

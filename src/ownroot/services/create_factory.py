@@ -10,7 +10,9 @@ from ownroot.services.authority import new_polis_id
 from ownroot.services.backend_keys import Keyring
 from ownroot.services.create_token import user_named
 from ownroot.services.gateway_names import settle_base_name
-from ownroot.services.ports import ChangeKind, Factory, Role, Scope, UnitOfWork, User
+from ownroot.services.ports import UnitOfWork
+from ownroot.services.records import ChangeKind, Factory, User
+from ownroot.services.scopes import Role, Scope
 from ownroot.services.shared_pki import ensure_shared_tls
 from ownroot.services.steps import Steps
 from ownroot.services.tokens import new_token, token_sha256

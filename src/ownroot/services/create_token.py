@@ -7,7 +7,9 @@ from datetime import datetime
 from ownroot.audit.events import OPERATOR, AuditEvent, EventKind
 from ownroot.errors import InvalidInputError, NotFoundError, RefusedError
 from ownroot.services.authority import effective_scopes, least_role, new_polis_id, with_implied
-from ownroot.services.ports import Factory, Member, Role, Scope, UnitOfWork, User
+from ownroot.services.ports import UnitOfWork
+from ownroot.services.records import Factory, Member, User
+from ownroot.services.scopes import Role, Scope
 from ownroot.services.steps import Steps
 from ownroot.services.tokens import new_token, token_sha256
 
@@ -16,16 +18,22 @@ _MAX_NAME_CHARS = 64
 
 @dataclass(frozen=True, slots=True)
 class CreatedToken:
-    """A token, shown once, and whose it is."""
+    """A token, shown once, and whose it is; `expires_at` None means it has no end."""
 
     factory: Factory
     user: User
     scopes: frozenset[Scope]
     token: str
+    expires_at: datetime | None = None
 
 
 def create_token(
-    factory_name: str, user_name: str | None, scopes: Iterable[Scope], *, now: datetime
+    factory_name: str,
+    user_name: str | None,
+    scopes: Iterable[Scope],
+    *,
+    now: datetime,
+    expires_at: datetime | None = None,
 ) -> Steps[CreatedToken]:
     """Make a token.
 
@@ -37,35 +45,67 @@ def create_token(
         InvalidInputError: `scope-missing`, `user-name-invalid`.
         RefusedError: `role-lacks-scope`: an existing user's role does not permit what is asked.
     """
-    wanted = frozenset(scopes)
-    if not wanted:
-        raise InvalidInputError("scope-missing", "A token needs at least one scope.")
+    wanted = require_scopes(scopes)
     token, polis_id = new_token(), new_polis_id()
 
     def store(uow: UnitOfWork) -> CreatedToken:
-        factory = uow.factories.find(factory_name)
-        if factory is None:
-            raise NotFoundError("factory-unknown", f"There is no factory {factory_name[:64]!r} on this server.")
-        if user_name is None:
-            member = _owner(uow, factory)
-        else:
-            user = user_named(uow, user_name, polis_id, now=now)
-            member = _member(uow, factory, user, least_role(wanted), now)
-        _require_permitted(member, wanted)
+        factory, member = settle_holder(uow, factory_name, user_name, wanted, polis_id=polis_id, now=now)
         uow.accounts.add_token(
             factory.id,
             member.user.polis_id,
             token_sha256=token_sha256(token),
             scopes=wanted,
-            expires_at=None,
+            expires_at=expires_at,
             now=now,
         )
-        details = {"scopes": " ".join(sorted(wanted))}
+        details = secret_details(wanted, expires_at)
         uow.audit.append(AuditEvent(factory.id, now, OPERATOR, EventKind.TOKEN_CREATED, member.user.polis_id, details))
-        return CreatedToken(factory, member.user, wanted, token)
+        return CreatedToken(factory, member.user, wanted, token, expires_at)
 
     created: CreatedToken = yield store
     return created
+
+
+def require_scopes(scopes: Iterable[Scope]) -> frozenset[Scope]:
+    """Return the scopes if there are any; raises InvalidInputError `scope-missing`."""
+    wanted = frozenset(scopes)
+    if not wanted:
+        raise InvalidInputError("scope-missing", "A token needs at least one scope.")
+    return wanted
+
+
+def secret_details(scopes: frozenset[Scope], expires_at: datetime | None) -> dict[str, str]:
+    """Say for the audit log what a new secret is good for, and until when."""
+    until = {} if expires_at is None else {"until": f"{expires_at:%FT%TZ}"}
+    return {"scopes": " ".join(sorted(scopes))} | until
+
+
+def settle_holder(  # noqa: PLR0913  (who, where and for what; the rest is the moment)
+    uow: UnitOfWork,
+    factory_name: str,
+    user_name: str | None,
+    wanted: frozenset[Scope],
+    *,
+    polis_id: str,
+    now: datetime,
+) -> tuple[Factory, Member]:
+    """Find or make the member of a factory that a secret with these scopes is to be made for.
+
+    Args:
+        polis_id: of the user, if new.
+    Raises:
+        NotFoundError, InvalidInputError, RefusedError: as `create_token`.
+    """
+    factory = uow.factories.find(factory_name)
+    if factory is None:
+        raise NotFoundError("factory-unknown", f"There is no factory {factory_name[:64]!r} on this server.")
+    if user_name is None:
+        member = _owner(uow, factory)
+    else:
+        user = user_named(uow, user_name, polis_id, now=now)
+        member = _member(uow, factory, user, least_role(wanted), now)
+    _require_permitted(member, wanted)
+    return factory, member
 
 
 def user_named(uow: UnitOfWork, name: str, polis_id: str, *, now: datetime) -> User:

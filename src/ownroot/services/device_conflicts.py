@@ -6,7 +6,8 @@ Source: registration.md §8.
 from collections.abc import Mapping
 
 from ownroot.errors import ConflictError
-from ownroot.services.ports import Device, UnitOfWork, User
+from ownroot.services.ports import UnitOfWork
+from ownroot.services.records import Device, User
 
 
 def uuid_taken(known: Device, owner: User | None) -> ConflictError:

@@ -7,7 +7,8 @@ from ownroot.audit.events import EventKind
 from ownroot.errors import InvalidInputError, NotFoundError
 from ownroot.pki.names import parse_resource_name
 from ownroot.services.authority import Principal
-from ownroot.services.ports import DeviceGroup, Factory, UnitOfWork
+from ownroot.services.ports import UnitOfWork
+from ownroot.services.records import DeviceGroup, Factory
 
 MAX_DESCRIPTION_CHARS = 512
 

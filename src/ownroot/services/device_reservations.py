@@ -16,17 +16,19 @@ from typing import Protocol
 from cryptography import x509
 
 from ownroot.audit.events import AuditEvent, EventKind
-from ownroot.errors import ConflictError
+from ownroot.errors import ConflictError, RefusedError
 from ownroot.pki.encoding import certificate_der, certificate_sha256, load_certificate_der
 from ownroot.pki.names import read_subject
 from ownroot.pki.profiles import DEVICE
 from ownroot.pki.requests import DeviceCsr
 from ownroot.pki.serials import Serial, serial_text
+from ownroot.services.authority import DevicePass
 from ownroot.services.device_conflicts import require_no_uuid_of_another, superseded, uuid_taken
 from ownroot.services.device_groups import require_group
 from ownroot.services.effective_pki import is_unclaimed
 from ownroot.services.issuers import OnlineIssuer
-from ownroot.services.ports import ChangeKind, Device, Factory, GroupRef, Issuance, IssuanceIntent, UnitOfWork, User
+from ownroot.services.ports import UnitOfWork
+from ownroot.services.records import ChangeKind, Device, Factory, GroupRef, Issuance, IssuanceIntent, User
 from ownroot.trust.state import Standing
 
 # A registration names its CA several times; there are few of them.
@@ -51,7 +53,10 @@ class Issuers(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Applicant:
-    """A device that proved its key and passed every check that needs no database."""
+    """A device that proved its key and passed every check that needs no database.
+
+    `device_pass`: the leave it came with, which is spent with the reservation; None: its token has no such bound.
+    """
 
     factory: Factory
     csr: DeviceCsr
@@ -60,6 +65,7 @@ class Applicant:
     request_sha256: bytes
     now: datetime
     group: str | None = None
+    device_pass: DevicePass | None = None
 
     @property
     def spki_sha256(self) -> bytes:
@@ -103,11 +109,12 @@ def reserve(uow: UnitOfWork, applicant: Applicant, issuers: Issuers, serial: Ser
     """Hold the uuid and record the intent, or find that the certificate asked for exists already.
 
     Raises:
-        RefusedError, KeyStoreError: as `Issuers.current`.
+        RefusedError, KeyStoreError: as `Issuers.current`; `token-spent`, on another key.
         InvalidInputError: `group-unknown`.
         ConflictError: `device-uuid-taken`, `device-uuid-case-twin`, `device-name-taken`, `device-key-taken`.
     """
     online = issuers.current(uow, applicant.factory)
+    _spend_pass(uow, applicant)
     group = None if applicant.group is None else require_group(uow, applicant.factory, applicant.group).ref
     claim = Claim(applicant, online, _row(applicant, online, group), serial)
     try:
@@ -145,6 +152,7 @@ def complete(uow: UnitOfWork, held: Reservation, certificate: x509.Certificate, 
     if held.lifts_denial:
         uow.devices.lift_denial(row.factory_id, row.uuid)
         uow.audit.append(_event(claim, EventKind.DEVICE_DENIAL_LIFTED, {}))
+    uow.held_devices.release(row.factory_id, row.uuid)  # whoever registers has looked at it
     uow.audit.append(_registered_event(held))
     uow.changes.announce(ChangeKind.DEVICE, row.factory_id, row.uuid)
     return Registered(certificate, claim.online.ca.certificate, claim.online.root)
@@ -187,6 +195,15 @@ def void_open_intents(uow: UnitOfWork, device: Device) -> None:
     for entry in uow.issuances.history(device.factory_id, device.uuid, device.spki_sha256):
         if entry.certificate_der is None:
             uow.issuances.void(entry.id)
+
+
+def _spend_pass(uow: UnitOfWork, applicant: Applicant) -> None:
+    """A leave counts for one key. The same key again is the same device whose answer got lost."""
+    held = applicant.device_pass
+    if held is not None and not uow.device_authorizations.bind_key(held.authorization_id, applicant.spki_sha256):
+        raise RefusedError(
+            "token-spent", "This token registered the device with another key. Start again to get a new one."
+        )
 
 
 def _reserve_known(uow: UnitOfWork, claim: Claim, known: Device) -> Reservation | Registered:

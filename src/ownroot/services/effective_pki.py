@@ -5,7 +5,8 @@ factory's own CAs vouch for next under that uuid may have it.
 """
 
 from ownroot.pki.encoding import certificate_sha256
-from ownroot.services.ports import Device, Factory, UnitOfWork
+from ownroot.services.ports import UnitOfWork
+from ownroot.services.records import Device, Factory
 from ownroot.trust.state import FactoryPki
 
 

@@ -17,7 +17,8 @@ from ownroot.pki.encoding import certificate_sha256, load_certificate_der, spki_
 from ownroot.pki.signer import PrivateKey, signing_hash
 from ownroot.services.backend_keys import Keyring
 from ownroot.services.effective_pki import effective_pki
-from ownroot.services.ports import Factory, SealedKey, UnitOfWork
+from ownroot.services.ports import UnitOfWork
+from ownroot.services.records import Factory, SealedKey
 from ownroot.trust.possession import KeyKind
 from ownroot.trust.state import Holder
 

@@ -25,7 +25,8 @@ from ownroot.services.authority import Principal
 from ownroot.services.device_conflicts import denied, require_no_uuid_of_another, uuid_taken, worded
 from ownroot.services.device_groups import require_group
 from ownroot.services.effective_pki import effective_pki
-from ownroot.services.ports import ChangeKind, Device, UnitOfWork
+from ownroot.services.ports import UnitOfWork
+from ownroot.services.records import ChangeKind, Device
 from ownroot.trust.device_identity import GatewayTrust, Identified, NotTrusted, identify
 
 # Issuers are SHA-256 digests and serials positive, so these name none; the first check-in stores the real ones.
@@ -93,6 +94,7 @@ def _import(
         _add(uow, wanted)
     except (InvalidInputError, ConflictError) as error:
         return ImportedDevice(listed.uuid, ImportOutcome.REFUSED, error)
+    uow.held_devices.release(wanted.factory_id, wanted.uuid)  # the owner's list says more than a review would
     details = {"name": wanted.name, "key-sha256": wanted.spki_sha256.hex()}
     uow.audit.append(by.event(EventKind.DEVICE_IMPORTED, wanted.uuid, details, at=now))
     uow.changes.announce(ChangeKind.DEVICE, wanted.factory_id, wanted.uuid)

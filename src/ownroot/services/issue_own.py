@@ -13,7 +13,7 @@ from ownroot.errors import OwnrootError
 from ownroot.pki.encoding import certificate_sha256, sha256
 from ownroot.pki.issuance import Plan, sign_plan
 from ownroot.pki.signer import PrivateKey
-from ownroot.services.ports import IssuanceIntent
+from ownroot.services.records import IssuanceIntent
 from ownroot.services.steps import Steps
 
 

@@ -15,7 +15,8 @@ from ownroot.pki.encoding import certificate_sha256, spki_sha256
 from ownroot.pki.issuance import Issuer
 from ownroot.services.backend_keys import Keyring
 from ownroot.services.effective_pki import effective_pki
-from ownroot.services.ports import Factory, UnitOfWork
+from ownroot.services.ports import UnitOfWork
+from ownroot.services.records import Factory
 from ownroot.trust.state import DeviceCa, FactoryPki, Standing
 
 
@@ -26,6 +27,7 @@ class OnlineIssuer:
     Args:
         certificate_sha256: of the CA certificate, DER.
         pki: the trust that counts in the factory: its own, or the shared one (`shared`).
+        on_token: the key signs on a token, which may take long.
     """
 
     issuer: Issuer
@@ -34,6 +36,7 @@ class OnlineIssuer:
     root: x509.Certificate
     pki: FactoryPki
     shared: bool
+    on_token: bool
 
 
 class OnlineIssuers:
@@ -85,4 +88,6 @@ def _load(uow: UnitOfWork, factory: Factory, keyring: Keyring) -> OnlineIssuer:
     if sealed is None:
         raise KeyStoreError("issuer-key-missing", f"The key of the online device CA of {factory.name} is not stored.")
     issuer = Issuer(ca.certificate, keyring.open(sealed))
-    return OnlineIssuer(issuer, ca, certificate_sha256(ca.certificate), pki.root, pki, shared)
+    return OnlineIssuer(
+        issuer, ca, certificate_sha256(ca.certificate), pki.root, pki, shared, sealed.token_key_id is not None
+    )

@@ -13,16 +13,8 @@ from ownroot.audit.events import EventKind
 from ownroot.errors import NotFoundError
 from ownroot.services.authority import Principal
 from ownroot.services.device_reservations import void_open_intents
-from ownroot.services.ports import (
-    ChangeKind,
-    DeniedDevice,
-    Device,
-    DeviceFilter,
-    DeviceGroup,
-    DeviceSort,
-    Factory,
-    UnitOfWork,
-)
+from ownroot.services.ports import UnitOfWork
+from ownroot.services.records import ChangeKind, DeniedDevice, Device, DeviceFilter, DeviceGroup, DeviceSort, Factory
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +71,7 @@ def delete_device(uow: UnitOfWork, ref: DeviceRef, *, by: Principal, now: dateti
     device = find_device(uow, by.factory, ref)
     void_open_intents(uow, device)
     uow.devices.delete(device.factory_id, device.uuid)
+    uow.held_devices.release(device.factory_id, device.uuid)  # the denial answers for every key of it
     uow.devices.deny(
         DeniedDevice(
             factory_id=device.factory_id,

@@ -13,7 +13,8 @@ from cryptography import x509
 from ownroot.pki.encoding import certificate_sha256, load_certificate_der, spki_sha256
 from ownroot.pki.names import DeviceUuid
 from ownroot.services.effective_pki import EffectivePkis
-from ownroot.services.ports import Change, ChangeKind, Device, Factory, SealedKey, UnitOfWork
+from ownroot.services.ports import UnitOfWork
+from ownroot.services.records import Change, ChangeKind, Device, Factory, SealedKey
 from ownroot.trust.device_identity import GatewayTrust
 
 DeviceKey: TypeAlias = tuple[int, DeviceUuid]

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-from ownroot.services.ports import CheckIn, Refusal, UnitOfWork
+from ownroot.services.ports import UnitOfWork
+from ownroot.services.records import CheckIn, Refusal
 
 
 def record_check_ins(visits: Sequence[CheckIn]) -> Callable[[UnitOfWork], None]:

@@ -10,7 +10,8 @@ from ownroot.audit.events import SERVER, AuditEvent, EventKind
 from ownroot.pki.profiles import DEVICE
 from ownroot.pki.serials import serial_text
 from ownroot.services.device_reservations import undo_reservation
-from ownroot.services.ports import Issuance, IssuanceIntent, UnitOfWork
+from ownroot.services.ports import UnitOfWork
+from ownroot.services.records import Issuance, IssuanceIntent
 
 # Longer than any key store takes for one signature.
 SIGNING_TIME = timedelta(minutes=2)

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from ownroot.audit.events import EventKind
-from ownroot.errors import ConflictError, InvalidInputError, OwnrootError, RefusedError
+from ownroot.errors import ConflictError, InvalidInputError, KeyStoreError, OwnrootError, RefusedError
 from ownroot.pki.issuance import plan_device, sign_plan
 from ownroot.pki.names import parse_resource_name
 from ownroot.pki.profiles import DEVICE
@@ -33,7 +33,7 @@ from ownroot.services.device_reservations import (
     reserve,
 )
 from ownroot.services.ports import UnitOfWork
-from ownroot.services.steps import Steps
+from ownroot.services.steps import Aside, Steps
 
 # The online CA may be replaced while it signs. Then the new one signs; an owner who does that all day can wait.
 _ATTEMPTS = 3
@@ -79,11 +79,12 @@ def register_device(registration: Registration, *, by: Principal, issuing: Issui
 
     Raises:
         InvalidInputError: the CSR (codes of `pki.requests`), `uuid-mismatch`, `name-invalid`, `group-unknown`.
-        RefusedError: `wrong-factory`, `production-forbidden`, `no-online-ca`, `online-ca-disabled`.
+        RefusedError: `wrong-factory`, `token-other-device`, `token-spent`, `production-forbidden`, `no-online-ca`,
+            `online-ca-disabled`.
         ConflictError: `device-uuid-taken`, `device-uuid-case-twin`, `device-name-taken`, `device-key-taken`,
             `registration-superseded`.
         KeyStoreError: the online CA's key cannot be used; nothing is left behind.
-        UnavailableError: the database cannot commit.
+        UnavailableError: the database cannot commit, or the token with the online CA's key is away.
         All but the last two are in the audit log before they are raised.
     """
     try:
@@ -109,7 +110,9 @@ def _read_applicant(registration: Registration, by: Principal, policy: Registrat
             "uuid-mismatch", "The uuid of the request is not the CN of its CSR.", fields={"uuid": "not the CSR's CN"}
         )
     name = _device_name(registration.name or csr.uuid)
-    return Applicant(by.factory, csr, name, by.user, registration.request_sha256, now, registration.group)
+    return Applicant(
+        by.factory, csr, name, by.user, registration.request_sha256, now, registration.group, by.device_pass
+    )
 
 
 def _device_name(text: str) -> str:
@@ -126,6 +129,12 @@ def _judge(applicant: Applicant, policy: RegistrationPolicy) -> None:
             "wrong-factory",
             f"The CSR is for factory {csr.factory} (its OU), the token for factory {factory.name}.",
             fields={"csr": "OU is another factory's"},
+        )
+    if applicant.device_pass is not None and csr.uuid != applicant.device_pass.uuid:
+        raise RefusedError(
+            "token-other-device",
+            "The token was made for another device than the CSR's (its CN).",
+            fields={"csr": "CN is not the device that was allowed"},
         )
     if csr.production and not policy.allow_production:
         raise RefusedError(
@@ -146,20 +155,25 @@ def _register(applicant: Applicant, issuing: Issuing) -> Steps[Registered]:
         except ConflictError as error:
             if error.code != "issuer-replaced" or attempt == _ATTEMPTS:
                 raise worded(error, uuid=applicant.csr.uuid, name=applicant.name) from None
+        except KeyStoreError as error:
+            # A CA that is replaced takes its key off the token at once, under the hands of whoever signs with it.
+            if error.code != "key-gone" or attempt == _ATTEMPTS:
+                raise
     raise AssertionError("the last attempt returns or raises")
 
 
 def _sign(held: Reservation, issuing: Issuing) -> Steps[Registered]:
-    issuer, applicant = held.claim.online.issuer, held.claim.applicant
+    online, applicant = held.claim.online, held.claim.applicant
     try:
         plan = plan_device(
             applicant.csr,
-            issuer.terms,
+            online.issuer.terms,
             now=applicant.now,
             serial=held.claim.serial,
             validity=issuing.policy.validity,
         )
-        certificate = sign_plan(plan, issuer.key)
+        sign = partial(sign_plan, plan, online.issuer.key)
+        certificate = (yield Aside(sign)) if online.on_token else sign()
         registered: Registered = yield partial(complete, held=held, certificate=certificate, issuers=issuing.issuers)
         return registered
     except OwnrootError:

@@ -20,7 +20,8 @@ from ownroot.pki.serials import new_serial, serial_text
 from ownroot.pki.signer import PrivateKey
 from ownroot.services.backend_keys import Keyring
 from ownroot.services.issue_own import Errand, sign_recorded
-from ownroot.services.ports import ChangeKind, Factory, SealedKey, SealedKeyPurpose, UnitOfWork
+from ownroot.services.ports import UnitOfWork
+from ownroot.services.records import ChangeKind, Factory, SealedKey, SealedKeyPurpose
 from ownroot.services.steps import Steps
 from ownroot.trust.state import DeviceCa, FactoryPki, Holder, Standing
 

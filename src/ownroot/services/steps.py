@@ -3,17 +3,33 @@
 A step yields a piece of work for one transaction and is resumed with its result once that is committed, or has the
 work's error thrown in. So "record, then sign, then answer" reads top to bottom in one function, and the same function
 runs under a blocking driver here and an asynchronous one at the network edge.
+
+What happens between two commits must be quick, since it runs on the event loop. What is not, a token asked for a
+signature, say, is yielded as `Aside`: it is done on a thread of its own, in no transaction.
 """
 
 from collections.abc import Callable, Generator
+from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
 from ownroot.services.ports import Database, UnitOfWork
 
 Result = TypeVar("Result")
 
+
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """Something slow between two commits; the step is resumed with what it returns, or has its error thrown in."""
+
+    act: Callable[[], Any]
+
+    def run_aside(self) -> Any:
+        """Do it, on whatever thread calls."""
+        return self.act()
+
+
 Work: TypeAlias = Callable[[UnitOfWork], Any]
-Steps: TypeAlias = Generator[Work, Any, Result]
+Steps: TypeAlias = Generator[Work | Aside, Any, Result]
 
 
 def one_step(work: Callable[[UnitOfWork], Result]) -> Steps[Result]:
@@ -32,7 +48,7 @@ def run_blocking(steps: Steps[Result], database: Database) -> Result:
         work = next(steps)
         while True:
             try:
-                result = database.write(work).result()
+                result = work.run_aside() if isinstance(work, Aside) else database.write(work).result()
             except Exception as error:  # noqa: BLE001  (handed to the service, which decides)
                 work = steps.throw(error)
             else:

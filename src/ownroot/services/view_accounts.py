@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 from ownroot.errors import NotFoundError
 from ownroot.services.authority import ROLE_SCOPES, Principal
-from ownroot.services.ports import Factory, Member, Role, Scope, UnitOfWork
+from ownroot.services.ports import UnitOfWork
+from ownroot.services.records import Factory, Member
+from ownroot.services.scopes import Role, Scope
 
 _DESCRIPTIONS: Mapping[Role, str] = {
     Role.OWNER: "Own the factory and its PKI",

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from ownroot.services.ports import Factory, UnitOfWork
+from ownroot.services.ports import UnitOfWork
+from ownroot.services.records import Factory
 from ownroot.trust.state import FactoryPki, Holder
 
 

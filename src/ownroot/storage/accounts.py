@@ -7,18 +7,20 @@ from typing import Final
 import sqlalchemy as sa
 
 from ownroot.errors import ConflictError
-from ownroot.services.ports import Factory, Member, Role, Scope, Token, User
+from ownroot.services.records import Factory, Member, Token, User
+from ownroot.services.scopes import Role, Scope
 from ownroot.storage.factories import FACTORY_COLUMNS, read_factory
 from ownroot.storage.inserts import insert_if_absent, insert_returning_id, upsert
 from ownroot.storage.schema import factories, members, tokens, users
 from ownroot.storage.session import Session
-from ownroot.storage.statements import Statement, param
+from ownroot.storage.statements import Row, Statement, param
 from ownroot.storage.times import from_seconds, to_seconds
 
 _ADD_USER: Final = insert_if_absent(users, "polis_id", "name")
 _USER: Final = sa.select(users.c.polis_id, users.c.name)
 _FIND_USER: Final = Statement(_USER.where(users.c.polis_id == param("user")))
 _FIND_USER_BY_NAME: Final = Statement(_USER.where(users.c.name == param("wanted")))
+_LIST_USERS: Final = Statement(_USER.order_by(users.c.name))
 _SET_ROLE: Final = upsert(
     members,
     "factory_id",
@@ -43,20 +45,29 @@ _MEMBERSHIPS: Final = Statement(
 _ADD_TOKEN: Final = insert_returning_id(
     tokens, "factory_id", "polis_id", "token_sha256", "scopes", "created_at", "expires_at"
 )
-_FIND_TOKEN: Final = Statement(
-    sa.select(
-        tokens.c.id,
-        tokens.c.factory_id,
-        tokens.c.polis_id,
-        tokens.c.scopes,
-        tokens.c.created_at,
-        tokens.c.expires_at,
-    ).where(tokens.c.token_sha256 == param("hash"))
+_TOKEN: Final = sa.select(
+    tokens.c.id,
+    tokens.c.factory_id,
+    tokens.c.polis_id,
+    tokens.c.scopes,
+    tokens.c.created_at,
+    tokens.c.expires_at,
+)
+_FIND_TOKEN: Final = Statement(_TOKEN.where(tokens.c.token_sha256 == param("hash")))
+_LIST_TOKENS: Final = Statement(_TOKEN.where(tokens.c.factory_id == param("factory")).order_by(tokens.c.id))
+_DELETE_TOKEN: Final = Statement(
+    sa.delete(tokens).where(tokens.c.factory_id == param("factory"), tokens.c.id == param("row"))
+)
+_DELETE_MEMBERS_TOKENS: Final = Statement(
+    sa.delete(tokens).where(tokens.c.factory_id == param("factory"), tokens.c.polis_id == param("user"))
+)
+_DELETE_MEMBER: Final = Statement(
+    sa.delete(members).where(members.c.factory_id == param("factory"), members.c.polis_id == param("user"))
 )
 
 
 class SqlAccounts:
-    """Implements `services.ports.Accounts`."""
+    """Implements `services.repositories.Accounts`."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -81,8 +92,15 @@ class SqlAccounts:
         row = self._session.one(_FIND_USER_BY_NAME, wanted=name)
         return None if row is None else User(*row)
 
+    def list_users(self) -> Sequence[User]:
+        return [User(*row) for row in self._session.all(_LIST_USERS)]
+
     def set_role(self, factory_id: int, polis_id: str, role: Role) -> None:
         self._session.run(_SET_ROLE, factory_id=factory_id, polis_id=polis_id, role=role.value)
+
+    def remove_member(self, factory_id: int, polis_id: str) -> None:
+        self._session.run(_DELETE_MEMBERS_TOKENS, factory=factory_id, user=polis_id)
+        self._session.run(_DELETE_MEMBER, factory=factory_id, user=polis_id)
 
     def members(self, factory_id: int) -> Sequence[Member]:
         rows = self._session.all(_MEMBERS, factory=factory_id)
@@ -127,14 +145,22 @@ class SqlAccounts:
 
     def find_token(self, token_sha256: bytes) -> Token | None:
         row = self._session.one(_FIND_TOKEN, hash=token_sha256)
-        if row is None:
-            return None
-        id_, factory_id, polis_id, scopes, created_at, expires_at = row
-        return Token(
-            id_,
-            factory_id,
-            polis_id,
-            frozenset(Scope(scope) for scope in scopes.split()),
-            from_seconds(created_at),
-            None if expires_at is None else from_seconds(expires_at),
-        )
+        return None if row is None else _token(row)
+
+    def list_tokens(self, factory_id: int) -> Sequence[Token]:
+        return [_token(row) for row in self._session.all(_LIST_TOKENS, factory=factory_id)]
+
+    def delete_token(self, factory_id: int, token_id: int) -> bool:
+        return self._session.run(_DELETE_TOKEN, factory=factory_id, row=token_id) == 1
+
+
+def _token(row: Row) -> Token:
+    id_, factory_id, polis_id, scopes, created_at, expires_at = row
+    return Token(
+        id_,
+        factory_id,
+        polis_id,
+        frozenset(Scope(scope) for scope in scopes.split()),
+        from_seconds(created_at),
+        None if expires_at is None else from_seconds(expires_at),
+    )

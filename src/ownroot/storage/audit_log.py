@@ -33,7 +33,7 @@ _BODIES: Final = Statement(
 
 
 class SqlAuditLog:
-    """Implements `services.ports.AuditLog`."""
+    """Implements `services.repositories.AuditLog`."""
 
     def __init__(self, session: Session, heads: Heads) -> None:
         self._session = session

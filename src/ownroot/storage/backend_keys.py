@@ -7,7 +7,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from ownroot.errors import NotFoundError
-from ownroot.services.ports import SealedKey, SealedKeyPurpose
+from ownroot.services.records import SealedKey, SealedKeyPurpose
 from ownroot.storage.inserts import insert
 from ownroot.storage.schema import SHARED_SCOPE, sealed_keys
 from ownroot.storage.session import Session
@@ -30,12 +30,14 @@ _ADD: Final = insert(
     "dns_names",
     "created_at",
     "expires_at",
+    "token_key_id",
 )
 _DROP_EXPIRED: Final = Statement(
     sa.delete(sealed_keys).where(
         sealed_keys.c.scope == param("of"), _IS_PENDING, sealed_keys.c.expires_at <= param("at")
     )
 )
+_DROP_ALL_EXPIRED: Final = Statement(sa.delete(sealed_keys).where(_IS_PENDING, sealed_keys.c.expires_at <= param("at")))
 _OF_KIND: Final = Statement(
     sa.select(sealed_keys.c.id)
     .where(sealed_keys.c.scope == param("of"), _IS_PENDING, sealed_keys.c.kind == param("of_kind"))
@@ -59,7 +61,7 @@ _ACTIVATE: Final = Statement(
     .values(pending=sa.false())
 )
 _FIND: Final = Statement(
-    sa.select(sealed_keys.c.spki_sha256, sealed_keys.c.purpose, sealed_keys.c.sealed).where(
+    sa.select(sealed_keys.c.spki_sha256, sealed_keys.c.purpose, sealed_keys.c.sealed, sealed_keys.c.token_key_id).where(
         sealed_keys.c.spki_sha256 == param("key")
     )
 )
@@ -67,7 +69,7 @@ _DESTROY: Final = Statement(sa.delete(sealed_keys).where(sealed_keys.c.spki_sha2
 
 
 class SqlBackendKeys:
-    """Implements `services.ports.BackendKeys`."""
+    """Implements `services.repositories.BackendKeys`."""
 
     def __init__(self, session: Session, *, kept_per_kind: int) -> None:
         self._session = session
@@ -88,6 +90,7 @@ class SqlBackendKeys:
             dns_names=" ".join(pending.dns_names),
             created_at=created_at,
             expires_at=to_seconds(pending.expires_at),
+            token_key_id=key.token_key_id,
         )
         of_kind = self._session.all(_OF_KIND, of=factory_id, of_kind=pending.kind.value)
         for (row,) in of_kind[self._kept_per_kind :]:
@@ -97,6 +100,10 @@ class SqlBackendKeys:
         """Return the pending keys, and those that expired less than a day ago: the caller tells them apart."""
         rows = self._session.all(_PENDING, of=factory_id, at=to_seconds(now - _EXPIRED_KEPT))
         return [_read_pending(row) for row in rows]
+
+    def drop_expired(self, *, now: datetime) -> int:
+        """Forget the pending keys of every factory that expired a day ago; returns how many there were."""
+        return self._session.run(_DROP_ALL_EXPIRED, at=to_seconds(now - _EXPIRED_KEPT))
 
     def activate(self, factory_id: int, spki_sha256: bytes) -> None:
         """Turn a pending key into an active one.
@@ -119,11 +126,16 @@ class SqlBackendKeys:
             dns_names=None,
             created_at=None,
             expires_at=None,
+            token_key_id=key.token_key_id,
         )
 
     def find(self, spki_sha256: bytes) -> SealedKey | None:
         row = self._session.one(_FIND, key=spki_sha256)
-        return None if row is None else SealedKey(bytes(row[0]), SealedKeyPurpose(row[1]), bytes(row[2]))
+        if row is None:
+            return None
+        spki_sha256, purpose, sealed, token_key_id = row
+        on_token = None if token_key_id is None else bytes(token_key_id)
+        return SealedKey(bytes(spki_sha256), SealedKeyPurpose(purpose), bytes(sealed), on_token)
 
     def destroy(self, spki_sha256: bytes) -> None:
         self._session.run(_DESTROY, key=spki_sha256)

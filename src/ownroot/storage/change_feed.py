@@ -6,7 +6,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from ownroot.pki.names import DeviceUuid
-from ownroot.services.ports import Change, ChangeKind
+from ownroot.services.records import Change, ChangeKind
 from ownroot.storage.heads import Heads
 from ownroot.storage.schema import changes
 from ownroot.storage.session import Session
@@ -20,7 +20,7 @@ _SINCE: Final = Statement(
 
 
 class SqlChangeFeed:
-    """Implements `services.ports.ChangeFeed`."""
+    """Implements `services.repositories.ChangeFeed`."""
 
     def __init__(self, session: Session, heads: Heads) -> None:
         self._session = session

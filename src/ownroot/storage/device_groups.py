@@ -7,7 +7,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from ownroot.errors import ConflictError
-from ownroot.services.ports import DeviceGroup
+from ownroot.services.records import DeviceGroup
 from ownroot.storage.inserts import insert_returning_id
 from ownroot.storage.schema import device_groups, devices
 from ownroot.storage.session import Session
@@ -44,7 +44,7 @@ _ANY_DEVICE: Final = Statement(
 
 
 class SqlDeviceGroups:
-    """Implements `services.ports.DeviceGroups`."""
+    """Implements `services.repositories.DeviceGroups`."""
 
     def __init__(self, session: Session) -> None:
         self._session = session

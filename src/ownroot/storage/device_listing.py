@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from ownroot.pki.names import DeviceUuid
 from ownroot.pki.serials import parse_serial, serial_text
-from ownroot.services.ports import Device, DeviceFilter, DeviceSort, GroupRef
+from ownroot.services.records import Device, DeviceFilter, DeviceSort, GroupRef
 from ownroot.storage.schema import device_groups, devices
 from ownroot.storage.session import Session
 from ownroot.storage.statements import Row

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from ownroot.errors import ConflictError, NotFoundError
 from ownroot.pki.names import DeviceUuid
 from ownroot.pki.serials import serial_text
-from ownroot.services.ports import CheckIn, DeniedDevice, Device, DeviceFilter, DeviceSort
+from ownroot.services.records import CheckIn, DeniedDevice, Device, DeviceFilter, DeviceSort
 from ownroot.storage.device_listing import DEVICE_COLUMNS, list_devices, read_device
 from ownroot.storage.heads import Heads
 from ownroot.storage.inserts import insert_if_absent, upsert
@@ -126,7 +126,7 @@ _COUNT_DENIED: Final = Statement(
 
 
 class SqlDevices:
-    """Implements `services.ports.Devices`."""
+    """Implements `services.repositories.Devices`."""
 
     def __init__(self, session: Session, heads: Heads) -> None:
         self._session = session

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from ownroot.errors import ConflictError
 from ownroot.pki.names import FactoryName, ostree_name
-from ownroot.services.ports import Factory
+from ownroot.services.records import Factory
 from ownroot.storage.inserts import insert, insert_returning_id
 from ownroot.storage.schema import device_counts, factories, gateway_names
 from ownroot.storage.session import Session
@@ -31,7 +31,7 @@ _START_COUNT: Final = insert(device_counts, "factory_id", "devices")
 
 
 class SqlFactories:
-    """Implements `services.ports.Factories`."""
+    """Implements `services.repositories.Factories`."""
 
     def __init__(self, session: Session) -> None:
         self._session = session

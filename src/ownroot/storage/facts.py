@@ -10,11 +10,12 @@ from ownroot.storage.session import Session
 from ownroot.storage.statements import Statement, param
 
 _GET: Final = Statement(sa.select(facts.c.value).where(facts.c.name == param("fact")))
+_FORGET: Final = Statement(sa.delete(facts).where(facts.c.name == param("fact")))
 _PUT: Final = insert_if_absent(facts, "name", "value")
 
 
 class SqlFacts:
-    """Implements `services.ports.Facts`."""
+    """Implements `services.repositories.Facts`."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -28,3 +29,6 @@ class SqlFacts:
         self._session.run(_PUT, name=name, value=value)
         stored = self.get(name)
         return value if stored is None else stored
+
+    def forget(self, name: str) -> None:
+        self._session.run(_FORGET, fact=name)

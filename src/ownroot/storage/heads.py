@@ -13,7 +13,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from ownroot.audit.merkle import Frontier, leaf_hash, parse_frontier
-from ownroot.services.ports import ChangeKind
+from ownroot.services.records import ChangeKind
 from ownroot.storage.schema import audit_events, changes, device_counts, heads
 from ownroot.storage.session import Session
 from ownroot.storage.statements import Statement, param

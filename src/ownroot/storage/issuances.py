@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from ownroot.errors import ConflictError, NotFoundError
 from ownroot.pki.serials import parse_serial, serial_text
-from ownroot.services.ports import Issuance, IssuanceIntent
+from ownroot.services.records import Issuance, IssuanceIntent
 from ownroot.storage.inserts import insert_returning_id
 from ownroot.storage.schema import issuances
 from ownroot.storage.session import Session
@@ -83,7 +83,7 @@ _VOIDED_ENTRIES: Final = Statement(
 
 
 class SqlIssuanceLog:
-    """Implements `services.ports.IssuanceLog`."""
+    """Implements `services.repositories.IssuanceLog`."""
 
     def __init__(self, session: Session) -> None:
         self._session = session

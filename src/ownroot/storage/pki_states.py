@@ -120,7 +120,7 @@ _SET_SHARED_TLS: Final = upsert(
 
 
 class SqlPkiStates:
-    """Implements `services.ports.PkiStates`."""
+    """Implements `services.repositories.PkiStates`."""
 
     def __init__(self, session: Session) -> None:
         self._session = session

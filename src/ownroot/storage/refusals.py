@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from ownroot.services.ports import Refusal
+from ownroot.services.records import Refusal
 from ownroot.storage.inserts import upsert
 from ownroot.storage.schema import refusals
 from ownroot.storage.session import Session
@@ -76,7 +76,7 @@ _LIST_OF_SUBJECT: Final = Statement(
 
 
 class SqlRefusals:
-    """Implements `services.ports.Refusals`."""
+    """Implements `services.repositories.Refusals`."""
 
     def __init__(self, session: Session, *, kept_per_factory: int) -> None:
         self._session = session

@@ -63,6 +63,10 @@ def _factory_id(**options: Any) -> sa.Column[int]:
     return sa.Column("factory_id", sa.BigInteger, sa.ForeignKey("factories.id"), **options)
 
 
+def _user_id() -> sa.Column[str]:
+    return sa.Column("polis_id", _TEXT, sa.ForeignKey("users.polis_id"), nullable=False)
+
+
 def _table(name: str, *columns: Any) -> sa.Table:
     # Our statements are compiled once and run on the driver's cursor; nothing may be added to them.
     return sa.Table(name, metadata, *columns, implicit_returning=False)
@@ -120,12 +124,89 @@ tokens = _table(
     "tokens",
     _id(),
     _factory_id(),
-    sa.Column("polis_id", _TEXT, sa.ForeignKey("users.polis_id"), nullable=False),
+    _user_id(),
     _bytes("token_sha256"),
     _text("scopes"),
     _number("created_at"),
     sa.Column("expires_at", sa.BigInteger),
     sa.Index("tokens_hash", "token_sha256", unique=True),
+)
+
+passwords = _table(
+    "passwords",
+    sa.Column("polis_id", _TEXT, sa.ForeignKey("users.polis_id"), primary_key=True),
+    _text("phc"),  # Argon2id with its parameters and salt, in the PHC string format
+    _number("set_at"),
+)
+
+sessions = _table(
+    "sessions",  # people signed in to the pages
+    _id(),
+    _user_id(),
+    _bytes("secret_sha256"),
+    _number("created_at"),
+    _number("expires_at"),
+    sa.Index("sessions_secret", "secret_sha256", unique=True),
+    sa.Index("sessions_user", "polis_id"),
+    sa.Index("sessions_end", "expires_at"),
+)
+
+oauth_clients = _table(
+    "oauth_clients",
+    _id(),
+    _text("client_id"),
+    _bytes("secret_sha256"),
+    _factory_id(),
+    _user_id(),
+    _text("scopes"),
+    _number("created_at"),
+    sa.Column("expires_at", sa.BigInteger),
+    sa.Index("oauth_clients_name", "client_id", unique=True),
+    sa.Index("oauth_clients_factory", "factory_id", "polis_id"),
+)
+
+oauth_grants = _table(
+    "oauth_grants",  # a login of a client, with all the tokens that follow from it
+    _id(),
+    sa.Column("client", sa.BigInteger, sa.ForeignKey("oauth_clients.id"), nullable=False),
+    _text("scopes"),
+    _number("created_at"),
+    sa.Index("oauth_grants_client", "client"),
+)
+
+oauth_tokens = _table(
+    "oauth_tokens",
+    _id(),
+    sa.Column("grant_id", sa.BigInteger, sa.ForeignKey("oauth_grants.id"), nullable=False),
+    _text("kind"),
+    _bytes("token_sha256"),
+    _number("expires_at"),
+    _number("replaced_at"),  # of a refresh token; 0 = it is in use
+    sa.Index("oauth_tokens_hash", "token_sha256", unique=True),
+    sa.Index("oauth_tokens_grant", "grant_id"),
+    sa.Index("oauth_tokens_end", "expires_at"),
+)
+
+device_authorizations = _table(
+    "device_authorizations",  # devices that ask to be registered, until somebody decides
+    _id(),
+    _factory_id(),
+    _text("uuid"),
+    _bytes("code_sha256"),
+    _text("user_code"),
+    _text("peer"),
+    _text("state"),
+    _number("created_at"),
+    _number("expires_at"),
+    sa.Column("decided_by", _TEXT, sa.ForeignKey("users.polis_id")),
+    _optional_bytes("token_sha256"),
+    _optional_bytes("spki_sha256"),  # the key that the token registers, once it has
+    sa.Index("device_authorizations_code", "code_sha256", unique=True),
+    sa.Index("device_authorizations_user_code", "user_code", unique=True),
+    sa.Index("device_authorizations_token", "token_sha256", unique=True),
+    sa.Index("device_authorizations_peer", "peer"),
+    sa.Index("device_authorizations_factory", "factory_id", "uuid"),
+    sa.Index("device_authorizations_end", "expires_at"),
 )
 
 pki_states = _table(
@@ -191,8 +272,16 @@ sealed_keys = _table(
     _optional_text("dns_names"),
     sa.Column("created_at", sa.BigInteger),
     sa.Column("expires_at", sa.BigInteger),
+    _optional_bytes("token_key_id"),  # the key lies on a token under this CKA_ID, and `sealed` says what it is
     sa.Index("sealed_keys_key", "spki_sha256", unique=True),
     sa.Index("sealed_keys_scope", "scope", "kind"),
+    sa.Index("sealed_keys_token_key", "token_key_id", unique=True),
+)
+
+token_key_intents = _table(
+    "token_key_intents",  # keys that are being made on a token: a sweep of it leaves them alone
+    sa.Column("key_id", sa.LargeBinary, primary_key=True),
+    _number("recorded_at"),
 )
 
 devices = _table(
@@ -255,6 +344,22 @@ denied_devices = _table(
     _bytes("spki_sha256"),
     _number("denied_at"),
     _text("denied_by"),
+)
+
+restores = _table("restores", _id(), _number("backup_made_at"), _number("restored_at"))
+
+held_devices = _table(
+    "held_devices",  # what came after a restore with a certificate issued since the backup
+    _factory_id(primary_key=True, autoincrement=False),
+    _text("uuid", primary_key=True),
+    _bytes("spki_sha256", primary_key=True),
+    _bytes("certificate_der"),
+    _text("issuer_serial"),
+    _text("owner"),
+    _number("first_at"),
+    _number("last_at"),
+    _number("refused_at"),  # 0 = waits for review
+    sa.Index("held_devices_issuer", "factory_id", "issuer_serial"),
 )
 
 issuances = _table(

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from ownroot.audit.merkle import Frontier, parse_frontier
 from ownroot.errors import ConflictError, InvalidInputError, OwnrootError, RefusedError, UnavailableError
-from ownroot.services.ports import SealedKey, SealedKeyPurpose
+from ownroot.services.records import SealedKey, SealedKeyPurpose
 from ownroot.storage.migrations import is_known_revision
 from ownroot.storage.schema import SHARED_SCOPE
 

@@ -4,16 +4,22 @@ from ownroot.storage.accounts import SqlAccounts
 from ownroot.storage.audit_log import SqlAuditLog
 from ownroot.storage.backend_keys import SqlBackendKeys
 from ownroot.storage.change_feed import SqlChangeFeed
+from ownroot.storage.device_authorizations import SqlDeviceAuthorizations
 from ownroot.storage.device_groups import SqlDeviceGroups
 from ownroot.storage.devices import SqlDevices
 from ownroot.storage.factories import SqlFactories
 from ownroot.storage.facts import SqlFacts
 from ownroot.storage.heads import Heads
+from ownroot.storage.held_devices import SqlHeldDevices
 from ownroot.storage.issuances import SqlIssuanceLog
+from ownroot.storage.logins import SqlLogins
+from ownroot.storage.oauth import SqlOAuth
 from ownroot.storage.options import StorageOptions
 from ownroot.storage.pki_states import SqlPkiStates
 from ownroot.storage.refusals import SqlRefusals
+from ownroot.storage.restores import SqlRestores
 from ownroot.storage.session import Session
+from ownroot.storage.token_keys import SqlTokenKeys
 
 
 class SqlUnitOfWork:
@@ -23,15 +29,21 @@ class SqlUnitOfWork:
         "accounts",
         "audit",
         "changes",
+        "device_authorizations",
         "devices",
         "factories",
         "facts",
         "groups",
         "heads",
+        "held_devices",
         "issuances",
         "keys",
+        "logins",
+        "oauth",
         "pki",
         "refusals",
+        "restores",
+        "token_keys",
     )
 
     def __init__(self, session: Session, options: StorageOptions, *, for_update: bool) -> None:
@@ -39,10 +51,16 @@ class SqlUnitOfWork:
         self.facts = SqlFacts(session)
         self.factories = SqlFactories(session)
         self.accounts = SqlAccounts(session)
+        self.logins = SqlLogins(session, sessions_kept=options.sessions_kept)
+        self.oauth = SqlOAuth(session, grants_kept=options.grants_kept)
+        self.device_authorizations = SqlDeviceAuthorizations(session)
         self.pki = SqlPkiStates(session)
         self.keys = SqlBackendKeys(session, kept_per_kind=options.pending_keys_kept)
+        self.token_keys = SqlTokenKeys(session)
         self.devices = SqlDevices(session, self.heads)
         self.groups = SqlDeviceGroups(session)
+        self.restores = SqlRestores(session)
+        self.held_devices = SqlHeldDevices(session, kept_per_ca=options.held_devices_kept)
         self.issuances = SqlIssuanceLog(session)
         self.refusals = SqlRefusals(session, kept_per_factory=options.refusals_kept)
         self.audit = SqlAuditLog(session, self.heads)

@@ -46,6 +46,13 @@ class Promote:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """Kept outside until the owner has looked at it; with `replaces_key` the uuid is known with another key."""
+
+    replaces_key: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Refuse:
     """Not welcome; `detail` is written for the device's own log."""
 
@@ -53,7 +60,12 @@ class Refuse:
     detail: str
 
 
-Admission: TypeAlias = GoOn | FirstContact | Promote | Refuse
+@dataclass(frozen=True, slots=True)
+class RefuseKey(Refuse):
+    """Not welcome: the uuid is known with another key. `restores.hold_back` may make a `Hold` of it."""
+
+
+Admission: TypeAlias = GoOn | FirstContact | Promote | Hold | Refuse
 
 
 def admit(
@@ -92,7 +104,7 @@ def admit(
         return _first_contact(uuid, ca_standing, replaces_key=True)
     if identified.spki_sha256 == known.next_spki_sha256:
         return Promote()
-    return Refuse(
+    return RefuseKey(
         "device-key-mismatch",
         f"Device {uuid} is known with another key. Either its identity was copied, or it was set up anew: "
         "then delete it from the factory and register it again.",

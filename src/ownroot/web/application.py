@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -22,13 +22,13 @@ from starlette.routing import Match, Route
 from starlette.types import Message, Receive, Scope, Send
 
 from ownroot.errors import InvalidInputError, NotFoundError, OwnrootError
-from ownroot.web.body import read_body, require_json
+from ownroot.web.body import read_body, require_form, require_json
 from ownroot.web.credentials import read_credential
-from ownroot.web.endpoint import Arrival, Call, Endpoint, Guard, Reply
+from ownroot.web.endpoint import Arrival, Call, Endpoint, FormBody, Guard, JsonBody, Reply
 from ownroot.web.frontage import Frontage, Origin
 from ownroot.web.metrics import RequestMetrics
 from ownroot.web.peer import client_certificate_name
-from ownroot.web.problems import json_response, problem_response, unexpected_response
+from ownroot.web.problems import closing_headers, json_response, problem_response, unexpected_response
 
 Caller = TypeVar("Caller")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
@@ -62,6 +62,7 @@ class _Exchange:
     template: str = "-"
     client_address: str = ""
     code: str = ""
+    say: Callable[[OwnrootError], Response] = problem_response
 
 
 class WebApplication(Generic[Caller]):
@@ -100,13 +101,14 @@ class WebApplication(Generic[Caller]):
             endpoint = endpoints.get("GET" if exchange.method == "HEAD" else exchange.method)
             if endpoint is None:
                 return _method_not_allowed(exchange.method, endpoints)
+            exchange.say = _speaker(endpoint)
             call = await self._admit(endpoint, scope, headers, receive, (origin, path, exchange.request_id))
             return _response(await endpoint.handler(call))
         except OwnrootError as error:
             exchange.code = error.code
             if error.context:
                 self._log.warning("request failed", request_id=exchange.request_id, code=error.code, **error.context)
-            return problem_response(error)
+            return exchange.say(error)
         except Exception:  # noqa: BLE001 - the request edge: logged with its trace, answered without
             self._log.exception("request crashed", request_id=exchange.request_id, path=scope["path"])
             return unexpected_response(exchange.request_id)
@@ -141,13 +143,14 @@ class WebApplication(Generic[Caller]):
             base_url=origin.base_url,
             now=self._edge.clock(),
             client_certificate_name=client_certificate_name(scope),
+            headers=headers,
         )
         caller = None if endpoint.access is None else await self._guard.admit(arrival, endpoint.access)
         query = None if endpoint.query is None else _convert_query(arrival.query, endpoint.query)
-        body = None if endpoint.body is None else endpoint.body.parse(await self._read(receive, headers))
+        body = None if endpoint.body is None else endpoint.body.parse(await self._read(receive, headers, endpoint.body))
         return Call(arrival, body, query, caller)
 
-    async def _read(self, receive: Receive, headers: Headers) -> bytes:
+    async def _read(self, receive: Receive, headers: Headers, wanted: JsonBody | FormBody) -> bytes:
         body = await read_body(
             receive,
             headers,
@@ -155,7 +158,7 @@ class WebApplication(Generic[Caller]):
             timeout_seconds=self._edge.limits.body_timeout_seconds,
         )
         if body:
-            require_json(headers)
+            (require_json if isinstance(wanted, JsonBody) else require_form)(headers)
         return body
 
     def _account(self, exchange: _Exchange, status: int, seconds: float) -> None:
@@ -225,6 +228,20 @@ def _convert_query(query: Mapping[str, str], shape: type[msgspec.Struct]) -> msg
         text, _, name = str(exc).partition(" - at `$.")
         field = name.rstrip("`") or "query"
         raise InvalidInputError("bad-query", f"Query parameter {field}: {text}.", fields={field: text}) from exc
+
+
+def _speaker(endpoint: Endpoint[Any]) -> Callable[[OwnrootError], Response]:
+    """How an endpoint says its errors; a connection whose request was not read to its end is closed all the same."""
+    say = endpoint.refusal
+    if say is None:
+        return problem_response
+
+    def speak(error: OwnrootError) -> Response:
+        response = _response(say(error))
+        response.headers.update(closing_headers(error))
+        return response
+
+    return speak
 
 
 def _response(reply: Reply) -> Response:

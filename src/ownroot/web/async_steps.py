@@ -1,18 +1,35 @@
 """The asynchronous driver of services that commit more than once (`ownroot.services.steps` has the blocking one).
 
 What a service does between two commits runs on the event loop: a signature takes tens of microseconds, a hop to a
-thread and back takes longer. Only the commits are waited for, and their outcomes wake the loop once per commit.
+thread and back takes longer. Only the commits are waited for, and their outcomes wake the loop once per commit. What
+may take longer (a token that signs) the service hands out as `Aside`, and then threads of our own do it.
 """
 
 import asyncio
 import contextlib
 from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+
+from ownroot.errors import UnavailableError
 
 Result = TypeVar("Result")
 
+# More do not make one token quicker; fewer leave a fast one waiting for us.
+_ASIDE_THREADS = 8
+# Behind a token that hangs, requests would pile up for as long as it does.
+_MOST_ASIDE = 512
+_RETRY_AFTER_SECONDS = 10
+
+
+class Aside(Protocol):
+    """Something slow that belongs into no transaction."""
+
+    def run_aside(self) -> Any: ...
+
+
 Work: TypeAlias = Callable[[Any], Any]
-Steps: TypeAlias = Generator[Work, Any, Result]
+Steps: TypeAlias = Generator[Work | Aside, Any, Result]
 Outcome: TypeAlias = tuple[Any, Any, BaseException | None]
 
 
@@ -42,6 +59,8 @@ class StepRunner:
         self._waiting: list[tuple[Work, _Run[Any]]] = []
         self._under_way = 0
         self._is_leaving = False
+        self._aside = 0
+        self._threads = ThreadPoolExecutor(_ASIDE_THREADS, thread_name_prefix="aside")  # started when first needed
 
     async def run(self, steps: Steps[Result]) -> Result:
         """Drive a service to its end from a coroutine.
@@ -56,8 +75,11 @@ class StepRunner:
         run.start()
         return await run.done
 
-    def submit(self, work: Work, run: "_Run[Any]") -> None:
+    def submit(self, work: Work | Aside, run: "_Run[Any]") -> None:
         """Hand over a service's next work."""
+        if hasattr(work, "run_aside"):  # not isinstance: of a protocol that takes as long as half a signature
+            self._set_aside(work, run)
+            return
         self._waiting.append((work, run))
         if not self._under_way and not self._is_leaving:
             self._is_leaving = True
@@ -69,6 +91,23 @@ class StepRunner:
         # A loop that is closed has nobody left who waits; what was committed stays committed.
         with contextlib.suppress(RuntimeError):
             outcomes[0][0].loop.call_soon_threadsafe(self._resume, outcomes)
+
+    def _set_aside(self, work: Aside, run: "_Run[Any]") -> None:
+        if self._aside >= _MOST_ASIDE:
+            run.loop.call_soon(run.resume, None, _too_many_aside())
+            return
+        self._aside += 1
+
+        def bring_back(done: "Future[Any]") -> None:
+            with contextlib.suppress(RuntimeError):  # as in `deliver`
+                run.loop.call_soon_threadsafe(self._resume_from_aside, run, done)
+
+        self._threads.submit(work.run_aside).add_done_callback(bring_back)
+
+    def _resume_from_aside(self, run: "_Run[Any]", done: "Future[Any]") -> None:
+        self._aside -= 1
+        error = done.exception()
+        run.resume(None if error is not None else done.result(), error)
 
     def _resume(self, outcomes: Sequence[Outcome]) -> None:
         self._under_way -= len(outcomes)
@@ -105,7 +144,7 @@ class _Run(Generic[Result]):
         else:
             self._advance(lambda: self._steps.throw(error))
 
-    def _advance(self, step: Callable[[], Work]) -> None:
+    def _advance(self, step: Callable[[], Work | Aside]) -> None:
         """Run to the next commit or to the end."""
         try:
             work = step()
@@ -117,3 +156,11 @@ class _Run(Generic[Result]):
                 self.done.set_exception(error)
         else:
             self._runner.submit(work, self)
+
+
+def _too_many_aside() -> UnavailableError:
+    return UnavailableError(
+        "too-many-waiting",
+        f"{_MOST_ASIDE} requests wait for the server's key store already. Try again later.",
+        retry_after=_RETRY_AFTER_SECONDS,
+    )

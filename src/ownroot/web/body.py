@@ -31,11 +31,28 @@ def require_json(headers: Headers) -> None:
     Raises:
         InvalidInputError: `wrong-content-type`.
     """
-    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    media_type = _media_type(headers)
     if media_type not in ("", "application/json") and not media_type.endswith("+json"):
         raise InvalidInputError(
             "wrong-content-type", f"The body must be application/json, not {media_type[:80]!r}: send Content-Type."
         )
+
+
+def require_form(headers: Headers) -> None:
+    """Refuse a body that says it is something else than a form; one that says nothing is taken as a form.
+
+    Raises:
+        InvalidInputError: `wrong-content-type`.
+    """
+    media_type = _media_type(headers)
+    if media_type not in ("", "application/x-www-form-urlencoded"):
+        raise InvalidInputError(
+            "wrong-content-type", f"The body must be application/x-www-form-urlencoded, not {media_type[:80]!r}."
+        )
+
+
+def _media_type(headers: Headers) -> str:
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 async def _collect(receive: Receive, max_bytes: int) -> bytes:

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from urllib.parse import unquote_plus
 
 from starlette.datastructures import Headers
 
@@ -22,6 +23,24 @@ def read_credential(headers: Headers) -> str | None:
         return _checked(token.strip())
     authorization = headers.get("authorization")
     return None if authorization is None else _checked(_read_bearer(authorization))
+
+
+def read_basic(authorization: str) -> tuple[str, str] | None:
+    """Return client id and secret of HTTP Basic, percent-decoded (RFC 6749 §2.3.1); None if it is another scheme.
+
+    Raises:
+        UnauthenticatedError: `bad-authorization`.
+    """
+    scheme, _, value = authorization.strip().partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        name, colon, secret = base64.b64decode(value.strip(), validate=True).decode("ascii").partition(":")
+    except (binascii.Error, UnicodeDecodeError, ValueError) as exc:
+        raise UnauthenticatedError("bad-authorization", "The Authorization header cannot be read.") from exc
+    if not colon:
+        raise UnauthenticatedError("bad-authorization", "The Authorization header has no colon between id and secret.")
+    return unquote_plus(name), unquote_plus(secret)
 
 
 def _read_bearer(authorization: str) -> str:

@@ -11,6 +11,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
+from ownroot.errors import OwnrootError
+
 Caller = TypeVar("Caller")
 GuardCaller_co = TypeVar("GuardCaller_co", covariant=True)
 
@@ -24,12 +26,14 @@ class Access:
         roles: when not empty, the caller must also have one of these roles.
         or_roles: roles that may pass without any of the scopes.
         audited: whether turning an authenticated caller away is an act for the audit log.
+        one_device: whether a token that is good for one device's registration and nothing else is enough.
     """
 
     scopes: tuple[str, ...] = ()
     roles: tuple[str, ...] = ()
     or_roles: tuple[str, ...] = ()
     audited: bool = False
+    one_device: bool = False
 
 
 PUBLIC = None
@@ -47,6 +51,7 @@ class Arrival:
         client_address: the peer's, or what a trusted proxy says about its peer.
         base_url: scheme and host as the caller wrote them, without a slash at the end.
         client_certificate_name: the CN of the certificate the TLS layer verified, empty without one.
+        headers: as sent, names in lower case; of a repeated one the first.
     """
 
     method: str
@@ -58,6 +63,7 @@ class Arrival:
     base_url: str
     now: datetime
     client_certificate_name: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +118,15 @@ class JsonBody:
     required: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class FormBody:
+    """A body as browsers and OAuth clients send it: application/x-www-form-urlencoded. Args as `JsonBody`."""
+
+    parse: Callable[[bytes], Any]
+    shape: type[msgspec.Struct]
+    required: bool = True
+
+
 class Guard(Protocol[GuardCaller_co]):
     """Turns a credential into a caller."""
 
@@ -131,7 +146,8 @@ class Endpoint(Generic[Caller]):
         summary: one sentence for OpenAPI.
         query: shape of the query; every field has a default, unknown parameters are ignored.
         replies: success statuses and the type of their documents (None: no document).
-        hidden: left out of OpenAPI (pages for machines of the operator).
+        refusal: how this endpoint says an error, where a protocol or a person wants another form than ours.
+        hidden: left out of OpenAPI (pages for people, and for machines of the operator).
     """
 
     method: str
@@ -139,7 +155,8 @@ class Endpoint(Generic[Caller]):
     handler: Callable[[Call[Caller]], Awaitable[Reply]]
     access: Access | None
     summary: str
-    body: JsonBody | None = None
+    body: JsonBody | FormBody | None = None
     query: type[msgspec.Struct] | None = None
     replies: Mapping[int, Any] = field(default_factory=lambda: {200: None})
+    refusal: Callable[[OwnrootError], Reply] | None = None
     hidden: bool = False

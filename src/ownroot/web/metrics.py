@@ -1,6 +1,6 @@
 """What the edge counts about requests, for the operator's monitoring."""
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
 
@@ -27,6 +27,10 @@ class RequestMetrics:
             self._series[method, path, status] = series
         series[0].inc()
         series[1].observe(seconds)
+
+    def add_gauge(self, name: str, help_text: str) -> Gauge:
+        """Return a gauge for something else than requests; whoever asks for it sets it."""
+        return Gauge(name, help_text, registry=self._registry)
 
     def render(self) -> bytes:
         """Return everything in the registry in the text format of Prometheus."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from ownroot.web.endpoint import Endpoint
+from ownroot.web.endpoint import Endpoint, FormBody, JsonBody
 from ownroot.wire.errors import ErrorBody
 
 _REF = "#/components/schemas/{name}"
@@ -67,13 +67,17 @@ def _operation(endpoint: Endpoint[Any], schemas: dict[Any, Any]) -> dict[str, An
         "content": {"application/json": {"schema": schemas[ErrorBody]}},
     }
     if endpoint.body is not None:
-        content = {"application/json": {"schema": schemas[endpoint.body.shape]}}
+        content = {_media_type(endpoint.body): {"schema": schemas[endpoint.body.shape]}}
         operation["requestBody"] = {"required": endpoint.body.required, "content": content}
     if endpoint.access is not None:
         operation["security"] = _SECURITY
         if endpoint.access.scopes:
             operation["x-scopes"] = list(endpoint.access.scopes)
     return operation
+
+
+def _media_type(body: JsonBody | FormBody) -> str:
+    return "application/json" if isinstance(body, JsonBody) else "application/x-www-form-urlencoded"
 
 
 def _operation_id(endpoint: Endpoint[Any]) -> str:

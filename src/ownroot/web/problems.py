@@ -65,9 +65,13 @@ def problem_response(error: OwnrootError, *, headers: Mapping[str, str] | None =
         extra["Retry-After"] = str(error.retry_after)
     if status is HTTPStatus.UNAUTHORIZED:
         extra["WWW-Authenticate"] = "Bearer"
-    if error.code in _CLOSING:
-        extra["Connection"] = "close"
+    extra |= closing_headers(error)
     return json_response(status, error_body(error), headers=extra)
+
+
+def closing_headers(error: OwnrootError) -> dict[str, str]:
+    """Return the header that ends the connection, for errors after which it is of no more use."""
+    return {"Connection": "close"} if error.code in _CLOSING else {}
 
 
 def unexpected_response(request_id: str) -> Response:

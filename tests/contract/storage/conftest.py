@@ -7,7 +7,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from ownroot.services.ports import Database, Factory
+from ownroot.services.ports import Database
+from ownroot.services.records import Factory
 from ownroot.storage import migrate_database, open_database
 from ownroot.storage.schema import heads, metadata
 from tests.support.postgres import PostgresCluster, running_postgres

@@ -7,7 +7,8 @@ import pytest
 from ownroot.audit.events import canonical_bytes
 from ownroot.audit.log import verify_log
 from ownroot.audit.merkle import frontier_of, leaf_hash
-from ownroot.services.ports import Change, ChangeKind, Database, Factory, UnitOfWork
+from ownroot.services.ports import Database, UnitOfWork
+from ownroot.services.records import Change, ChangeKind, Factory
 from ownroot.storage import StorageOptions, open_database
 from tests.support.stored_values import an_event, make_factory
 

@@ -6,7 +6,8 @@ from datetime import timedelta
 import pytest
 
 from ownroot.errors import ConflictError
-from ownroot.services.ports import Database, Factory
+from ownroot.services.ports import Database
+from ownroot.services.records import Factory
 from tests.support.stored_values import NOW, OWNER, a_device, make_factory, make_group
 
 LATER = NOW + timedelta(hours=1)

@@ -4,7 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from ownroot.services.ports import Database, DeviceFilter, DeviceSort, Factory
+from ownroot.services.ports import Database
+from ownroot.services.records import DeviceFilter, DeviceSort, Factory
 from tests.support.stored_values import NOW, a_device, make_factory, make_group
 
 EVERY = DeviceFilter()

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from ownroot.errors import ConflictError, NotFoundError
-from ownroot.services.ports import Database, Factory
+from ownroot.services.ports import Database
+from ownroot.services.records import Factory
 from tests.support.stored_values import NOW, a_denial, a_device, a_visit, make_factory, make_group, sha256
 
 LATER = NOW + timedelta(hours=1)

@@ -6,7 +6,9 @@ import pytest
 
 from ownroot.errors import ConflictError
 from ownroot.pki.names import FactoryName
-from ownroot.services.ports import Database, Factory, Member, Role, Scope, User
+from ownroot.services.ports import Database
+from ownroot.services.records import Factory, Member, User
+from ownroot.services.scopes import Role, Scope
 from tests.support.stored_values import NOW, OWNER, make_factory, sha256
 
 ADA = OWNER
@@ -23,6 +25,12 @@ def test_fact_is_stored_once(database: Database) -> None:
 def test_empty_fact_stays_empty(database: Database) -> None:
     database.write(lambda uow: uow.facts.put_once("note", "")).result()
     assert database.write(lambda uow: uow.facts.put_once("note", "later")).result() == ""
+
+
+def test_forgotten_fact_may_be_fixed_anew(database: Database) -> None:
+    database.write(lambda uow: uow.facts.put_once("note", "first")).result()
+    database.write(lambda uow: uow.facts.forget("note")).result()
+    assert database.write(lambda uow: uow.facts.put_once("note", "second")).result() == "second"
 
 
 def test_factory_reads_back_as_it_was_made(database: Database) -> None:

@@ -12,7 +12,8 @@ import pytest
 from ownroot.audit.log import verify_log
 from ownroot.errors import ConflictError, InvalidInputError, OwnrootError, UnavailableError
 from ownroot.pki.names import DeviceUuid
-from ownroot.services.ports import ChangeKind, Database, Factory, Outcome, UnitOfWork
+from ownroot.services.ports import Database, Outcome, UnitOfWork
+from ownroot.services.records import ChangeKind, Factory
 from ownroot.storage import open_database
 from tests.support.stored_values import a_device, an_event, make_factory
 

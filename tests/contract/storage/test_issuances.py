@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from ownroot.errors import ConflictError, NotFoundError
-from ownroot.services.ports import Database, Factory, IssuanceIntent
+from ownroot.services.ports import Database
+from ownroot.services.records import Factory, IssuanceIntent
 from tests.support.stored_values import an_intent, sha256
 
 

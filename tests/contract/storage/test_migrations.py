@@ -6,7 +6,8 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from ownroot.services.ports import Database, Factory
+from ownroot.services.ports import Database
+from ownroot.services.records import Factory
 from ownroot.storage import migrate_database, open_database
 from ownroot.storage.migrations import HEAD, current_revision
 from ownroot.storage.schema import metadata

@@ -9,7 +9,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from ownroot.errors import NotFoundError
 from ownroot.pki.names import FactoryName
-from ownroot.services.ports import Database, Factory, SealedKeyPurpose
+from ownroot.services.ports import Database
+from ownroot.services.records import Factory, SealedKeyPurpose
 from ownroot.trust.possession import KeyKind, PendingKey
 from ownroot.trust.state import AppliedCommand, DeviceCa, FactoryPki, Holder, RevokedCa, Standing
 from tests.support.certificates import device_ca, factory_root

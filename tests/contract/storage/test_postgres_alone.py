@@ -6,7 +6,8 @@ import psycopg
 import pytest
 
 from ownroot.errors import UnavailableError
-from ownroot.services.ports import Database, Factory, UnitOfWork
+from ownroot.services.ports import Database, UnitOfWork
+from ownroot.services.records import Factory
 from ownroot.storage import open_database
 from tests.support.stored_values import a_device, make_factory
 

@@ -12,7 +12,8 @@ import pytest
 
 from ownroot.audit.log import verify_log
 from ownroot.errors import UnavailableError
-from ownroot.services.ports import ChangeKind, Database, Factory
+from ownroot.services.ports import Database
+from ownroot.services.records import ChangeKind, Factory
 from ownroot.storage import StorageOptions, open_database
 from tests.support import storage_processes as processes
 from tests.support.postgres import PostgresCluster

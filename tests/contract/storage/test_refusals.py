@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from ownroot.services.ports import Database, Factory
+from ownroot.services.ports import Database
+from ownroot.services.records import Factory
 from ownroot.storage import StorageOptions, open_database
 from tests.support.stored_values import NOW, a_refusal, make_factory, sha256
 

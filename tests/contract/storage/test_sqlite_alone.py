@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from ownroot.errors import ConflictError, InvalidInputError, UnavailableError
-from ownroot.services.ports import Database, Factory
+from ownroot.services.ports import Database
+from ownroot.services.records import Factory
 from ownroot.storage import open_database
 from tests.support.stored_values import NOW, a_device, a_refusal, make_factory
 

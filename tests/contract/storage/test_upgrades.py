@@ -16,7 +16,7 @@ from ownroot.trust.state import Holder
 from tests.support.certificates import device_ca, factory_root
 from tests.support.postgres import PostgresCluster
 
-EARLIER = ("0001",)
+EARLIER = ("0001", "0002", "0003", "0004", "0005", "0006")
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -126,6 +126,6 @@ def test_a_server_of_the_first_schema_can_write_beside_one_of_this(engine: sa.En
     before = reflected(engine)
     open_database(address).close()
     with engine.begin() as connection:
-        for name in ("factories", "pki_states", "device_cas", "revoked_serials", "changes"):
+        for name in ("factories", "pki_states", "device_cas", "revoked_serials", "sealed_keys", "changes"):
             table = before.tables[name]
             connection.execute(sa.insert(table).values({column.name: some(column) for column in table.columns}))

@@ -1,6 +1,7 @@
 """`ownroot login` and `logout`: what is kept, where, and for whom to read."""
 
 import stat
+import tomllib
 
 import pytest
 
@@ -116,3 +117,98 @@ def test_on_a_terminal_the_token_is_asked_for_and_not_echoed(stranger: Owner, se
     assert done.code == 0, done.out
     assert server.owner_token not in done.out
     assert server.owner_token in stranger.settings_file.read_text()
+
+
+# --- OAuth clients --------------------------------------------------------------------------------------------------
+
+
+def client_of(server: RunningServer) -> tuple[str, str]:
+    made = server.run("client", "create", "-f", server.factory, "--scope", "certs:read", "--scope", "devices:read")
+    return made["client-id"], made["client-secret"]
+
+
+def test_client_id_and_secret_by_stdin_log_in_to_their_factory(stranger: Owner, server: RunningServer) -> None:
+    client_id, secret = client_of(server)
+    done = stranger.run("login", "--url", server.api_url, "--client", stdin=f"{client_id}\n{secret}\n")
+    assert done.code == 0, done.err
+    assert f"factory {server.factory}" in done.out
+    assert secret not in done.out + done.err
+    assert stat.S_IMODE(stranger.settings_file.stat().st_mode) == 0o600
+    assert stranger.run("devices", "list", "--json").code == 0
+
+
+def test_wrong_secret_is_not_kept(stranger: Owner, server: RunningServer) -> None:
+    client_id, _ = client_of(server)
+    done = stranger.run("login", "--url", server.api_url, "--client", client_id, "--json", stdin="wrong\n")
+    assert (done.code, done.error["code"]) == (5, "client-unknown")
+    assert not stranger.settings_file.exists()
+
+
+def test_access_token_goes_where_existing_servers_look_for_it(
+    stranger: Owner, server: RunningServer, relay: Relay
+) -> None:
+    client_id, secret = client_of(server)
+    assert stranger.run("login", "--url", relay.url, "--client", client_id, stdin=secret).code == 0
+    token_request, check = relay.requests
+    assert (token_request.method, token_request.path) == ("POST", "/oauth/token/")
+    assert check.headers["authorization"].startswith("Bearer ")
+    assert "osf-token" not in check.headers
+
+
+def test_token_that_is_about_to_end_is_renewed_and_kept(stranger: Owner, server: RunningServer) -> None:
+    client_id, secret = client_of(server)
+    stranger.run("login", "--url", server.api_url, "--client", client_id, stdin=secret)
+    before = tomllib.loads(stranger.settings_file.read_text())["factories"][server.factory]
+    make_it_end(stranger, before["expires-at"])
+    assert stranger.run("devices", "list", "--json").code == 0
+    after = tomllib.loads(stranger.settings_file.read_text())["factories"][server.factory]
+    assert after["token"] != before["token"]
+    assert after["refresh-token"] != before["refresh-token"]
+    assert (after["client-id"], after["client-secret"]) == (client_id, secret)
+
+
+def test_refresh_token_that_is_gone_is_replaced_by_a_new_login(stranger: Owner, server: RunningServer) -> None:
+    client_id, secret = client_of(server)
+    stranger.run("login", "--url", server.api_url, "--client", client_id, stdin=secret)
+    kept = tomllib.loads(stranger.settings_file.read_text())["factories"][server.factory]
+    make_it_end(stranger, kept["expires-at"])
+    stranger.settings_file.write_text(stranger.settings_file.read_text().replace(kept["refresh-token"], "own_gone"))
+    assert stranger.run("devices", "list", "--json").code == 0
+
+
+def test_login_of_a_client_that_was_deleted_says_so(stranger: Owner, server: RunningServer) -> None:
+    client_id, secret = client_of(server)
+    stranger.run("login", "--url", server.api_url, "--client", client_id, stdin=secret)
+    server.run("client", "delete", "-f", server.factory, client_id)
+    kept = tomllib.loads(stranger.settings_file.read_text())["factories"][server.factory]
+    make_it_end(stranger, kept["expires-at"])
+    assert stranger.run("devices", "list", "--json").error["code"] == "client-unknown"
+
+
+def test_logout_forgets_the_secret_too(stranger: Owner, server: RunningServer) -> None:
+    client_id, secret = client_of(server)
+    stranger.run("login", "--url", server.api_url, "--client", client_id, stdin=secret)
+    assert stranger.run("logout").code == 0
+    assert not stranger.settings_file.exists()
+
+
+def test_client_secret_is_asked_for_on_a_terminal_and_not_echoed(stranger: Owner, server: RunningServer) -> None:
+    client_id, secret = client_of(server)
+    done = stranger.run_on_terminal(
+        "login",
+        "--url",
+        server.api_url,
+        "--client",
+        typed=client_id + "\n",
+        after="Client id:",
+        then=[("Client secret:", secret + "\n")],
+    )
+    assert done.code == 0, done.out
+    assert secret not in done.out
+
+
+def make_it_end(person: Owner, expires_at: str) -> None:
+    """Let the kept login believe that its token ended long ago."""
+    text = person.settings_file.read_text()
+    assert expires_at in text
+    person.settings_file.write_text(text.replace(expires_at, "2020-01-01T00:00:00+00:00"))

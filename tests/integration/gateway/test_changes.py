@@ -10,7 +10,8 @@ import pytest
 
 from ownroot.clock import utc_now
 from ownroot.pki.encoding import spki_sha256
-from ownroot.services.ports import ChangeKind, UnitOfWork
+from ownroot.services.ports import UnitOfWork
+from ownroot.services.records import ChangeKind
 from ownroot.trust.state import Standing
 from tests.support.certificates import Pair, device_ca, gateway_tls
 from tests.support.gateway_world import GatewayWorld, gateway_world, local_ca, seal_tls_key

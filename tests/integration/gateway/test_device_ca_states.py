@@ -16,7 +16,8 @@ from cryptography import x509
 
 from ownroot.clock import utc_now
 from ownroot.pki.names import DeviceUuid
-from ownroot.services.ports import ChangeKind, UnitOfWork
+from ownroot.services.ports import UnitOfWork
+from ownroot.services.records import ChangeKind
 from ownroot.storage import open_database
 from tests.support.api_owner import DISABLE, RENEW, REVOKE, ApiOwner, accept, code_of
 from tests.support.certificates import Pair, device_certificate

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ownroot.services.ports import Device as StoredDevice
+from ownroot.services.records import Device as StoredDevice
 from tests.support.gateway_world import GatewayWorld, gateway_world
 from tests.support.tls_device import Device, ask
 

@@ -18,7 +18,8 @@ import pytest
 
 from ownroot.config import DATABASE_FILE
 from ownroot.pki.encoding import certificate_der, parse_certificate, spki_sha256
-from ownroot.services.ports import Issuance, UnitOfWork
+from ownroot.services.ports import UnitOfWork
+from ownroot.services.records import Issuance
 from ownroot.storage import open_database
 from tests.support.device_csrs import device_csr, new_key
 from tests.support.registration_server import Answer, RegistrationServer, registration_server

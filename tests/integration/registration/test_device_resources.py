@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from ownroot.services.ports import Scope
+from ownroot.services.scopes import Scope
 from tests.support.device_csrs import device_csr, new_key
 from tests.support.registration_server import RegistrationServer, registration_server
 
@@ -144,8 +144,8 @@ def test_odd_device_names_are_4xx(fleet: RegistrationServer, name: str) -> None:
     assert answer.problem
 
 
-@pytest.mark.parametrize("method", ["PATCH", "PUT", "POST"])
-def test_changing_a_device_is_not_offered_yet(fleet: RegistrationServer, method: str) -> None:
+@pytest.mark.parametrize("method", ["PUT", "POST"])
+def test_a_device_is_changed_by_patch_alone(fleet: RegistrationServer, method: str) -> None:
     headers = {"Content-Type": "application/json"}
     answer = fleet.request(method, "/ota/devices/dev-1/?factory=acme", body=b'{"name":"new"}', headers=headers)
     assert (answer.status, answer.problem["code"]) == (405, "method-not-allowed")

@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 
 from ownroot.pki.chains import is_signed_by
 from ownroot.pki.encoding import parse_certificate, parse_certificates
-from ownroot.services.ports import Scope
+from ownroot.services.scopes import Scope
 from tests.support.device_csrs import broken_csr, csr_of, device_csr, new_key, plain_csr
 from tests.support.registration_server import Answer, RegistrationServer
 

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from ownroot.clock import utc_now
-from ownroot.services.ports import Scope
+from ownroot.services.scopes import Scope
 from tests.support.api_owner import DISABLE, RENEW, REVOKE, ApiOwner, accept
 from tests.support.certificates import CLIENT_AUTH, SERVER_AUTH, Pair, device_certificate, factory_root, make_key
 from tests.support.device_csrs import device_csr

@@ -16,7 +16,7 @@ from ownroot.services.authority import Principal
 from ownroot.services.create_factory import FactoryOrder, create_factory
 from ownroot.services.create_token import create_token
 from ownroot.services.issuers import OnlineIssuers
-from ownroot.services.ports import Role, Scope
+from ownroot.services.scopes import Role, Scope
 from ownroot.services.steps import run_blocking
 from ownroot.services.tokens import token_sha256
 from ownroot.web.endpoint import Access, Arrival

@@ -49,6 +49,11 @@ def test_a_pki_in_order_gives_no_findings() -> None:
     assert found(replace(facts(), own_root=ROOT.certificate)) == []
 
 
+@pytest.mark.parametrize(("held", "expected"), [(None, []), (0, []), (3, [(Severity.WARNING, "devices-held")])])
+def test_devices_held_after_a_restore_are_a_warning(held: int | None, expected: list[tuple[Severity, str]]) -> None:
+    assert found(replace(facts(), held=held)) == expected
+
+
 @pytest.mark.parametrize(
     ("off", "expected"),
     [

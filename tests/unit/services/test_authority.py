@@ -4,7 +4,7 @@ import pytest
 
 from ownroot.errors import InvalidInputError
 from ownroot.services.authority import ROLE_SCOPES, effective_scopes, least_role, new_polis_id, parse_scope
-from ownroot.services.ports import Role, Scope
+from ownroot.services.scopes import Role, Scope
 from ownroot.services.tokens import new_token, token_sha256
 
 

@@ -8,7 +8,7 @@ from ownroot.errors import KeyStoreError
 from ownroot.keystore.sealing import Sealer
 from ownroot.pki.encoding import spki_sha256
 from ownroot.services.backend_keys import Keyring
-from ownroot.services.ports import SealedKeyPurpose
+from ownroot.services.records import SealedKeyPurpose
 
 CA, TLS = SealedKeyPurpose.CA, SealedKeyPurpose.GATEWAY_TLS
 

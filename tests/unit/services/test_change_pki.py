@@ -17,8 +17,8 @@ from ownroot.pki.revocation import CERTIFICATE_HOLD, PRIVILEGE_WITHDRAWN, CrlEnt
 from ownroot.pki.serials import Serial, new_serial
 from ownroot.pki.signer import generate_key
 from ownroot.services.change_pki import change_pki
-from ownroot.services.ports import ChangeKind
 from ownroot.services.read_upload import UploadText
+from ownroot.services.records import ChangeKind
 from ownroot.services.request_csrs import PENDING_KEY_LIFETIME, CsrOrder, request_csrs
 from ownroot.services.steps import run_blocking
 from ownroot.services.view_pki import PkiView

@@ -7,8 +7,8 @@ import pytest
 
 from ownroot.services.create_factory import FactoryOrder, create_factory
 from ownroot.services.effective_pki import effective_pki, is_unclaimed
-from ownroot.services.ports import ChangeKind
 from ownroot.services.read_gateway_trust import DeviceCertificatePolicy, FactoryTrust, read_trust, refresh_trust
+from ownroot.services.records import ChangeKind
 from ownroot.services.steps import run_blocking
 from tests.support.device_csrs import device_csr, new_key
 from tests.support.registering import NOW, RegistrationWorld, registration_world

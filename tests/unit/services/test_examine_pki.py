@@ -9,7 +9,7 @@ import pytest
 from ownroot.pki.encoding import spki_sha256
 from ownroot.services.backend_keys import Keyring
 from ownroot.services.examine_pki import KeysInService, keys_in_service, try_key
-from ownroot.services.ports import SealedKeyPurpose
+from ownroot.services.records import SealedKeyPurpose
 from ownroot.trust.possession import KeyKind
 from tests.support.registering import RegistrationWorld, registration_world
 

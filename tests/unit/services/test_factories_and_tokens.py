@@ -19,7 +19,7 @@ from ownroot.services.authenticate import RefusedLogins, authenticate
 from ownroot.services.create_factory import FactoryOrder, create_factory
 from ownroot.services.create_token import create_token
 from ownroot.services.gateway_names import settle_base_name
-from ownroot.services.ports import Role, Scope
+from ownroot.services.scopes import Role, Scope
 from ownroot.services.steps import run_blocking
 from ownroot.services.tokens import token_sha256
 from tests.support.registering import NOW, RegistrationWorld, registration_world

@@ -14,7 +14,7 @@ from ownroot.audit.events import EventKind
 from ownroot.errors import ConflictError, InvalidInputError, RefusedError
 from ownroot.pki.chains import is_signed_by
 from ownroot.pki.encoding import certificate_der, certificate_sha256
-from ownroot.services.ports import ChangeKind
+from ownroot.services.records import ChangeKind
 from ownroot.services.register_device import RegistrationPolicy
 from ownroot.services.steps import run_blocking
 from ownroot.trust.state import Standing

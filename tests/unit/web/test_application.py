@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from ownroot.errors import RefusedError, UnauthenticatedError
 from ownroot.web.application import BodyLimits, Edge, WebApplication
-from ownroot.web.endpoint import PUBLIC, Access, Endpoint, JsonBody, Reply
+from ownroot.web.endpoint import PUBLIC, Access, Endpoint, FormBody, JsonBody, Reply
 from ownroot.web.frontage import Frontage
 from ownroot.web.metrics import RequestMetrics
 from ownroot.wire.documents import read_document
@@ -64,6 +64,15 @@ ENDPOINTS = (
         access=ALICE,
         summary="Store.",
         body=JsonBody(lambda body: read_document(body, Thing), Thing),
+    ),
+    Endpoint(
+        method="POST",
+        path="/forms/",
+        handler=store,
+        access=PUBLIC,
+        summary="Store a form.",
+        body=FormBody(lambda body: Thing(body.decode()), Thing),
+        refusal=lambda error: Reply(418, f"no: {error.code}".encode(), media_type="text/plain"),
     ),
     Endpoint(method="GET", path="/crash", handler=crash, access=PUBLIC, summary="Crash."),
 )
@@ -189,3 +198,27 @@ def test_one_endpoint_is_declared_once(app):
     edge = Edge(Frontage(), RequestMetrics(CollectorRegistry()), lambda: NOW)
     with pytest.raises(ValueError, match="declared twice"):
         WebApplication((*ENDPOINTS, ENDPOINTS[0]), guard=Guard(), edge=edge)
+
+
+FORM = ("content-type", "application/x-www-form-urlencoded")
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "status", "text"),
+    [
+        ([HOST, FORM], b"a=b", 201, b'{"name":"a=b"}'),
+        ([HOST], b"a=b", 201, b'{"name":"a=b"}'),
+        ([HOST, JSON], b"a=b", 418, b"no: wrong-content-type"),
+        ([HOST, FORM], b"a" * 101, 418, b"no: body-too-large"),
+        ([("host", "evil.example"), FORM], b"a=b", 421, None),
+    ],
+)
+def test_forms_are_read_and_refused_as_their_endpoint_says(app, headers, body, status, text):
+    answer = call(app, "POST", "/forms/", headers=headers, body=[body])
+    assert answer.status == status
+    assert text is None or answer.body == text
+
+
+def test_connection_of_a_body_that_is_too_large_is_closed_whoever_says_so(app):
+    assert call(app, "POST", "/forms/", headers=[HOST, FORM], body=[b"a" * 101]).headers["connection"] == "close"
+    assert "connection" not in call(app, "POST", "/forms/", headers=[HOST, JSON], body=[b"a"]).headers

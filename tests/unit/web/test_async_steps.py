@@ -1,14 +1,16 @@
 """The asynchronous driver: one wake-up per commit, callers that share commits, and no service left half-way."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import pytest
 
+from ownroot.errors import UnavailableError
 from ownroot.web.async_steps import Inbox, Outcome, StepRunner
 
-Steps = Generator[Callable[[Any], Any], Any, Any]
+Steps = Generator[Any, Any, Any]
 
 
 class HeldWriter:
@@ -35,6 +37,13 @@ def _outcome(work: Callable[[Any], Any], ticket: object) -> Outcome:
         return ticket, work(None), None
     except Exception as error:  # noqa: BLE001  (an outcome like any other)
         return ticket, None, error
+
+
+class Aside:
+    """Something slow, as services hand it out."""
+
+    def __init__(self, act: Callable[[], Any]) -> None:
+        self.run_aside = act
 
 
 def fail(_uow: object) -> None:
@@ -169,6 +178,55 @@ def test_runner_serves_on_after_a_service_that_failed() -> None:
         task = await begin(add_twice([]), writer)
         assert [await writer.commit() for _ in range(2)] == [1, 1]
         assert await task == 3
+
+    asyncio.run(scenario())
+
+
+def test_what_is_slow_is_done_on_another_thread_and_no_commit_waits_for_it() -> None:
+    async def scenario() -> None:
+        writer, token = HeldWriter(), threading.Event()
+
+        def sign() -> Steps:
+            thread = yield Aside(lambda: token.wait(10) and threading.current_thread())
+            return (yield lambda _: thread)
+
+        slow = await begin(sign(), writer)
+        quick = await begin(add_twice([]), writer)
+        assert [await writer.commit() for _ in range(2)] == [1, 1]
+        assert await quick == 3
+        token.set()
+        while not writer.waiting:
+            await asyncio.sleep(0)
+        await writer.commit()
+        assert await slow is not threading.current_thread()
+
+    asyncio.run(scenario())
+
+
+def test_error_of_what_is_done_aside_is_thrown_into_the_service() -> None:
+    def recover() -> Steps:
+        try:
+            yield Aside(lambda: fail(None))
+        except ValueError:
+            return "the token is away"
+
+    assert asyncio.run(HeldWriter().runner.run(recover())) == "the token is away"
+
+
+def test_behind_something_that_hangs_no_endless_queue_forms() -> None:
+    async def scenario() -> None:
+        writer, token = HeldWriter(), threading.Event()
+
+        def sign() -> Steps:
+            return (yield Aside(lambda: token.wait(30)))
+
+        waiting = [await begin(sign(), writer) for _ in range(512)]
+        with pytest.raises(UnavailableError) as refused:
+            await writer.runner.run(sign())
+        assert refused.value.code == "too-many-waiting"
+        token.set()
+        assert await asyncio.gather(*waiting) == [True] * 512
+        assert await writer.runner.run(sign()) is True
 
     asyncio.run(scenario())
 

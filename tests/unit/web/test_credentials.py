@@ -6,7 +6,7 @@ import pytest
 from starlette.datastructures import Headers
 
 from ownroot.errors import UnauthenticatedError
-from ownroot.web.credentials import read_credential
+from ownroot.web.credentials import read_basic, read_credential
 
 TOKEN = "own_abcDEF-_123"
 
@@ -43,3 +43,22 @@ def test_an_unreadable_authorization_is_refused(sent):
     with pytest.raises(UnauthenticatedError) as refusal:
         read(authorization=sent)
     assert refusal.value.code == "bad-authorization"
+
+
+def basic(text: str) -> str:
+    return "Basic " + base64.b64encode(text.encode()).decode()
+
+
+def test_basic_is_percent_decoded_and_split_at_the_first_colon():
+    assert read_basic(basic("a%3Ab:c:d%20e")) == ("a:b", "c:d e")
+
+
+@pytest.mark.parametrize("authorization", ["", "Bearer abc"])
+def test_other_schemes_are_not_basic(authorization):
+    assert read_basic(authorization) is None
+
+
+@pytest.mark.parametrize("authorization", ["Basic", "Basic !", basic("no colon"), "Basic /w=="])
+def test_broken_basic_is_refused(authorization):
+    with pytest.raises(UnauthenticatedError, match="bad-authorization"):
+        read_basic(authorization)

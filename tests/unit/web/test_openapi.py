@@ -4,7 +4,7 @@ import json
 
 import msgspec
 
-from ownroot.web.endpoint import PUBLIC, Access, Endpoint, JsonBody, Reply
+from ownroot.web.endpoint import PUBLIC, Access, Endpoint, FormBody, JsonBody, Reply
 from ownroot.web.openapi import describe
 from ownroot.wire.documents import read_document
 
@@ -67,3 +67,8 @@ def test_a_public_endpoint_wants_no_token_and_others_do():
 
 def test_hidden_endpoints_are_left_out():
     assert document(hidden=True)["paths"] == {}
+
+
+def test_form_is_described_as_one():
+    content = operation(body=FormBody(lambda body: read_document(body, Thing), Thing))["requestBody"]["content"]
+    assert content == {"application/x-www-form-urlencoded": {"schema": {"$ref": "#/components/schemas/Thing"}}}

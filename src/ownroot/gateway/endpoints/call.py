@@ -6,7 +6,7 @@ import msgspec
 
 from ownroot.gateway.http_parser import Request
 from ownroot.gateway.standing import CheckInValues
-from ownroot.services.ports import Device, Factory
+from ownroot.services.records import Device, Factory
 
 
 class DeviceCall(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""Progress of long work: bars on a terminal, a plain line at each tenth elsewhere, nothing beside JSON."""
+"""Progress of long work, on stderr."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,28 +8,22 @@ import click
 
 from ownroot.console.output import console
 
-# Step, done, total.
-Advance: TypeAlias = Callable[[str, int, int], None]
+Progress: TypeAlias = Callable[[str, int, int], None]
+"""Told the name of a step, how much of it is done, and of how much."""
 
 
 @contextmanager
-def progress_bars(*, as_json: bool) -> Iterator[Advance]:
-    """Draw a bar on a terminal; elsewhere print a plain line at each tenth of a step."""
+def progress_bar(*, as_json: bool) -> Iterator[Progress]:
+    """Draw a bar on a terminal; elsewhere print a plain line at each tenth of a step, with JSON nothing."""
     screen = console(stderr=True)
     if as_json or not screen.is_terminal:
         yield _silent if as_json else _plain_line
         return
-    from rich.progress import (  # noqa: PLC0415  (rich is imported only when something is drawn)
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TaskID,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+    from rich import progress
+    from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description:<12}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=screen) as bars:
+    with progress.Progress(*columns, console=screen) as bars:
         steps: dict[str, TaskID] = {}
 
         def advance(step: str, done: int, total: int) -> None:

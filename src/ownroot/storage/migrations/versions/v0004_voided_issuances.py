@@ -1,13 +1,13 @@
 """An index of the certificates that were given up, so that issued ones can be counted without reading them.
 
-Revision ID: 0005
+Revision ID: 0004
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0005"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 branch_labels = None
 depends_on = None
 

@@ -1,6 +1,6 @@
 """Device groups, and which one a device is in.
 
-Revision ID: 0006
+Revision ID: 0005
 
 A server of the earlier schema goes on beside this one: it leaves the new column out, which is NULL then.
 """
@@ -8,8 +8,8 @@ A server of the earlier schema goes on beside this one: it leaves the new column
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0006"
-down_revision = "0005"
+revision = "0005"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,1 @@
+"""Pages for people; they read and act through services and own no rules."""
