@@ -14,6 +14,7 @@ from ownroot.clock import utc_now
 from ownroot.pki.chains import is_signed_by
 from ownroot.pki.encoding import parse_certificate, parse_certificates, subject_der
 from ownroot.pki.names import read_subject
+from tests.conformance.judges import lint, openssl_verify
 from tests.support.device_csrs import device_csr, new_key, plain_csr
 from tests.support.openssl_owner import HABITS
 from tests.support.registration_site import GATEWAY, OSTREE, RegistrationSite, make_pki, registration_site
@@ -56,6 +57,16 @@ def test_certificate_ends_with_its_ca_at_the_latest(site: RegistrationSite) -> N
     certificate, ca = parse_certificates(site.sign(request("end-1")).files["client.chained"])
     assert certificate.not_valid_after_utc == ca.not_valid_after_utc
     assert utc_now() - certificate.not_valid_before_utc < timedelta(minutes=6)
+
+
+@pytest.mark.parametrize("production", ["forbid", "force"])
+def test_independent_judges_find_no_fault_with_a_certificate(pki: Path, tmp_path: Path, production: str) -> None:
+    with registration_site(tmp_path, "--production", production, pki=pki) as site:
+        files = site.sign(request("judged-1")).files
+    chain, root = parse_certificates(files["client.chained"]), parse_certificate(files["root.crt"])
+    assert lint(chain[0]) == []
+    assert openssl_verify(chain, root, purpose="sslclient", at=utc_now()) == "OK"
+    assert openssl_verify(chain, root, purpose="sslserver", at=utc_now()) != "OK"
 
 
 @pytest.mark.parametrize("habit", HABITS)
