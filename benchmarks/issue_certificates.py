@@ -61,6 +61,15 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """Where registrations go, and with which token."""
+
+    address: tuple[str, int]
+    path: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
 class Server:
     """A running server with a factory and a token for it."""
 
@@ -78,7 +87,7 @@ def measure(rounds: int, seconds: float) -> list[Measured]:
     results: list[Measured] = []
     answered: list[bytes] = []
     with tempfile.TemporaryDirectory(prefix="ownroot-bench-") as folder, running_api(Path(folder)) as server:
-        _pin(LOAD_CORE)
+        pin(LOAD_CORE)
         _load(server, clients=8, seconds=0.5)  # warm: caches, and the key opened
         for _ in range(rounds):
             bare = bare_rate(seconds)
@@ -94,9 +103,9 @@ def measure(rounds: int, seconds: float) -> list[Measured]:
 
 def bare_rate(seconds: float) -> float:
     """Certificates per second of the bare loop on the server's core, while the server idles."""
-    _pin(LOAD_CORE)
+    pin(LOAD_CORE)
     csrs = [csr.encode() for _, csr in itertools.islice(new_csrs(), 256)]
-    _pin(SERVER_CORE)
+    pin(SERVER_CORE)
     ca_key = ec.generate_private_key(ec.SECP256R1())
     issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "bare")])
     key_identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
@@ -104,7 +113,7 @@ def bare_rate(seconds: float) -> float:
     while (elapsed := time.perf_counter() - started) < seconds:
         _issue_bare(csrs[count % len(csrs)], ca_key, issuer, key_identifier)
         count += 1
-    _pin(LOAD_CORE)
+    pin(LOAD_CORE)
     return count / elapsed
 
 
@@ -127,11 +136,11 @@ def new_csrs() -> Iterator[tuple[str, str]]:
 def running_api(data: Path) -> Iterator[Server]:
     """Start the API alone on the server's core, with a factory on the shared PKI."""
     program = str(Path(sys.executable).with_name("ownroot"))
-    _pin(SERVER_CORE)
+    pin(SERVER_CORE)
     log = (data / "server.log").open("wb")
     options = ["--data", str(data), "--gateway-name", "gateway.localhost"]
     process = subprocess.Popen([program, "serve", "api", *options, "--api", "127.0.0.1:0"], stdout=log, stderr=log)
-    _pin(LOAD_CORE)
+    pin(LOAD_CORE)
     try:
         port = _wait_for_port(process, data)
         made = subprocess.run(
@@ -188,15 +197,17 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _load(server: Server, *, clients: int, seconds: float) -> Load:
-    requests = [_request(server, *csr) for csr in itertools.islice(new_csrs(), int(seconds * 4000) + clients)]
+    count = int(seconds * 4000) + clients
+    target = Target(server.address, "/ota/devices/", server.token)
+    requests = [registration_request(target, *csr) for csr in itertools.islice(new_csrs(), count)]
     load = run_load(server.address, iter(requests), clients=clients, seconds=seconds)
     if set(load.statuses) != {201}:
         raise RuntimeError(f"not every request was answered 201: {dict(load.statuses)}")
     return load
 
 
-def _request(server: Server, device: str, csr: str) -> bytes:
-    """A registration as devices of the field send it, overrides included."""
+def registration_request(target: Target, device: str, csr: str) -> bytes:
+    """Write a registration as devices of the field send it, overrides included."""
     overrides = {
         "type": '"ostree+compose_apps"',
         "compose_apps_root": '"/var/sota/compose-apps"',
@@ -216,8 +227,8 @@ def _request(server: Server, device: str, csr: str) -> bytes:
         }
     ).encode()
     head = (
-        f"POST /ota/devices/ HTTP/1.1\r\nHost: {server.address[0]}:{server.address[1]}\r\nAccept: */*\r\n"
-        f"Content-type: application/json\r\nOSF-TOKEN: {server.token}\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"POST {target.path} HTTP/1.1\r\nHost: {target.address[0]}:{target.address[1]}\r\nAccept: */*\r\n"
+        f"Content-type: application/json\r\nOSF-TOKEN: {target.token}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
 
@@ -256,7 +267,8 @@ def _wait_for_port(process: subprocess.Popen[bytes], data: Path) -> int:
     raise RuntimeError("the server did not start:\n" + (data / "server.log").read_text())
 
 
-def _pin(core: int) -> None:
+def pin(core: int) -> None:
+    """Let this process run on one core only, and what it starts from now on."""
     os.sched_setaffinity(0, {core})
 
 

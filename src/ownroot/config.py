@@ -249,6 +249,16 @@ def parse_address(text: str) -> Address:
     return Address(bare, int(port))
 
 
+def parse_network(text: str) -> IpNetwork:
+    """Read an address or a network of proxies. Raises InvalidInputError `address-invalid`."""
+    try:
+        return ip_network(text, strict=False)
+    except ValueError as exc:
+        raise InvalidInputError(
+            "address-invalid", f"{text!r} is not an address or network, as in 10.0.0.5 or 10.0.0.0/24."
+        ) from exc
+
+
 def _read_file(file: Path) -> SettingsFile:
     try:
         document = tomllib.loads(file.read_text(encoding="utf-8"))
@@ -284,7 +294,7 @@ def _api(raw: ApiFile, options: Options, *, base: Path) -> ApiSettings:
         names=frozenset(name.lower().rstrip(".") for name in (*raw.names, *public_name)),
         public_url=public_url,
         tls=_tls(raw, options, base),
-        proxies=tuple(_network(text) for text in (options.behind_proxy or raw.behind_proxy)),
+        proxies=tuple(parse_network(text) for text in (options.behind_proxy or raw.behind_proxy)),
         max_body_bytes=raw.max_body_bytes,
         body_timeout_seconds=raw.body_timeout_seconds,
     )
@@ -330,15 +340,6 @@ def _tls(raw: ApiFile, options: Options, base: Path) -> TlsFiles | None:
     if raw.tls_certificate is None or raw.tls_key is None:
         raise InvalidInputError("config-invalid", "[api] needs tls_certificate and tls_key, or neither.")
     return TlsFiles(base / raw.tls_certificate, base / raw.tls_key)
-
-
-def _network(text: str) -> IpNetwork:
-    try:
-        return ip_network(text, strict=False)
-    except ValueError as exc:
-        raise InvalidInputError(
-            "address-invalid", f"{text!r} is not an address or network, as in 10.0.0.5 or 10.0.0.0/24."
-        ) from exc
 
 
 def _gateway(raw: GatewayFile, options: Options) -> GatewayPart:

@@ -27,6 +27,8 @@ def test_every_command_named_in_sources_and_pages_exists() -> None:
         ("ownroot devices list --json | head", None),
         ("ownroot keys ca rotate-ssl DIR", "rotate-ssl is no command of ca"),
         ("ownroot keys ca show --beautiful", "--beautiful is no option of show"),
+        ("ownroot serve --api-tls a.pem a.key api", None),
+        ("ownroot serve --workers 2 everything", "everything is no command of serve"),
         ("ownroot-device enrol", "enrol is no command of ownroot-device"),
     ],
 )

@@ -34,10 +34,14 @@ def fault_of(line: str) -> str | None:
     name, *words = shlex.split(re.split(r" [|>&] | # ", line)[0])
     command = PROGRAMS[name]
     known = _options(command)
+    values = 0
     for word in words:
-        if _OPTION.fullmatch(word):
+        if values:
+            values -= 1
+        elif _OPTION.fullmatch(word):
             if word.partition("=")[0] not in known:
                 return f"{word} is no option of {command.name}"
+            values = known.get(word, 0)
         elif isinstance(command, click.Group):
             found = command.get_command(click.Context(command), word)
             if found is None:
@@ -46,9 +50,14 @@ def fault_of(line: str) -> str | None:
     return None
 
 
-def _options(command: click.Command) -> frozenset[str]:
-    declared = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
-    return frozenset({"-h", "--help"}.union(*({*each.opts, *each.secondary_opts} for each in declared)))
+def _options(command: click.Command) -> dict[str, int]:
+    """Return the spelling of each option, with the number of values that follow it."""
+    known = {"-h": 0, "--help": 0}
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            values = 0 if parameter.is_flag or parameter.count else parameter.nargs
+            known |= dict.fromkeys([*parameter.opts, *parameter.secondary_opts], values)
+    return known
 
 
 def _strings(module: Path) -> Iterator[str]:

@@ -31,6 +31,7 @@ __all__ = [
     "restore_server",
     "run_server",
     "secret_order",
+    "server_half",
 ]
 
 
@@ -53,7 +54,7 @@ def run_server(place: Place, options: Options, part: str | None, say: Callable[[
     Raises:
         OwnrootError: the server cannot start, and why.
     """
-    with _server_half():
+    with server_half():
         from ownroot.bootstrap.serve import Part, serve  # noqa: PLC0415
         from ownroot.config import load_settings  # noqa: PLC0415
 
@@ -69,7 +70,7 @@ def make_factory(
     Raises:
         OwnrootError: as `services.create_factory`, or the data directory cannot be used.
     """
-    with _server_half():
+    with server_half():
         from ownroot.bootstrap import commands  # noqa: PLC0415
         from ownroot.services.create_factory import FactoryOrder  # noqa: PLC0415
 
@@ -84,7 +85,7 @@ def open_accounts(place: Place, options: Options) -> "Iterator[AccountsDesk]":
     Raises:
         OwnrootError: the data directory cannot be used.
     """
-    with _server_half():
+    with server_half():
         from ownroot.bootstrap import commands  # noqa: PLC0415
 
     with commands.open_accounts(place.directory, place.settings_file, options.database) as desk:
@@ -93,7 +94,7 @@ def open_accounts(place: Place, options: Options) -> "Iterator[AccountsDesk]":
 
 def secret_order(factory: str, user: str | None, scopes: Sequence[str], days: int | None) -> "SecretOrder":
     """Say which token or client is wanted; see `bootstrap.accounts_desk.SecretOrder`."""
-    with _server_half():
+    with server_half():
         from ownroot.bootstrap.accounts_desk import SecretOrder  # noqa: PLC0415
 
     return SecretOrder(factory, user, tuple(scopes), days)
@@ -105,7 +106,7 @@ def back_up_server(place: Place, file: Path, options: Options) -> "BackupManifes
     Raises:
         OwnrootError: as `bootstrap.backup.make_backup`.
     """
-    with _server_half():
+    with server_half():
         from ownroot.bootstrap.backup import make_backup  # noqa: PLC0415
         from ownroot.config import load_settings  # noqa: PLC0415
 
@@ -118,7 +119,7 @@ def restore_server(place: Place, file: Path, options: Options) -> "BackupManifes
     Raises:
         OwnrootError: as `bootstrap.restore.restore_backup`; nothing was changed.
     """
-    with _server_half():
+    with server_half():
         from ownroot.bootstrap.restore import restore_backup  # noqa: PLC0415
         from ownroot.config import load_settings  # noqa: PLC0415
 
@@ -126,7 +127,8 @@ def restore_server(place: Place, file: Path, options: Options) -> "BackupManifes
 
 
 @contextmanager
-def _server_half() -> Iterator[None]:
+def server_half() -> Iterator[None]:
+    """Import the server's libraries inside. Raises InvalidInputError `server-not-installed` where they are missing."""
     try:
         yield
     except ImportError as exc:

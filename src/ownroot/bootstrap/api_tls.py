@@ -1,4 +1,4 @@
-"""The API's own certificate: usable or the server does not start, and its names are names of ours."""
+"""A server's own certificate: usable or the server does not start, and its names are names of ours."""
 
 import re
 import ssl
@@ -12,8 +12,8 @@ from ownroot.pki.traits import Traits
 _LEAF = re.compile("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
-def names_of(files: TlsFiles) -> frozenset[str]:
-    """Return the DNS names in the certificate, lower-case.
+def names_of(files: TlsFiles, *, part: str = "API") -> frozenset[str]:
+    """Return the DNS names in the certificate, lower-case; `part` says whose it is.
 
     Raises:
         InvalidInputError: `api-tls-unusable`: the files are not a chain and its key, readable and in clear.
@@ -26,7 +26,7 @@ def names_of(files: TlsFiles) -> frozenset[str]:
         reason = exc.detail if isinstance(exc, InvalidInputError) else exc
         raise InvalidInputError(
             "api-tls-unusable",
-            f"The API's certificate {files.certificate} and key {files.key} cannot be used: {reason} "
+            f"The {part}'s certificate {files.certificate} and key {files.key} cannot be used: {reason} "
             "Both are PEM files, they belong together, and the key is not encrypted.",
         ) from exc
     return frozenset(name.lower() for name in Traits.of(certificate).dns_names)

@@ -15,3 +15,12 @@ class ServeReport(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", omi
     gateway_name: str | None = None
     workers: int | None = None
     gateway_admin: tuple[str, ...] = ()
+
+
+class RegistrationReport(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
+    """The content of `serve-registration.json`, and the one line of `--json-ready`."""
+
+    pid: int
+    registration: str
+    factory: str
+    gateway: str

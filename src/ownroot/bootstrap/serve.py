@@ -18,10 +18,10 @@ from ownroot.bootstrap.installation import Installation, locked, make_data_dir, 
 from ownroot.bootstrap.jobs import ApiJob, GatewayJob, Job, TokenAccess
 from ownroot.bootstrap.logs import set_up_logs
 from ownroot.bootstrap.report import ServeReport
+from ownroot.bootstrap.sockets import bind_socket
 from ownroot.bootstrap.supervisor import Supervisor
 from ownroot.clock import utc_now
 from ownroot.config import Address, OnlineCaToken, Settings
-from ownroot.errors import InvalidInputError
 from ownroot.keystore.durable import replace_file
 from ownroot.keystore.labels import ONLINE_CA_PIN_VARIABLE
 from ownroot.keystore.pins import find_pin
@@ -106,36 +106,17 @@ def _bind(settings: Settings, parts: frozenset[Part], stack: ExitStack) -> _Sock
     api = gateway = None
     admin: list[socket.socket] = []
     if Part.API in parts:
-        api = stack.enter_context(_bound(settings.api.listen))
+        api = stack.enter_context(bind_socket(settings.api.listen))
         api.listen(2048)
     if Part.GATEWAY in parts:
         # The first bind, without sharing, finds out whether the port is free at all: with SO_REUSEPORT a second
         # server of the same user would silently get half of the devices.
-        with _bound(settings.gateway.listen) as probe:
+        with bind_socket(settings.gateway.listen) as probe:
             address = Address(settings.gateway.listen.host, probe.getsockname()[1])
-        gateway = stack.enter_context(_bound(address, shared=True))
+        gateway = stack.enter_context(bind_socket(address, shared=True))
         # Nobody listens on these: Linux lets a worker bind the same port, so a dead one is refused, not waited for.
-        admin += [stack.enter_context(_bound(Address(_LOOPBACK, port))) for port in settings.gateway.admin_ports]
+        admin += [stack.enter_context(bind_socket(Address(_LOOPBACK, port))) for port in settings.gateway.admin_ports]
     return _Sockets(api, gateway, tuple(admin))
-
-
-def _bound(address: Address, *, shared: bool = False) -> socket.socket:
-    try:
-        family, kind, protocol, _, where = socket.getaddrinfo(
-            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        bound = socket.socket(family, kind, protocol)
-    except OSError as exc:
-        raise InvalidInputError("address-unusable", f"Cannot listen on {address}: {exc.strerror}.") from exc
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if shared:
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        bound.bind(where)
-    except OSError as exc:
-        bound.close()
-        raise InvalidInputError("address-unusable", f"Cannot listen on {address}: {exc.strerror}.") from exc
-    return bound
 
 
 def _jobs(settings: Settings, installation: Installation, sockets: _Sockets) -> list[tuple[str, Job]]:

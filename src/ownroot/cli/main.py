@@ -44,6 +44,9 @@ Settings come from the command line, then from OWNROOT_URL, OWNROOT_FACTORY and 
         "client": LazyCommand("ownroot.cli.operator_tokens:client", "Operator: make and delete OAuth clients."),
         "backup": LazyCommand("ownroot.cli.operator:backup", "Operator: write a backup, while the server serves."),
         "restore": LazyCommand("ownroot.cli.operator:restore", "Operator: make a backup the data of a new server."),
+        "registration": LazyCommand(
+            "ownroot.cli.registration_journal:journal", "Operator: journal and announcements of a registration server."
+        ),
         "simulate": LazyCommand("ownroot.cli.simulate:simulate", "Run a fleet of simulated devices against a server."),
         "completion": LazyCommand("ownroot.cli.completion:completion", "Print the completion script for a shell."),
     },

@@ -5,61 +5,121 @@ neither database driver nor web framework.
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from ownroot.cli.operator_options import CONFIG_OPTION, DATA_OPTION, DATABASE_OPTION, JSON_OPTION
+from ownroot.console.lazy import LazyCommand, LazyGroup
 
 if TYPE_CHECKING:
     from ownroot.bootstrap import BackupManifest, ServeReport
 
 
-@click.command()
-@click.argument("part", required=False, type=click.Choice(["api", "gateway"]))
-@DATA_OPTION
-@CONFIG_OPTION
-@click.option("--api", metavar="HOST:PORT", help="Where the API listens. [default: 127.0.0.1:8000]")
-@click.option("--gateway", metavar="HOST:PORT", help="Where the device gateway listens. [default: 0.0.0.0:8443]")
-@click.option(
-    "--gateway-name",
-    metavar="DNS",
-    help="Base name of the gateway; fixed from the first start on. [default: gateway.localhost]",
+_SERVE_OPTIONS = (
+    DATA_OPTION,
+    CONFIG_OPTION,
+    click.option("--api", metavar="HOST:PORT", help="Where the API listens. [default: 127.0.0.1:8000]"),
+    click.option("--gateway", metavar="HOST:PORT", help="Where the device gateway listens. [default: 0.0.0.0:8443]"),
+    click.option(
+        "--gateway-name",
+        metavar="DNS",
+        help="Base name of the gateway; fixed from the first start on. [default: gateway.localhost]",
+    ),
+    click.option(
+        "--workers", type=click.IntRange(min=1), help="Gateway processes. [default: one per processor, at least 2]"
+    ),
+    click.option(
+        "--api-tls",
+        nargs=2,
+        metavar="CERT KEY",
+        type=click.Path(),
+        help="Serve the API over TLS; wanted beyond loopback.",
+    ),
+    click.option(
+        "--behind-proxy",
+        multiple=True,
+        metavar="CIDR",
+        help="A proxy in front of the API; its X-Forwarded headers count.",
+    ),
+    DATABASE_OPTION,
+    click.option("--json-ready", is_flag=True, help="When ready, print one line of JSON instead of text."),
 )
-@click.option(
-    "--workers", type=click.IntRange(min=1), help="Gateway processes. [default: one per processor, at least 2]"
+
+
+def _serve_options(function: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(_SERVE_OPTIONS):
+        function = option(function)
+    return function
+
+
+@click.group(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    lazy={
+        "registration": LazyCommand(
+            "ownroot.cli.registration:registration", "Register devices on a factory floor, with a local device CA."
+        ),
+    },
 )
-@click.option(
-    "--api-tls", nargs=2, metavar="CERT KEY", type=click.Path(), help="Serve the API over TLS; wanted beyond loopback."
-)
-@click.option(
-    "--behind-proxy", multiple=True, metavar="CIDR", help="A proxy in front of the API; its X-Forwarded headers count."
-)
-@DATABASE_OPTION
-@click.option("--json-ready", is_flag=True, help="When ready, print one line of JSON instead of text.")
-def serve(
-    part: str | None,
-    data: Path | None,
-    config_file: Path | None,
-    api: str | None,
-    gateway: str | None,
-    gateway_name: str | None,
-    workers: int | None,
-    api_tls: tuple[str, str] | None,
-    behind_proxy: tuple[str, ...],
-    database: str | None,
-    json_ready: bool,
-) -> None:
-    """Run the server: API and device gateway, or only one PART of it. Ctrl-C stops it."""
+@_serve_options
+@click.pass_context
+def serve(context: click.Context, /, **_options: object) -> None:
+    """Run the server: API and device gateway, or only one part of it. Ctrl-C stops it.
+
+    \b
+    Examples:
+      ownroot serve --gateway-name gateway.example.com
+      ownroot serve registration --pki-dir ~/acme-pki
+    """
+    if context.invoked_subcommand is None:
+        _serve(context, None)
+    elif context.invoked_subcommand == "registration" and _given(context):
+        raise click.UsageError("The options of the registration server stand behind its name.")
+
+
+@serve.command("api")
+@_serve_options
+@click.pass_context
+def serve_api(context: click.Context, /, **_options: object) -> None:
+    """The API alone."""
+    _serve(context, "api")
+
+
+@serve.command("gateway")
+@_serve_options
+@click.pass_context
+def serve_gateway(context: click.Context, /, **_options: object) -> None:
+    """The device gateway alone."""
+    _serve(context, "gateway")
+
+
+def _serve(context: click.Context, part: str | None) -> None:
     from ownroot.bootstrap import Options, Place, run_server
 
+    # Options may stand before the part as well as behind it.
+    before = _given(context.parent) if part is not None and context.parent is not None else {}
+    chosen = context.params | before | _given(context)
+
     def say(report: "ServeReport") -> None:
-        for line in _ready_lines(report, as_json=json_ready):
+        for line in _ready_lines(report, as_json=chosen["json_ready"]):
             click.echo(line)
 
-    options = Options(api, gateway, gateway_name, workers, api_tls, behind_proxy, database)
-    run_server(Place(data, config_file), options, part, say)
+    names = ("api", "gateway", "gateway_name", "workers", "api_tls", "behind_proxy", "database")
+    options = Options(**{name: chosen[name] for name in names})
+    run_server(Place(chosen["data"], chosen["config_file"]), options, part, say)
+
+
+def _given(context: click.Context) -> dict[str, Any]:
+    """Return the options that somebody typed."""
+    return {
+        name: value
+        for name, value in context.params.items()
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    }
 
 
 @click.group()

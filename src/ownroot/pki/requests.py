@@ -5,7 +5,7 @@ subject is that of a device besides. Requested extensions are looked at (names, 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from cryptography import x509
@@ -62,8 +62,8 @@ _DEFAULT_POLICY: Final = KeyPolicy()
 class VerifiedCsr:
     """A CSR whose signature proves possession of an accepted key.
 
-    `subject_der` is the subject as encoded in the request. `alternative_names` holds every requested name,
-    `dns_names` the DNS ones in their order.
+    `subject_der` is the subject as encoded in the request, or as `as_production` completed it. `alternative_names`
+    holds every requested name, `dns_names` the DNS ones in their order.
     """
 
     csr: x509.CertificateSigningRequest
@@ -125,6 +125,16 @@ def device_csr(csr: x509.CertificateSigningRequest, *, policy: KeyPolicy | None 
             `device-uuid-invalid`, `factory-name-invalid`.
     """
     return _device(verify_csr(csr, policy=policy))
+
+
+def as_production(csr: DeviceCsr) -> DeviceCsr:
+    """Return the request as that of a production device, by the issuer's decision; the mark comes last."""
+    if csr.production:
+        return csr
+    mark = der.sequence(_BUSINESS_CATEGORY, der.encode(der.UTF8_STRING, names.PRODUCTION.encode()))
+    rdns = der.read_one(csr.verified.subject_der, der.SEQUENCE).content
+    subject = der.sequence(rdns, der.encode(der.SET, mark))
+    return replace(csr, verified=replace(csr.verified, subject_der=subject), production=True)
 
 
 def make_csr(key: PrivateKey, subject: x509.Name, dns_names: Sequence[str] = ()) -> x509.CertificateSigningRequest:

@@ -27,6 +27,7 @@ from ownroot.web.credentials import read_credential
 from ownroot.web.endpoint import Arrival, Call, Endpoint, FormBody, Guard, JsonBody, Reply
 from ownroot.web.frontage import Frontage, Origin
 from ownroot.web.metrics import RequestMetrics
+from ownroot.web.peer import client_certificate_name
 from ownroot.web.problems import closing_headers, json_response, problem_response, unexpected_response
 
 Caller = TypeVar("Caller")
@@ -141,6 +142,7 @@ class WebApplication(Generic[Caller]):
             request_id=request_id,
             base_url=origin.base_url,
             now=self._edge.clock(),
+            client_certificate_name=client_certificate_name(scope),
             headers=headers,
         )
         caller = None if endpoint.access is None else await self._guard.admit(arrival, endpoint.access)

@@ -50,6 +50,7 @@ class Arrival:
         credential: the token as sent, or None.
         client_address: the peer's, or what a trusted proxy says about its peer.
         base_url: scheme and host as the caller wrote them, without a slash at the end.
+        client_certificate_name: the CN of the certificate the TLS layer verified, empty without one.
         headers: as sent, names in lower case; of a repeated one the first.
     """
 
@@ -61,6 +62,7 @@ class Arrival:
     request_id: str
     base_url: str
     now: datetime
+    client_certificate_name: str = ""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 

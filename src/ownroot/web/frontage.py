@@ -42,10 +42,12 @@ class Frontage:
     Args:
         names: host names that are ours, lower-case, without port.
         proxies: addresses whose `X-Forwarded-*` headers count. When there are any, others may call from loopback only.
+        remedy: what the operator does to add a name.
     """
 
     names: frozenset[str] = frozenset()
     proxies: tuple[IpNetwork, ...] = ()
+    remedy: str = "its operator adds it to `names` under [api] in the configuration file"
 
     def locate(self, scope: Scope, headers: Headers) -> Origin:
         """Judge where a request came from.
@@ -76,8 +78,7 @@ class Frontage:
             return hosts[0]
         raise InvalidInputError(
             "wrong-host",
-            f"This server does not know itself as {name[:253]!r}. If that name is right, "
-            "its operator adds it to `names` under [api] in the configuration file.",
+            f"This server does not know itself as {name[:253]!r}. If that name is right, {self.remedy}.",
         )
 
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from ownroot.web.peer import note_client_certificate, verified_common_name
 from ownroot.wire.documents import write_document
 from ownroot.wire.errors import ErrorBody
 
@@ -36,10 +37,12 @@ class BoundedHttp(HttpToolsProtocol):
     _in_head = True
     _requests = 0
     _is_head_too_large = False
+    _peer_name = ""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the clock: a connection that says nothing is not kept."""
         super().connection_made(transport)
+        self._peer_name = verified_common_name(transport)
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -62,6 +65,11 @@ class BoundedHttp(HttpToolsProtocol):
         super().data_received(data)
         if self._in_head and requests == self._requests and self._head_bytes > MAX_HEAD_BYTES:
             self._refuse_head()
+
+    def on_message_begin(self) -> None:
+        """Let the request know whose connection it came over."""
+        super().on_message_begin()
+        note_client_certificate(self.scope, self._peer_name)
 
     def on_headers_complete(self) -> None:
         """The head is in: its time no longer runs, its size is known."""

@@ -8,13 +8,13 @@ CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
 class RequestMetrics:
     """Requests by endpoint and status, and how long they took. Paths are templates, so strangers add no series."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, *, part: str = "api") -> None:
         self._registry = registry
         self._requests = Counter(
-            "ownroot_api_requests", "Requests answered.", ("method", "path", "status"), registry=registry
+            f"ownroot_{part}_requests", "Requests answered.", ("method", "path", "status"), registry=registry
         )
         self._seconds = Histogram(
-            "ownroot_api_request_seconds", "Time from request to answer.", ("method", "path"), registry=registry
+            f"ownroot_{part}_request_seconds", "Time from request to answer.", ("method", "path"), registry=registry
         )
         self._series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 

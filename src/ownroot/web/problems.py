@@ -39,6 +39,7 @@ STATUS_BY_CODE: Mapping[str, HTTPStatus] = {
     "body-too-large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "wrong-content-type": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     "wrong-host": HTTPStatus.MISDIRECTED_REQUEST,
+    "too-many-requests": HTTPStatus.TOO_MANY_REQUESTS,
 }
 
 # After these the rest of the request may still be on its way; reading it only to drop it would undo the limit.

@@ -28,7 +28,7 @@ from ownroot.pki.issuance import (
     plan_requested,
     sign_plan,
 )
-from ownroot.pki.requests import KeyPolicy, device_csr, make_csr, verify_csr
+from ownroot.pki.requests import KeyPolicy, as_production, device_csr, make_csr, verify_csr
 from ownroot.pki.serials import Serial, new_serial
 from tests.support.certificates import (
     CLIENT_AUTH,
@@ -155,6 +155,17 @@ def test_authority_identifier_is_the_hash_of_the_key_when_the_ca_has_none(root: 
 
 def authority_identifier(certificate: x509.Certificate) -> bytes | None:
     return certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
+
+
+def test_issuer_marks_a_production_device_behind_what_the_csr_says(ca: Pair) -> None:
+    request = as_production(device_csr(csr(subject=device_name("dev-1"))))
+    certificate = sign_plan(plan_device(request, ca.certificate, now=NOW, serial=Serial(1)), ca.ec_key)
+    assert certificate.subject == device_name("dev-1", production=True)
+
+
+def test_device_that_says_so_itself_is_not_marked_twice() -> None:
+    request = device_csr(csr(subject=device_name("dev-1", production=True)))
+    assert as_production(request) is request
 
 
 def test_rsa_device_key_is_certified_where_the_policy_let_its_csr_pass(ca: Pair) -> None:

@@ -1,0 +1,1 @@
+"""ACME's extension of the Ownroot registration server."""
