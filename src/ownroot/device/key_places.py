@@ -16,7 +16,7 @@ from cryptography import x509
 
 from ownroot.device.files import PENDING_FILE, read_pending, remove_pending, write_private
 from ownroot.device.keys import find_or_create_key
-from ownroot.errors import ConflictError, KeyStoreError
+from ownroot.errors import ConflictError, KeyStoreError, OwnrootError
 from ownroot.keystore.device_token import DeviceToken
 from ownroot.keystore.labels import DEVICE_CERTIFICATE_ID, DEVICE_KEY_ID
 from ownroot.pki.encoding import certificate_der, subject_der
@@ -129,15 +129,13 @@ class TokenKeyPlace:
 
     def end(self, *, refused: bool) -> None:
         """Forget the unfinished run. A refused one takes the key with it, unless an earlier run may have sent it."""
-        if refused and not self._is_new:
-            return
-        if refused:
+        if not refused:
+            remove_pending(self._directory)
+        elif self._is_new:
             # The person should read why the server refused. A key that stays is used again by the next run.
-            with contextlib.suppress(KeyStoreError):
+            with contextlib.suppress(OwnrootError):
                 self._opened().destroy_key()
                 remove_pending(self._directory)
-        else:
-            remove_pending(self._directory)
 
     def close(self) -> None:
         """Close the token; no error if it was never opened."""

@@ -250,6 +250,19 @@ def test_unfinished_run_does_not_move_to_an_empty_token_when_its_own_is_gone(
     assert_complete(device, hsm, tmp_path)
 
 
+def test_token_pulled_out_while_the_server_answers_is_named_and_goes_on_when_it_is_back(
+    device: DeviceProgram, server: RunningServer, hsm: SoftHsm, tmp_path: Path
+) -> None:
+    with relay_to(server.api_url) as relay:
+        relay.spoil = lambda _: hsm.remove()
+        pulled = replace(device, api=relay.url + "/ota/devices/").register()
+    assert pulled.returncode == 8
+    assert "does not answer" in pulled.stderr
+    hsm.put_back()
+    device.registered()
+    assert_complete(device, hsm, tmp_path)
+
+
 def test_missing_pins_are_named_and_half_the_options_refused(device: DeviceProgram) -> None:
     missing = replace(device, pins=("", "")).register()
     assert missing.returncode == 8
