@@ -70,8 +70,15 @@ class SoftHsm:
 
     def serials(self) -> set[str]:
         """Return the serial numbers of all tokens."""
+        return self._shown("Serial number")
+
+    def token_labels(self) -> set[str]:
+        """Return the labels of all tokens."""
+        return self._shown("Label")
+
+    def _shown(self, name: str) -> set[str]:
         shown = self._run(require_tool("softhsm2-util"), "--show-slots")
-        return {line.split(":")[1].strip() for line in shown.splitlines() if "Serial number" in line} - {""}
+        return {line.split(":")[1].strip() for line in shown.splitlines() if name in line} - {""}
 
     @property
     def _aside(self) -> Path:
@@ -85,8 +92,8 @@ class SoftHsm:
         return done.stdout
 
 
-def soft_hsm(folder: Path) -> SoftHsm:
-    """Make a place for tokens, with one token in it."""
+def soft_hsm(folder: Path, *, empty: bool = False) -> SoftHsm:
+    """Make a place for tokens, with one token in it, or only the slot for one that is always there."""
     require_tool("softhsm2-util")
     module = next(Path(path) for path in _MODULES if Path(path).exists())
     tokens = folder / "tokens"
@@ -94,7 +101,8 @@ def soft_hsm(folder: Path) -> SoftHsm:
     settings = folder / "softhsm2.conf"
     settings.write_text(f"directories.tokendir = {tokens}\nobjectstore.backend = file\nlog.level = ERROR\n")
     hsm = SoftHsm(module, settings, tokens)
-    hsm.add_token()
+    if not empty:
+        hsm.add_token()
     return hsm
 
 

@@ -23,6 +23,8 @@ _FAMILIES: dict[int, type[OwnrootError]] = {
     410: NotFoundError,
     412: ConflictError,
 }
+_REQUEST_TIMEOUT = 408
+_NEVER_SENT = frozenset({"bad-url", "no-connection", "server-not-trusted", "tls-failed"})
 _RETRY_SECONDS = 5
 _MAX_RETRY_SECONDS = 24 * 3600
 _MAX_TEXT = 400
@@ -50,6 +52,18 @@ def error_of(answer: Answer) -> OwnrootError:
     if answer.status == 429 or answer.status >= 500:
         return UnavailableError(code, detail, retry_after=_retry_after(answer), fields=fields, context=context)
     return _FAMILIES.get(answer.status, InvalidInputError)(code, detail, fields=fields, context=context)
+
+
+def is_certain(error: OwnrootError) -> bool:
+    """Is it certain that the server did not do what it was asked?
+
+    Certain are answers that refuse (3xx, 4xx) and requests that never left. No answer, an answer of 5xx, which may come
+    from a front that lost patience, and a success we do not understand leave it open.
+    """
+    status = error.context.get("status")
+    if isinstance(status, int):
+        return 300 <= status < 500 and status != _REQUEST_TIMEOUT
+    return error.code in _NEVER_SENT
 
 
 def _plain_text(answer: Answer) -> ErrorBody | None:

@@ -12,6 +12,7 @@ from ownroot.device import registration
 from ownroot.device.check_in import check_in as visit
 from ownroot.device.check_in import open_gateway
 from ownroot.device.identity import load_identity
+from ownroot.device.token_options import chosen_token, key_place, token_options
 
 _DIRECTORY = click.option(
     "--dir",
@@ -38,6 +39,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--group", help="Device group to join; it must exist.")
 @click.option("--production", is_flag=True, help="Mark this as a production device in its certificate.")
 @click.option("--force", is_flag=True, help="Register again over an earlier registration. The key is kept.")
+@token_options
 @_DIRECTORY
 @_JSON
 def register(  # noqa: PLR0913 - one parameter an option
@@ -54,19 +56,24 @@ def register(  # noqa: PLR0913 - one parameter an option
     group: str | None,
     production: bool,
     force: bool,
+    hsm_module: Path | None,
+    hsm_so_pin: str | None,
+    hsm_pin: str | None,
     directory: Path,
     as_json: bool,
 ) -> None:
     """Make a key, get a certificate for it, and keep both.
 
-    The key is made here and never leaves. A run that was cut, by a lost network or a lost power supply, is simply
-    repeated: the same key is used again and the server answers with the same certificate. The answer is checked
-    before anything of it is written.
+    The key is made here, in a file or on a token, and never leaves. A run that was cut, by a lost network or a lost
+    power supply, is simply repeated: the same key is used again and the server answers with the same certificate. The
+    answer is checked before anything of it is written.
 
     \b
     Example:
       OWNROOT_TOKEN=... ownroot-device register --api https://api.example.com/ota/devices/ --factory acme
+      ownroot-device register --api https://line.example.com/sign --factory acme --hsm-module /usr/lib/libtpm2_pkcs11.so
     """
+    token_access = chosen_token(hsm_module, hsm_so_pin, hsm_pin)
     wish = registration.RegistrationWish(
         factory=factory,
         directory=directory,
@@ -77,8 +84,11 @@ def register(  # noqa: PLR0913 - one parameter an option
         group=group,
         production=production,
     )
-    with RegistrationEndpoint(api_url, token=token, token_header=token_header, cacert=cacert) as endpoint:
-        done = registration.register(wish, endpoint.register, replace=force)
+    with (
+        RegistrationEndpoint(api_url, token=token, token_header=token_header, cacert=cacert) as endpoint,
+        key_place(directory, token_access) as place,
+    ):
+        done = registration.register(wish, endpoint.register, place=place, replace=force)
     ends = done.certificate.not_valid_after_utc
     if as_json:
         _print_json({"uuid": done.uuid, "directory": str(directory), "not-after": ends.isoformat()})

@@ -15,6 +15,7 @@ CERTIFICATE_FILE = "client.pem"
 CHAIN_FILE = "client.chained"
 ROOT_FILE = "root.crt"
 SETTINGS_FILE = "sota.toml"
+PENDING_FILE = "registration.pending"
 PRIVATE_MODE = 0o600
 
 
@@ -41,12 +42,31 @@ def withdraw_registration(directory: Path) -> None:
     Raises:
         InvalidInputError: `device-directory`.
     """
-    path = directory / CERTIFICATE_FILE
+    _remove(directory / CERTIFICATE_FILE)
+
+
+def read_pending(directory: Path) -> str | None:
+    """Return what an unfinished registration noted, None if there is none.
+
+    Raises:
+        InvalidInputError: `device-directory`.
+    """
+    path = directory / PENDING_FILE
     try:
-        path.unlink(missing_ok=True)
-        sync_directory(directory)
-    except OSError as error:
-        raise InvalidInputError("device-directory", f"{path} cannot be removed: {error.strerror}.") from error
+        return path.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInputError("device-directory", f"{path} cannot be read.") from error
+
+
+def remove_pending(directory: Path) -> None:
+    """Say that no registration is unfinished.
+
+    Raises:
+        InvalidInputError: `device-directory`.
+    """
+    _remove(directory / PENDING_FILE)
 
 
 def prepare_directory(directory: Path) -> None:
@@ -63,3 +83,11 @@ def prepare_directory(directory: Path) -> None:
         ) from error
     if not os.access(directory, os.W_OK | os.X_OK):
         raise InvalidInputError("device-directory", f"The directory {directory} cannot be written by this user.")
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+        sync_directory(path.parent)
+    except OSError as error:
+        raise InvalidInputError("device-directory", f"{path} cannot be removed: {error.strerror}.") from error

@@ -44,7 +44,9 @@ def load_identity(directory: Path) -> DeviceIdentity:
     source = _optional_string(settings, "tls", "pkey_source")
     if source not in (None, "file"):
         raise InvalidInputError(
-            "device-key-source", f"{path} says tls.pkey_source = {source!r}; this program reads keys from files."
+            "device-key-source",
+            f"{path} says tls.pkey_source = {source!r}, and this program does TLS with keys in files only. The device "
+            "is registered all the same: its update agent, or curl with a PKCS#11 engine, connects with such a key.",
         )
     return DeviceIdentity(
         server=_string(path, settings, "tls", "server").rstrip("/"),

@@ -12,7 +12,7 @@ device = LazyGroup(
     name=PROGRAM,
     help="""Give this device an identity and use it.
 
-    The identity lives in one directory (default /var/sota): the private key, which never leaves it, the device
+    The identity lives in one directory (default /var/sota): the private key, unless it is on a token, the device
     certificate, the factory root that the gateway is checked with, and sota.toml, which says where the gateway is.
 
     \b

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from cryptography import x509
 
+from ownroot.client.refusals import is_certain
 from ownroot.device.files import (
     CERTIFICATE_FILE,
     CHAIN_FILE,
@@ -22,11 +23,12 @@ from ownroot.device.files import (
     SETTINGS_FILE,
     is_registered,
     prepare_directory,
+    remove_pending,
     withdraw_registration,
     write_private,
 )
-from ownroot.device.keys import find_or_create_key
-from ownroot.errors import ConflictError, InvalidInputError
+from ownroot.device.key_places import FileKeyPlace, KeyPlace
+from ownroot.errors import ConflictError, InvalidInputError, OwnrootError
 from ownroot.pki.chains import is_signed_by
 from ownroot.pki.encoding import csr_pem, parse_certificate, parse_certificates, spki_der
 from ownroot.pki.names import device_subject, read_subject
@@ -38,6 +40,7 @@ from ownroot.wire.registration import (
     parse_registration_reply,
     registration_request_body,
 )
+from ownroot.wire.sota_toml import Overrides
 
 SendRegistration = Callable[[bytes], bytes]
 """POST the body to the registration endpoint; return the body of a 201 answer or raise."""
@@ -72,31 +75,37 @@ def default_hardware_id() -> str:
     return {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine or "unknown") + "-linux"
 
 
-def register(wish: RegistrationWish, send: SendRegistration, *, replace: bool = False) -> Registered:
+def register(
+    wish: RegistrationWish, send: SendRegistration, *, place: KeyPlace | None = None, replace: bool = False
+) -> Registered:
     """Register this device and write its files.
 
     Args:
         wish: who the device wants to be; its directory is made if missing.
         send: the way to the server; it carries credentials, we do not.
+        place: where the key is or will be; None: in a file of the directory.
         replace: register again although the directory holds a registration. The key is kept.
     Raises:
-        ConflictError: `already-registered`.
-        InvalidInputError: `registration-reply`, the answer does not fit the request; nothing was written but the key;
-            `device-directory`.
-        KeyStoreError: as `find_or_create_key`.
+        ConflictError: `already-registered`, and as the place's `begin`.
+        InvalidInputError: `registration-reply`, the answer does not fit the request, or what reading it raises; nothing
+            was written but the key; `device-directory`.
+        KeyStoreError: as the place's.
         OwnrootError: whatever `send` raises.
     """
     prepare_directory(wish.directory)
     if is_registered(wish.directory) and not replace:
-        raise ConflictError(
-            "already-registered",
-            f"{wish.directory} already holds a registration. Use --force to register this device again.",
-        )
-    key, resumed = find_or_create_key(wish.directory)
+        raise _already_registered(wish.directory)
+    place = place or FileKeyPlace(wish.directory)
+    key, resumed = place.begin(replace=replace)
     uuid = wish.uuid or uuid_of_key(key)
-    reply = parse_registration_reply(send(registration_request_body(_request(wish, key, uuid))))
+    body = registration_request_body(_request(wish, key, uuid, place.overrides))
+    reply = parse_registration_reply(_send(send, body, place))
     certificate = verify_reply(reply, key=key, uuid=uuid, factory=wish.factory)
-    _write_reply(wish.directory, reply)
+    settings = place.settings(reply.sota_toml)
+    withdraw_registration(wish.directory)
+    place.keep(certificate)
+    _write_files(wish.directory, reply, settings)
+    place.end(refused=False)
     return Registered(uuid, resumed, certificate)
 
 
@@ -128,7 +137,17 @@ def verify_reply(reply: RegistrationReply, *, key: PrivateKey, uuid: str, factor
     return certificate
 
 
-def _request(wish: RegistrationWish, key: PrivateKey, uuid: str) -> RegistrationRequest:
+def _send(send: SendRegistration, body: bytes, place: KeyPlace) -> bytes:
+    """Send the request; a key that is certainly not certified need not be kept."""
+    try:
+        return send(body)
+    except OwnrootError as error:
+        if is_certain(error):
+            place.end(refused=True)
+        raise
+
+
+def _request(wish: RegistrationWish, key: PrivateKey, uuid: str, overrides: Overrides) -> RegistrationRequest:
     subject = device_subject(wish.factory, uuid, production=wish.production)
     return RegistrationRequest(
         csr=csr_pem(make_csr(key, subject)),
@@ -136,17 +155,25 @@ def _request(wish: RegistrationWish, key: PrivateKey, uuid: str) -> Registration
         uuid=uuid,
         name=wish.name,
         config_dir=str(wish.directory.absolute()),
-        overrides=(("pacman", (("tags", f'"{wish.tags}"'),)),),
+        overrides=(("pacman", (("tags", f'"{wish.tags}"'),)), *overrides),
         group=wish.group,
     )
 
 
-def _write_reply(directory: Path, reply: RegistrationReply) -> None:
-    withdraw_registration(directory)
+def _write_files(directory: Path, reply: RegistrationReply, settings: str) -> None:
     write_private(directory / ROOT_FILE, reply.root_crt)
-    write_private(directory / SETTINGS_FILE, reply.sota_toml)
+    write_private(directory / SETTINGS_FILE, settings)
     write_private(directory / CHAIN_FILE, reply.client_chained)
     write_private(directory / CERTIFICATE_FILE, reply.client_pem)
+
+
+def _already_registered(directory: Path) -> ConflictError:
+    if (directory / CERTIFICATE_FILE).exists():
+        remove_pending(directory)  # the power went after the last file: nothing is unfinished
+    return ConflictError(
+        "already-registered",
+        f"{directory} already holds a registration. Use --force to register this device again.",
+    )
 
 
 def _bad_reply(fault: str) -> InvalidInputError:

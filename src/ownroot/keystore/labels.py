@@ -8,8 +8,16 @@ from ownroot.errors import KeyStoreError
 HSM_ROOT_LABEL = "root-ca"
 HSM_ROOT_ID = b"\x01"
 
+# What every device program of this protocol calls the token of a device and what is on it (registration.md §7.3).
+DEVICE_HSM_LABEL = "aktualizr"
+DEVICE_KEY_LABEL = "tls"
+DEVICE_KEY_ID = b"\x01"
+DEVICE_CERTIFICATE_LABEL = "client"
+DEVICE_CERTIFICATE_ID = b"\x03"
+
 # Where a program finds the PIN of a token when nobody types it.
 HSM_PIN_VARIABLE = "OWNROOT_HSM_PIN"
+HSM_SO_PIN_VARIABLE = "OWNROOT_HSM_SO_PIN"
 # A server may use two tokens, or two users of one, so its online CA's token has a PIN of its own.
 ONLINE_CA_PIN_VARIABLE = "OWNROOT_ONLINE_CA_PIN"
 

@@ -57,6 +57,26 @@ def pin_locked(label: str) -> KeyStoreError:
     )
 
 
+def so_pin_fault(fault: pkcs11.PKCS11Error, label: str) -> KeyStoreError:
+    """Name what is wrong with a PIN while a token is prepared: the security officer's, or the new one of its user."""
+    if isinstance(fault, pkcs11.PinLocked):
+        return KeyStoreError(
+            "so-pin-locked",
+            f"The security officer's PIN of the token {label!r} is locked after too many wrong ones. Reset the token "
+            "with its vendor's tool; whatever it holds is lost with that.",
+        )
+    if isinstance(fault, pkcs11.PinLenRange | pkcs11.PinInvalid | pkcs11.PinTooWeak):
+        return KeyStoreError(
+            "pin-unsuitable",
+            f"The token {label!r} does not take such a PIN; most want 4 to 255 characters. Choose another and repeat.",
+        )
+    return KeyStoreError(
+        "so-pin-incorrect",
+        f"The token {label!r} refused the security officer's PIN. It was tried once and is not tried again, because "
+        "tokens lock themselves for good after a few wrong ones. Find out the right PIN before the next try.",
+    )
+
+
 def token_gone(label: str) -> KeyStoreError:
     """Name a token that does not answer, after a second attempt with new sessions."""
     return KeyStoreError(
@@ -78,6 +98,11 @@ def token_fault(fault: pkcs11.PKCS11Error, label: str) -> KeyStoreError:
         return KeyStoreError("key-gone", f"The key {str(fault)!r} is not on the token {label!r} any more.")
     if isinstance(fault, DEVICE_FAULTS):
         return token_gone(label)
+    if isinstance(fault, pkcs11.DeviceMemory):
+        return KeyStoreError(
+            "token-full",
+            f"The token {label!r} has no room left. Delete what nobody needs: pkcs11-tool --delete-object.",
+        )
     if isinstance(fault, pkcs11.SessionCount):
         return KeyStoreError(
             "token-busy", f"The token {label!r} has no session left: other programs use them all. Close them."

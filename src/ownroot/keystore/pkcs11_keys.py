@@ -57,13 +57,15 @@ def find_key(token: Token, label: str) -> TokenKey | None:
     return key
 
 
-def create_key(token: Token, label: str) -> TokenKey:
+def create_key(token: Token, label: str, key_id: bytes | None = None) -> TokenKey:
     """Generate a P-256 key on the token; it is stored there on return.
 
+    Args:
+        key_id: None: the protocol's for the factory root, else one that follows from the label.
     Raises:
         KeyStoreError: `key-exists`, and as `Token.use`.
     """
-    token.use(lambda line: _generate(line, label))
+    token.use(lambda line: _generate(line, label, key_id or _id_for(label)))
     key = find_key(token, label)
     if key is None:
         raise KeyStoreError("key-gone", f"The token {token.label!r} made a key {label!r} and does not have it.")
@@ -135,7 +137,7 @@ def public_key_of(public: pkcs11.PublicKey, label: str) -> PublicKey:
         ) from exc
 
 
-def _generate(line: Line, label: str) -> None:
+def _generate(line: Line, label: str, key_id: bytes) -> None:
     session = line.session.token.open(rw=True)
     try:
         wanted = {Attribute.LABEL: label}
@@ -145,7 +147,7 @@ def _generate(line: Line, label: str) -> None:
             )
         parameters = session.create_domain_parameters(*P256_PARAMETERS, local=True)
         parameters.generate_keypair(
-            id=_id_for(label),
+            id=key_id,
             label=label,
             store=True,
             capabilities=MechanismFlag.SIGN | MechanismFlag.VERIFY,

@@ -15,13 +15,17 @@ import threading
 from pathlib import Path
 from typing import ClassVar
 
-from pkcs11 import PKCS11Error, Token
+from pkcs11 import GeneralError, PinIncorrect, PinInvalid, PinLenRange, PinLocked, PKCS11Error, Token
 from pkcs11._pkcs11 import lib
 
 from ownroot.errors import KeyStoreError
 
 _OK = 0x0
 _OS_LOCKING_OK = 0x2
+_INIT_TOKEN_ARGUMENTS = (ctypes.c_ulong, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
+_LABEL_BYTES = 32
+# What C_InitToken says of the PIN it is given.
+_PIN_FAULTS: dict[int, type[PKCS11Error]] = {0xA0: PinIncorrect, 0xA1: PinInvalid, 0xA2: PinLenRange, 0xA4: PinLocked}
 
 
 class _InitializeArguments(ctypes.Structure):
@@ -35,12 +39,14 @@ class _InitializeArguments(ctypes.Structure):
 
 
 class _FunctionList(ctypes.Structure):
-    """The beginning of CK_FUNCTION_LIST."""
+    """The beginning of CK_FUNCTION_LIST; `between` are seven functions we do not call."""
 
     _fields_ = (
         ("version", ctypes.c_ubyte * 2),
         ("initialize", ctypes.CFUNCTYPE(ctypes.c_ulong, ctypes.c_void_p)),
         ("finalize", ctypes.CFUNCTYPE(ctypes.c_ulong, ctypes.c_void_p)),
+        ("between", ctypes.c_void_p * 7),
+        ("init_token", ctypes.CFUNCTYPE(ctypes.c_ulong, *_INIT_TOKEN_ARGUMENTS)),
     )
 
 
@@ -133,6 +139,20 @@ class Module:
     def tokens(self) -> tuple[Token, ...]:
         """Return the tokens that are present. Raises PKCS11Error."""
         return tuple(self._library.get_tokens())
+
+    def initialize_token(self, slot_id: int, so_pin: str, label: str) -> None:
+        """Make an empty token in a slot, with this label and security officer's PIN; the caller is inside `enter`.
+
+        python-pkcs11 has no call for it. Whatever the slot's token held is destroyed.
+
+        Raises:
+            PKCS11Error: the PIN's own fault by its class, any other as GeneralError.
+        Source: PKCS#11 2.40 §5.5 (C_InitToken): the label is 32 bytes, padded with blanks.
+        """
+        pin = so_pin.encode()
+        code = self._functions.init_token(slot_id, pin, len(pin), label.encode().ljust(_LABEL_BYTES))
+        if code != _OK:
+            raise _PIN_FAULTS.get(code, GeneralError)(f"C_InitToken: 0x{code:x}")
 
     @classmethod
     def after_fork(cls) -> None:

@@ -10,7 +10,7 @@ Source: registration.md §7.
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from ownroot.errors import InvalidInputError
@@ -58,6 +58,16 @@ class SotaSettings:
     hardware_id: str
     config_dir: str
     overrides: Overrides = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSettings:
+    """Where the programs of a device find its key and certificate on a token. The PIN shows in no text made of this."""
+
+    module: str
+    pin: str = field(repr=False)
+    key_id: str
+    certificate_id: str
 
 
 def parse_hardware_id(text: str) -> str:
@@ -114,6 +124,49 @@ def render_sota_toml(settings: SotaSettings) -> str:
                 faults[f"overrides.{section}.{key}"] = str(exc)
     _raise_faults(faults)
     return _print_tables(tables)
+
+
+TOKEN_OVERRIDES: Overrides = (
+    ("tls", (("pkey_source", '"pkcs11"'), ("cert_source", '"pkcs11"'))),
+    ("storage", (("tls_pkey_path", ""), ("tls_clientcert_path", ""))),
+    ("import", (("tls_pkey_path", ""), ("tls_clientcert_path", ""))),
+)
+"""What a device asks for whose key and certificate are on a token (registration.md §4)."""
+
+
+def append_token_settings(text: str, token: TokenSettings) -> str:
+    """Add the section `[p11]`, which the device writes itself, to a `sota.toml` made with `TOKEN_OVERRIDES`.
+
+    Raises:
+        InvalidInputError: `sota-toml-token`: the text is no TOML, has the section, or names files for key and
+            certificate; programs that read it would look in the wrong place or fail.
+    """
+    fault = _token_fault(text)
+    if fault is not None:
+        raise InvalidInputError("sota-toml-token", f"The server's sota.toml does not serve a key on a token: {fault}.")
+    section: dict[str, str | None] = {
+        "module": token.module,
+        "pass": token.pin,
+        "tls_pkey_id": token.key_id,
+        "tls_clientcert_id": token.certificate_id,
+    }
+    return f"{text.rstrip()}\n\n{_print_table('p11', section)}"
+
+
+def _token_fault(text: str) -> str | None:
+    try:
+        document = tomllib.loads(text)
+    except ValueError as exc:
+        return f"it cannot be read, {exc}"
+    if "p11" in document:
+        return "it has a section [p11], which is the device's own"
+    for section, keys in TOKEN_OVERRIDES:
+        given = document.get(section)
+        table = given if isinstance(given, dict) else {}
+        for key, value in keys:
+            if table.get(key, "") != value.strip('"'):
+                return f"{section}.{key} is not {value or 'left out'}"
+    return None
 
 
 def _default_tables(settings: SotaSettings) -> _Tables:

@@ -5,25 +5,13 @@ import os
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.world import RunningServer, running_server
+from tests.support.world import RunningServer
 
 BIN = Path(sys.executable).parent
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    with running_server(tmp_path_factory.mktemp("world"), workers=1) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def line_token(server: RunningServer) -> str:
-    return server.create_token("devices:create")
 
 
 def run(program: str, *arguments: str, token: str = "") -> "subprocess.CompletedProcess[str]":

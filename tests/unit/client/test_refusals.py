@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ownroot.client.refusals import error_of
+from ownroot.client.refusals import error_of, is_certain
 from ownroot.client.transport import Answer
 from ownroot.errors import (
     ConflictError,
@@ -85,3 +85,25 @@ def test_retry_after_is_believed_within_reason(sent: str, seconds: int) -> None:
 @given(st.integers(300, 599), st.binary(max_size=200))
 def test_no_body_breaks_the_reading(status: int, body: bytes) -> None:
     assert error_of(_answer(status, body)).detail
+
+
+@pytest.mark.parametrize("status", [301, 400, 401, 403, 404, 409, 415, 429])
+def test_refusing_answer_means_that_nothing_was_done(status: int) -> None:
+    assert is_certain(error_of(_answer(status)))
+
+
+@pytest.mark.parametrize("status", [200, 202, 408, 500, 502, 504])
+def test_other_answer_leaves_open_what_was_done(status: int) -> None:
+    assert not is_certain(error_of(_answer(status)))
+
+
+@pytest.mark.parametrize(
+    ("code", "certain"),
+    [("no-connection", True), ("server-not-trusted", True), ("no-answer", False), ("connection-lost", False)],
+)
+def test_lost_answer_is_told_from_a_request_that_never_left(code: str, certain: bool) -> None:
+    assert is_certain(RefusedError(code, "")) is certain
+
+
+def test_code_a_server_chooses_does_not_make_its_failure_certain() -> None:
+    assert not is_certain(error_of(_answer(500, {"message": "", "code": "no-connection"})))

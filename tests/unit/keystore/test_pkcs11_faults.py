@@ -5,7 +5,7 @@ import inspect
 import pytest
 from pkcs11 import exceptions as pkcs11
 
-from ownroot.keystore.pkcs11_faults import DEVICE_FAULTS, PIN_FAULTS, pin_fault, token_fault
+from ownroot.keystore.pkcs11_faults import DEVICE_FAULTS, PIN_FAULTS, pin_fault, so_pin_fault, token_fault
 
 
 @pytest.mark.parametrize(
@@ -26,11 +26,25 @@ def test_a_judged_pin_is_named(fault, code):
 @pytest.mark.parametrize(
     ("fault", "code"),
     [
+        (pkcs11.PinIncorrect(), "so-pin-incorrect"),
+        (pkcs11.PinLocked(), "so-pin-locked"),
+        (pkcs11.PinLenRange(), "pin-unsuitable"),
+        (pkcs11.PinTooWeak(), "pin-unsuitable"),
+    ],
+)
+def test_what_a_token_says_of_a_pin_while_it_is_prepared_is_named(fault, code):
+    assert so_pin_fault(fault, "aktualizr").code == code
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
         (pkcs11.DeviceRemoved(), "token-gone"),
         (pkcs11.GeneralError(), "token-gone"),
         (pkcs11.NoSuchToken("'other'"), "token-unknown"),
         (pkcs11.NoSuchKey("root-ca"), "key-gone"),
         (pkcs11.SessionCount(), "token-busy"),
+        (pkcs11.DeviceMemory(), "token-full"),
         (pkcs11.MechanismInvalid(), "token-failed"),
     ],
 )

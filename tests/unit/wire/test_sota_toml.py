@@ -11,7 +11,10 @@ from ownroot.errors import InvalidInputError
 from ownroot.wire.sota_toml import (
     MAX_OVERRIDES,
     MAX_VALUE_LENGTH,
+    TOKEN_OVERRIDES,
     SotaSettings,
+    TokenSettings,
+    append_token_settings,
     parse_config_dir,
     parse_hardware_id,
     parse_overrides,
@@ -228,3 +231,39 @@ def test_hostile_value_never_reaches_another_key(value: str) -> None:
     tables = tomllib.loads(text)
     tables["pacman"].pop("key", None)
     assert tables == tomllib.loads(DEFAULT)
+
+
+TOKEN = TokenSettings('/usr/lib/"odd"/module.so', 'p"in\\', "01", "03")
+
+
+def on_token() -> str:
+    return render_sota_toml(replace(SETTINGS, overrides=TOKEN_OVERRIDES))
+
+
+def test_token_section_comes_last_and_holds_what_was_meant() -> None:
+    text = append_token_settings(on_token(), TOKEN)
+    assert tomllib.loads(text)["p11"] == {
+        "module": '/usr/lib/"odd"/module.so',
+        "pass": 'p"in\\',
+        "tls_pkey_id": "01",
+        "tls_clientcert_id": "03",
+    }
+    assert text.startswith(on_token())
+    assert TOKEN.pin not in repr(TOKEN)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "fault"),
+    [
+        ('pkey_source = "pkcs11"', 'pkey_source = "file"', "tls.pkey_source"),
+        ('cert_source = "pkcs11"\n', "", "tls.cert_source"),
+        ("# tls_pkey_path is not set", 'tls_pkey_path = "/var/sota/pkey.pem"', "tls_pkey_path"),
+        ("[tls]", "[p11]\n\n[tls]", r"section \[p11\]"),
+        ("[tls]", "[tls", "cannot be read"),
+        ("[tls]", "tls = 1\n[other]", "tls.pkey_source"),
+    ],
+)
+def test_file_that_sends_programs_past_the_token_is_refused(before: str, after: str, fault: str) -> None:
+    with pytest.raises(InvalidInputError, match=fault) as refusal:
+        append_token_settings(on_token().replace(before, after, 1), TOKEN)
+    assert refusal.value.code == "sota-toml-token"
