@@ -11,6 +11,7 @@ import click
 from ownroot.cli.options import Target, json_option, target_options
 from ownroot.cli.progress import progress_bar
 from ownroot.console.exit_codes import EXIT_CODES_HELP, ExitCode
+from ownroot.console.lazy import LazyCommand, LazyGroup
 from ownroot.console.output import Output
 
 if TYPE_CHECKING:
@@ -18,8 +19,17 @@ if TYPE_CHECKING:
     from ownroot.sim.tally import Tally
 
 
-@click.command(epilog=EXIT_CODES_HELP)
-@click.option("--devices", type=click.IntRange(1, 1_000_000), required=True, help="How many devices.")
+@click.group(
+    cls=LazyGroup,
+    lazy={
+        "factory-floor": LazyCommand(
+            "ownroot.cli.factory_floor:factory_floor", "Let boards register while much goes wrong."
+        )
+    },
+    invoke_without_command=True,
+    epilog=EXIT_CODES_HELP,
+)
+@click.option("--devices", type=click.IntRange(1, 1_000_000), help="How many devices.")
 @click.option("--rounds", type=click.IntRange(0), default=1, show_default=True, help="Check-ins of each device.")
 @click.option("--at-once", type=click.IntRange(1, 256), default=8, show_default=True, help="Devices at the same time.")
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed makes the same devices.")
@@ -31,16 +41,18 @@ if TYPE_CHECKING:
 )
 @target_options
 @json_option
+@click.pass_context
 def simulate(
+    context: click.Context,
     *,
-    devices: int,
+    devices: int | None,
     rounds: int,
     at_once: int,
     seed: int,
     directory: Path | None,
     target: Target,
     as_json: bool,
-) -> ExitCode:
+) -> ExitCode | None:
     """Register a fleet of simulated devices and let them check in.
 
     They are real to the server: real keys, real certificates, real connections, through the code of `ownroot-device`.
@@ -53,6 +65,12 @@ def simulate(
     """
     from ownroot.sim.fleet import FleetPlan, run_fleet
 
+    if context.invoked_subcommand is not None:
+        if devices is not None:
+            raise click.UsageError(f"Options of {context.invoked_subcommand} come after its name.")
+        return None
+    if devices is None:
+        raise click.UsageError("Missing option '--devices'.")
     access, output = target.access(), Output(as_json=as_json)
     with _workplace(directory) as place, progress_bar(as_json=as_json) as progress:
         plan = FleetPlan(
