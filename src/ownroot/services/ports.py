@@ -124,6 +124,15 @@ class DeviceGroup:
 
 
 @dataclass(frozen=True, slots=True)
+class DevicePin:
+    """A known device and the keys it may come with."""
+
+    uuid: DeviceUuid
+    spki_sha256: bytes
+    next_spki_sha256: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
 class Device:
     """A device known to a factory. The public key is pinned: `spki_der` is what must be presented."""
 
@@ -476,6 +485,14 @@ class Devices(Protocol):
 
     def count(self, factory_id: int) -> int:
         """Number of devices, without counting them."""
+        ...
+
+    def pins(self, factory_id: int, *, after: str, limit: int) -> Sequence[DevicePin]:
+        """The keys of the next devices by lower-case uuid; `after`: the last one seen, empty at first."""
+        ...
+
+    def denied_uuids(self, factory_id: int, *, after: str, limit: int) -> Sequence[DeviceUuid]:
+        """The next uuids of the deny list, in their order; `after`: the last one seen, empty at first."""
         ...
 
     def record_check_ins(self, visits: Iterable[CheckIn]) -> None:
