@@ -7,6 +7,7 @@ A header proves nothing by itself; it counts because of who sent it.
 import base64
 import binascii
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import TypeAlias
 from urllib.parse import unquote
@@ -20,6 +21,7 @@ _Network: TypeAlias = IPv4Network | IPv6Network
 
 # A certificate of a device has less than 2 KiB; escaping can triple it.
 _MAX_CHARACTERS = 16 * 1024
+_REMEMBERED = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,12 @@ def read_front_header(values: list[str]) -> bytes | None:
         return None
     if len(text) > _MAX_CHARACTERS:
         raise InvalidInputError("front-header", "The front's header is longer than any device certificate.")
+    return _decode(text)
+
+
+# A device comes again with the same text, and reading PEM costs more than all the rest of a request.
+@lru_cache(maxsize=_REMEMBERED)
+def _decode(text: str) -> bytes | None:
     if not text.startswith(":"):
         return certificate_der(parse_certificate(unquote(text)))
     try:
