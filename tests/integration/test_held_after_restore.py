@@ -121,3 +121,12 @@ def test_announcing_a_held_device_lets_it_in(restored: Fleet) -> None:
     assert answer.status_code == 201, answer.text
     assert restored.visit(restored.local) == "ok"
     assert restored.ask("held")["total"] == 0
+
+
+def test_station_cannot_vouch_for_what_nobody_remembers(restored: Fleet) -> None:
+    station = restored.server.create_token("devices:create", user="station")
+    for device in (restored.local, restored.online[0]):
+        answer = restored.server.call("PUT", "/ota/devices/", document={"client.pem": device.pem}, token=station)
+        assert (answer.status_code, answer.json()["code"]) == (403, "device-held-for-review")
+        assert restored.visit(device) == "device-held-for-review"
+    assert restored.server.call("PUT", "/ota/devices/", document={"client.pem": restored.before.pem}).status_code == 200

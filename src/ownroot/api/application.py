@@ -13,6 +13,7 @@ from ownroot.api import (
     oauth,
     operations,
     pki_health,
+    status_feed,
 )
 from ownroot.api.backend import Backend
 from ownroot.api.ca_token_care import CaTokenCare
@@ -44,6 +45,7 @@ def build_application(
         *device_groups.endpoints(backend),
         *fleet_import.endpoints(backend),
         *held_devices.endpoints(backend),
+        *status_feed.endpoints(backend),
         *oauth.endpoints(backend),
         *operations.endpoints(backend, edge.metrics, gateway, ca_token),
     )

@@ -1,14 +1,14 @@
 """`GET /ota/factories/{factory}/certs/health/`: what only the server can find out about a factory's PKI (docs/wire)."""
 
+import asyncio
 import math
-
-from starlette.concurrency import run_in_threadpool
 
 from ownroot.api.backend import Backend
 from ownroot.api.gateway_workers import GatewayWorkers
 from ownroot.pki.serials import serial_text
 from ownroot.services.authority import Principal
-from ownroot.services.examine_pki import KeysInService, TriedKey, keys_in_service, try_key
+from ownroot.services.examine_pki import KeysInService, TriedKey, keys_in_service, try_keys
+from ownroot.services.records import Factory
 from ownroot.services.scopes import Role, Scope
 from ownroot.web.endpoint import Access, Call, Endpoint, Reply
 from ownroot.wire.pki_health import GatewayHealth, HealthFault, IssuedCount, KeyHealth, PkiHealth, RevocationBucket
@@ -20,18 +20,26 @@ class PkiHealthPage:
     def __init__(self, backend: Backend, gateway: GatewayWorkers) -> None:
         self._backend = backend
         self._gateway = gateway
+        # One examination of a factory at a time: a key on a token that hangs must not be asked again and again.
+        self._under_way: dict[int, asyncio.Task[tuple[KeysInService, list[TriedKey]]]] = {}
 
     async def examine(self, call: Call[Principal]) -> Reply:
         """Let each key sign, count, ask the gateway workers. What is wrong is in the answer, never its status."""
-        factory = call.caller.factory
-        found = await self._backend.read(lambda uow: keys_in_service(uow, factory))
-        tried = await run_in_threadpool(self._try_keys, found)
+        found, tried = await self._examination(call.caller.factory)
         issued = tuple(IssuedCount(serial=serial_text(serial), issued=count) for serial, count in found.issued.items())
         health = PkiHealth(keys=tuple(map(_health, tried)), issued=issued, gateway=await self._ask_gateway())
         return Reply(body=health)
 
-    def _try_keys(self, found: KeysInService) -> list[TriedKey]:
-        return [try_key(key, self._backend.keyring) for key in found.keys]
+    async def _examination(self, factory: Factory) -> tuple[KeysInService, list[TriedKey]]:
+        task = self._under_way.get(factory.id)
+        if task is None:
+            task = self._under_way[factory.id] = asyncio.create_task(self._try_keys(factory))
+            task.add_done_callback(lambda _: self._under_way.pop(factory.id, None))
+        return await asyncio.shield(task)  # others wait for it too
+
+    async def _try_keys(self, factory: Factory) -> tuple[KeysInService, list[TriedKey]]:
+        found = await self._backend.read(lambda uow: keys_in_service(uow, factory))
+        return found, await self._backend.run(try_keys(found, self._backend.keyring))
 
     async def _ask_gateway(self) -> GatewayHealth | None:
         if not self._gateway.number:

@@ -26,6 +26,7 @@ from ownroot.wire.documents import read_document, read_list, write_document
 from ownroot.wire.fleet_import import ImportForm, ImportList, ImportReply, ImportResult
 from ownroot.wire.held_devices import HeldDeviceList, HeldReview, HeldVerdicts
 from ownroot.wire.pki_health import PkiHealth
+from ownroot.wire.status_feed import SignedFeed
 
 Shape = TypeVar("Shape")
 
@@ -145,6 +146,12 @@ class Api(ClosedOnExit):
             return _read(self._send("GET", self._in_factory("certs/health/")), PkiHealth)
         except NotFoundError:
             return None
+
+    def status_feed(self, *, since: int | None = None, after: str | None = None) -> SignedFeed:
+        """Fetch one answer of the status feed, unverified: what came since a generation, or a page of the snapshot."""
+        asked = {"after": after, "since": None if since is None else str(since)}
+        query = urlencode({name: value for name, value in asked.items() if value is not None})
+        return _read(self._send("GET", self._in_factory(f"status-feed/?{query}")), SignedFeed)
 
     def request_csrs(self, request: CsrRequest) -> CsrReply:
         """Let the backend make keys and return their CSRs; whether they verify is the caller's to check."""

@@ -44,7 +44,9 @@ class SignInDesk:
     def __init__(self, store: Store, trail: Trail) -> None:
         self._store = store
         self._trail = trail
-        self._of_name = AttemptLimit("sign-ins under this name", most=10, window=_WINDOW)
+        # By network first: somebody elsewhere who is wrong all day must not keep the person of that name out.
+        self._of_name_here = AttemptLimit("sign-ins under this name", most=10, window=_WINDOW)
+        self._of_name = AttemptLimit("sign-ins under this name", most=200, window=_WINDOW)
         self._of_peer = AttemptLimit("sign-ins from your address", most=50, window=_WINDOW)
         self._hashing = asyncio.Semaphore(_AT_ONCE)
         self._waiting = 0
@@ -58,6 +60,7 @@ class SignInDesk:
         """
         network, key = peer_network(peer), name[:_MAX_KEY_CHARS]
         self._of_peer.charge(network, now)
+        self._of_name_here.charge((network, key), now)
         self._of_name.charge(key, now)
         account = await self._store.read(lambda uow: find_account(uow, name))
         if not await self._compare(password, None if account is None else account.phc) or account is None:
@@ -66,6 +69,7 @@ class SignInDesk:
             await self._trail.refused_login(refusal, peer, now, subject=subject)
             raise refusal
         self._of_peer.give_back(network)
+        self._of_name_here.give_back((network, key))
         self._of_name.give_back(key)
         return await self._store.run(open_session(account, peer=peer, now=now))
 

@@ -21,9 +21,12 @@ from ownroot.services.authorize_device import claimed_uuid
 from ownroot.services.device_conflicts import denied, require_no_uuid_of_another, uuid_taken, worded
 from ownroot.services.device_groups import require_group
 from ownroot.services.effective_pki import effective_pki, is_unclaimed
+from ownroot.services.hold_devices import hold_what_came_since
 from ownroot.services.ports import UnitOfWork
 from ownroot.services.records import ChangeKind, Device
+from ownroot.services.scopes import Role
 from ownroot.services.steps import Steps
+from ownroot.trust.admission import FirstContact, Hold
 from ownroot.trust.device_identity import GatewayTrust, Identified, NotTrusted, identify
 from ownroot.trust.state import Standing
 
@@ -54,7 +57,7 @@ def announce_device(announcement: Announcement, *, by: Principal, now: datetime)
     Raises:
         InvalidInputError: the PEM, the certificate, its issuer (codes of `trust.device_identity`), `name-invalid`,
             `group-unknown`.
-        RefusedError: `wrong-factory`, `device-ca-disabled`.
+        RefusedError: `wrong-factory`, `device-ca-disabled`; `device-held-for-review`, if `by` may not accept it.
         ConflictError: `device-uuid-taken`, `device-uuid-case-twin`, `device-name-taken`, `device-key-taken`,
             `device-denied`.
         All are in the audit log before they are raised.
@@ -103,6 +106,7 @@ def _take_in(
     if known is not None and known.spki_sha256 == identified.spki_sha256:
         return Announced(_remember_issuer(uow, known, wanted), is_new=False)
     _require_admission(uow, identified, wanted)
+    _require_review(uow, identified, by)
     if known is None:
         _add(uow, wanted)
     elif is_unclaimed(uow, known):
@@ -174,6 +178,19 @@ def _require_admission(uow: UnitOfWork, identified: Identified, wanted: Device) 
         )
     if uow.devices.find_denied(wanted.factory_id, wanted.uuid) is not None:
         raise denied(wanted.uuid)
+
+
+def _require_review(uow: UnitOfWork, identified: Identified, by: Principal) -> None:
+    """After a restore an announcement speaks for a device nobody remembers; that takes whoever could accept it."""
+    if by.role in (Role.OWNER, Role.ADMIN):
+        return
+    if isinstance(hold_what_came_since(uow, by.factory, identified, FirstContact()), Hold):
+        raise RefusedError(
+            "device-held-for-review",
+            f"The server was restored from a backup and does not remember this certificate of device {identified.uuid}"
+            ", which was issued since. An owner or admin of the factory announces it, or accepts it when it calls.",
+            fields={"client.pem": "held for review"},
+        )
 
 
 def _add(uow: UnitOfWork, wanted: Device) -> None:

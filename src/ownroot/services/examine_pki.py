@@ -19,6 +19,7 @@ from ownroot.services.backend_keys import Keyring
 from ownroot.services.effective_pki import effective_pki
 from ownroot.services.ports import UnitOfWork
 from ownroot.services.records import Factory, SealedKey
+from ownroot.services.steps import Aside, Steps
 from ownroot.trust.possession import KeyKind
 from ownroot.trust.state import Holder
 
@@ -75,6 +76,12 @@ def keys_in_service(uow: UnitOfWork, factory: Factory) -> KeysInService:
             if ca.holder is Holder.ONLINE and not is_shared
         },
     )
+
+
+def try_keys(found: KeysInService, keyring: Keyring) -> Steps[list[TriedKey]]:
+    """Try each key on a thread of its own: a token takes its time, or hangs."""
+    tried: list[TriedKey] = yield Aside(lambda: [try_key(key, keyring) for key in found.keys])
+    return tried
 
 
 def try_key(key: KeyInService, keyring: Keyring, *, random: Callable[[int], bytes] = os.urandom) -> TriedKey:

@@ -94,6 +94,15 @@ class DeviceGroup:
 
 
 @dataclass(frozen=True, slots=True)
+class DevicePin:
+    """A known device and the keys it may come with."""
+
+    uuid: DeviceUuid
+    spki_sha256: bytes
+    next_spki_sha256: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
 class Device:
     """A device known to a factory. The public key is pinned: `spki_der` is what must be presented."""
 

@@ -15,6 +15,7 @@ from ownroot.services.records import (
     Device,
     DeviceFilter,
     DeviceGroup,
+    DevicePin,
     DeviceSort,
     Factory,
     HeldDevice,
@@ -222,6 +223,14 @@ class Devices(Protocol):
 
     def record_check_ins(self, visits: Iterable[CheckIn]) -> None:
         """Store visits; an older one than is stored, or one of a device that is gone, changes nothing."""
+        ...
+
+    def pins(self, factory_id: int, *, after: str, limit: int) -> Sequence[DevicePin]:
+        """The keys of the next devices by lower-case uuid; `after`: the last one seen, empty at first."""
+        ...
+
+    def denied_uuids(self, factory_id: int, *, after: str, limit: int) -> Sequence[DeviceUuid]:
+        """The next uuids of the deny list, in their order; `after`: the last one seen, empty at first."""
         ...
 
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from ownroot.errors import ConflictError, NotFoundError
 from ownroot.pki.names import DeviceUuid
 from ownroot.pki.serials import serial_text
-from ownroot.services.records import CheckIn, DeniedDevice, Device, DeviceFilter, DeviceSort
+from ownroot.services.records import CheckIn, DeniedDevice, Device, DeviceFilter, DevicePin, DeviceSort
 from ownroot.storage.device_listing import DEVICE_COLUMNS, list_devices, read_device
 from ownroot.storage.heads import Heads
 from ownroot.storage.inserts import insert_if_absent, upsert
@@ -122,6 +122,19 @@ _LIST_DENIED: Final = Statement(
 )
 _COUNT_DENIED: Final = Statement(
     sa.select(sa.func.count()).select_from(denied_devices).where(denied_devices.c.factory_id == param("factory"))
+)
+
+_PINS: Final = Statement(
+    sa.select(devices.c.uuid, devices.c.spki_sha256, devices.c.next_spki_sha256)
+    .where(_IN_FACTORY, devices.c.uuid_folded > param("last"))
+    .order_by(devices.c.uuid_folded)
+    .limit(param("most"))
+)
+_DENIED_UUIDS: Final = Statement(
+    sa.select(denied_devices.c.uuid)
+    .where(denied_devices.c.factory_id == param("factory"), denied_devices.c.uuid > param("last"))
+    .order_by(denied_devices.c.uuid)
+    .limit(param("most"))
 )
 
 
@@ -263,6 +276,14 @@ class SqlDevices:
     def count(self, factory_id: int) -> int:
         row = self._session.one(_COUNT, factory=factory_id)
         return (row[0] if row else 0) + self._heads.waiting_devices(factory_id)
+
+    def pins(self, factory_id: int, *, after: str, limit: int) -> Sequence[DevicePin]:
+        rows = self._session.all(_PINS, factory=factory_id, last=after.lower(), most=limit)
+        return [DevicePin(DeviceUuid(row[0]), bytes(row[1]), None if row[2] is None else bytes(row[2])) for row in rows]
+
+    def denied_uuids(self, factory_id: int, *, after: str, limit: int) -> Sequence[DeviceUuid]:
+        rows = self._session.all(_DENIED_UUIDS, factory=factory_id, last=after, most=limit)
+        return [DeviceUuid(row[0]) for row in rows]
 
     def record_check_ins(self, visits: Iterable[CheckIn]) -> None:
         self._session.run_many(_CHECK_IN, [_visit_row(visit) for visit in visits])

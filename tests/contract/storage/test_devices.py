@@ -174,3 +174,21 @@ def test_name_of_another_device_is_not_taken_over(database: Database, factory: F
     assert refused.value.code == "device-name-taken"
     with pytest.raises(NotFoundError):
         database.write(lambda uow: uow.devices.describe(a_device(factory, "dev-3"))).result()
+
+
+def test_pins_come_by_lower_case_uuid_page_by_page(database: Database, factory: Factory) -> None:
+    for uuid in ("b", "C", "a"):
+        database.write(lambda uow, uuid=uuid: uow.devices.add(a_device(factory, uuid))).result()  # type: ignore[misc]
+    first = database.read(lambda uow: uow.devices.pins(factory.id, after="", limit=2))
+    rest = database.read(lambda uow: uow.devices.pins(factory.id, after=first[-1].uuid, limit=2))
+    assert [pin.uuid for pin in (*first, *rest)] == ["a", "b", "C"]
+    assert first[0].spki_sha256 == a_device(factory, "a").spki_sha256
+
+
+def test_denied_uuids_come_page_by_page_and_not_those_of_another_factory(database: Database, factory: Factory) -> None:
+    other = make_factory(database, "other")
+    for place, uuid in ((factory, "a"), (factory, "b"), (other, "c")):
+        database.write(lambda uow, place=place, uuid=uuid: uow.devices.deny(a_denial(place, uuid))).result()  # type: ignore[misc]
+    first = database.read(lambda uow: uow.devices.denied_uuids(factory.id, after="", limit=1))
+    rest = database.read(lambda uow: uow.devices.denied_uuids(factory.id, after=first[-1], limit=5))
+    assert [*first, *rest] == ["a", "b"]

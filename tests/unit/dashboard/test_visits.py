@@ -23,7 +23,7 @@ PUBLIC = "https://api.example.com"
 
 def a_call(base_url: str = "http://127.0.0.1:8000", **headers: str) -> Call[Any]:
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Call(Arrival("POST", {}, {}, None, "192.0.2.1", "id", base_url, NOW, sent))
+    return Call(Arrival("POST", {}, {}, None, "192.0.2.1", "id", base_url, NOW, headers=sent))
 
 
 def signed_in(secret: str) -> SignedIn:
