@@ -35,7 +35,7 @@ BACKUP_SUFFIX = ".bak"
 _DIRECTORY_MODE = 0o700
 _FILE_MODE = 0o400
 # The temporary names of `keystore.durable`: `.factory_ca.key.a1b2c3d4`, eight characters at the end.
-_LEFTOVER = re.compile(r"\.(tls-crt|online-crt|[A-Za-z0-9._-]+\.(key|pem))(\.new|\.bak)?\.[a-z0-9_]{8}")
+_LEFTOVER = re.compile(r"\.(tls-crt|online-crt|\.ownroot-probe|[A-Za-z0-9._-]+\.(key|pem))(\.new|\.bak)?\.[a-z0-9_]{8}")
 # More than a whole PKI takes: a full disk shows before a key is made.
 _ROOM_BYTES = 32 * 1024
 _MAX_BYTES = 1024 * 1024

@@ -72,7 +72,12 @@ def test_nothing_staged_cannot_be_promoted_and_nothing_is_lost(directory: PkiDir
 
 
 def test_half_written_files_of_a_power_cut_are_swept_and_staged_ones_are_not(directory: PkiDirectory) -> None:
-    for name in (".tls-crt.new.a1b2c3d4", ".tls-crt.bak.a1b2c3d4", ".line-2.pem.new.abcd_123"):
+    for name in (
+        ".tls-crt.new.a1b2c3d4",
+        ".tls-crt.bak.a1b2c3d4",
+        ".line-2.pem.new.abcd_123",
+        "..ownroot-probe.6qi4uw0_",
+    ):
         (directory.path / name).write_text("half")
     with directory.held():
         assert sorted(os.listdir(directory.path)) == ["tls-crt", "tls-crt.new"]
