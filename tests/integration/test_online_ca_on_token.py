@@ -22,7 +22,7 @@ from tests.support.openssl_checks import openssl
 from tests.support.owner import Owner
 from tests.support.postgres import PostgresCluster, running_postgres
 from tests.support.registration_server import RegistrationServer, registration_server
-from tests.support.softhsm import LABEL, PIN, SoftHsm, soft_hsm
+from tests.support.softhsm import LABEL, PIN, SoftHsm, soft_hsm_of_programs
 from tests.support.world import RunningServer, operate, running_server
 
 WRONG_PIN = "271828182"
@@ -31,10 +31,7 @@ UUIDS = [str(UUID(int=number)) for number in range(1, 10)]
 
 @pytest.fixture
 def hsm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SoftHsm:
-    hsm = soft_hsm(tmp_path / "hsm")
-    for name, value in (*hsm.environment.items(), ("OWNROOT_ONLINE_CA_PIN", PIN)):
-        monkeypatch.setenv(name, value)
-    return hsm
+    return soft_hsm_of_programs(tmp_path / "hsm", monkeypatch, pin_variable="OWNROOT_ONLINE_CA_PIN")
 
 
 @pytest.fixture

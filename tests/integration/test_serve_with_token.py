@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.softhsm import LABEL, PIN, SoftHsm, soft_hsm
+from tests.support.softhsm import LABEL, PIN, SoftHsm, soft_hsm_of_programs
 from tests.support.world import PROGRAM, RunningServer, operate, running_server
 
 WRONG_PIN = "271828182"
@@ -14,10 +14,7 @@ WRONG_PIN = "271828182"
 
 @pytest.fixture
 def hsm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SoftHsm:
-    hsm = soft_hsm(tmp_path / "hsm")
-    for name, value in (*hsm.environment.items(), ("OWNROOT_HSM_PIN", PIN)):
-        monkeypatch.setenv(name, value)
-    return hsm
+    return soft_hsm_of_programs(tmp_path / "hsm", monkeypatch, pin_variable="OWNROOT_HSM_PIN")
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from tests.support.tools import require_tool
 
 PIN = "472915"
@@ -103,6 +105,14 @@ def soft_hsm(folder: Path, *, empty: bool = False) -> SoftHsm:
     hsm = SoftHsm(module, settings, tokens)
     if not empty:
         hsm.add_token()
+    return hsm
+
+
+def soft_hsm_of_programs(folder: Path, monkeypatch: pytest.MonkeyPatch, *, pin_variable: str) -> SoftHsm:
+    """Make a token that programs started from now on find, and the PIN in the variable they read."""
+    hsm = soft_hsm(folder)
+    for name, value in (*hsm.environment.items(), (pin_variable, PIN)):
+        monkeypatch.setenv(name, value)
     return hsm
 
 

@@ -1,7 +1,6 @@
 """Options for an owner whose keys live on a token (HSM, PKCS#11), and what they amount to (protocol: api.md §7)."""
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from ownroot.errors import KeyStoreError
+from ownroot.console.pins import ask_pin
 from ownroot.keystore.labels import HSM_PIN_VARIABLE, HSM_ROOT_LABEL
 
 if TYPE_CHECKING:
@@ -105,19 +104,9 @@ def _chosen(
     return HsmOptions(
         module=module,
         token_label=token_label,
-        pin=pin or os.environ.get(HSM_PIN_VARIABLE) or _ask_pin(token_label),
+        pin=pin or os.environ.get(HSM_PIN_VARIABLE) or ask_pin(token_label, variable=HSM_PIN_VARIABLE),
         local_ca_label=local_ca_label,
     )
-
-
-def _ask_pin(token_label: str) -> str:
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise KeyStoreError(
-            "pin-missing",
-            f"The token {token_label!r} wants its PIN, and nobody is at a terminal to type it. Set {HSM_PIN_VARIABLE}.",
-        )
-    pin: str = click.prompt(f"PIN of the token {token_label}", hide_input=True, err=True)
-    return pin
 
 
 _HSM_OPTIONS = (

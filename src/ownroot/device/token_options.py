@@ -1,7 +1,6 @@
 """Options for a device whose key is on a token, and the place they amount to (protocol: registration.md §7.3)."""
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,8 +8,8 @@ from typing import TypeVar
 
 import click
 
+from ownroot.console.pins import ask_pin
 from ownroot.device.key_places import FileKeyPlace, KeyPlace, TokenAccess, TokenKeyPlace
-from ownroot.errors import KeyStoreError
 from ownroot.keystore.labels import DEVICE_HSM_LABEL, HSM_PIN_VARIABLE, HSM_SO_PIN_VARIABLE
 
 Command = TypeVar("Command", bound=Callable[..., object])
@@ -37,8 +36,8 @@ def chosen_token(module: Path | None, so_pin: str | None, pin: str | None) -> To
         return None
     return TokenAccess(
         module=module,
-        so_pin=so_pin or os.environ.get(HSM_SO_PIN_VARIABLE) or _ask("security officer's PIN", HSM_SO_PIN_VARIABLE),
-        pin=pin or os.environ.get(HSM_PIN_VARIABLE) or _ask("PIN", HSM_PIN_VARIABLE),
+        so_pin=so_pin or os.environ.get(HSM_SO_PIN_VARIABLE) or _ask(HSM_SO_PIN_VARIABLE, "security officer's PIN"),
+        pin=pin or os.environ.get(HSM_PIN_VARIABLE) or _ask(HSM_PIN_VARIABLE, "PIN"),
     )
 
 
@@ -55,14 +54,8 @@ def key_place(directory: Path, token: TokenAccess | None) -> Iterator[KeyPlace]:
         place.close()
 
 
-def _ask(what: str, variable: str) -> str:
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise KeyStoreError(
-            "pin-missing",
-            f"The token {DEVICE_HSM_LABEL!r} wants the {what}, and nobody is at a terminal to type it. Set {variable}.",
-        )
-    pin: str = click.prompt(f"{what} of the token {DEVICE_HSM_LABEL}", hide_input=True, err=True)
-    return pin
+def _ask(variable: str, pin: str) -> str:
+    return ask_pin(DEVICE_HSM_LABEL, variable=variable, pin=pin, article="the")
 
 
 _OPTIONS = (

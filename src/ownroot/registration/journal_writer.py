@@ -2,10 +2,9 @@
 
 A commit waits for the disk once, however many works it carries. Works run on the event loop, where their requests run
 too, and only the wait for the disk leaves it: a thread of Python that wrote beside the loop would fight with it over
-the interpreter at every statement (measured: a third of the throughput on one core). A work is some tens of
-microseconds; one that raises is undone alone, by its savepoint; a store that fails undoes all of them, and each hears
-the same. The backend's store has a writer too (`storage.group_commit`), made for works that are long and for databases
-that are far away.
+the interpreter at every statement. A work is some tens of microseconds; one that raises is undone alone, by its
+savepoint; a store that fails undoes all of them, and each hears the same. The backend's store has a writer too
+(`storage.group_commit`), made for works that are long and for databases that are far away.
 """
 
 import asyncio

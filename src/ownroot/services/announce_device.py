@@ -6,7 +6,7 @@ who vouches for the device, its name and its group. Repeating one changes nothin
 Source: registration.md §9.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
@@ -15,10 +15,11 @@ from cryptography import x509
 from ownroot.audit.events import EventKind
 from ownroot.errors import ConflictError, InvalidInputError, RefusedError
 from ownroot.pki.encoding import certificate_der, certificate_sha256, parse_certificate
-from ownroot.pki.names import parse_resource_name, read_subject
+from ownroot.pki.names import read_subject
 from ownroot.services.authority import Principal
 from ownroot.services.authorize_device import claimed_uuid
-from ownroot.services.device_conflicts import denied, require_no_uuid_of_another, uuid_taken, worded
+from ownroot.services.device_conflicts import denied, parse_device_name, require_no_uuid_of_another, uuid_taken, worded
+from ownroot.services.device_entries import remember_issuer
 from ownroot.services.device_groups import require_group
 from ownroot.services.effective_pki import effective_pki, is_unclaimed
 from ownroot.services.hold_devices import hold_what_came_since
@@ -104,7 +105,10 @@ def _take_in(
     wanted = _row(uow, announcement, identified, by=by, now=now)
     known = uow.devices.find(by.factory.id, identified.uuid)
     if known is not None and known.spki_sha256 == identified.spki_sha256:
-        return Announced(_remember_issuer(uow, known, wanted), is_new=False)
+        device = remember_issuer(uow, known, identified)
+        if device != known:
+            uow.changes.announce(ChangeKind.DEVICE, device.factory_id, device.uuid)
+        return Announced(device, is_new=False)
     _require_admission(uow, identified, wanted)
     _require_review(uow, identified, by)
     if known is None:
@@ -134,7 +138,7 @@ def _row(
     return Device(
         factory_id=by.factory.id,
         uuid=identified.uuid,
-        name=_parse_name(announcement.name or identified.uuid),
+        name=parse_device_name(announcement.name or identified.uuid),
         owner=by.user.polis_id,
         spki_der=identified.spki_der,
         spki_sha256=identified.spki_sha256,
@@ -144,28 +148,6 @@ def _row(
         created_at=now,
         group=group,
     )
-
-
-def _parse_name(text: str) -> str:
-    try:
-        return parse_resource_name(text)
-    except InvalidInputError as exc:
-        raise InvalidInputError(exc.code, exc.detail, fields={"name": exc.detail}) from exc
-
-
-def _remember_issuer(uow: UnitOfWork, known: Device, wanted: Device) -> Device:
-    """The same key under another CA is the same device; who vouches for it decides when that CA is revoked."""
-    if known.issuer_sha256 == wanted.issuer_sha256:
-        return known
-    changed = replace(
-        known,
-        production=wanted.production,
-        issuer_sha256=wanted.issuer_sha256,
-        issuer_serial=wanted.issuer_serial,
-    )
-    uow.devices.replace_key(changed)
-    uow.changes.announce(ChangeKind.DEVICE, changed.factory_id, changed.uuid)
-    return changed
 
 
 def _require_admission(uow: UnitOfWork, identified: Identified, wanted: Device) -> None:

@@ -5,7 +5,8 @@ Source: registration.md §8.
 
 from collections.abc import Mapping
 
-from ownroot.errors import ConflictError
+from ownroot.errors import ConflictError, InvalidInputError
+from ownroot.pki.names import parse_resource_name
 from ownroot.services.ports import UnitOfWork
 from ownroot.services.records import Device, User
 
@@ -34,6 +35,18 @@ def require_no_uuid_of_another(uow: UnitOfWork, device: Device) -> None:
     """
     if device.name != device.uuid and uow.devices.find(device.factory_id, device.name) is not None:
         raise name_taken(device.name)
+
+
+def parse_device_name(text: str) -> str:
+    """Check the name a request gives a device.
+
+    Raises:
+        InvalidInputError: `name-invalid`, with the member at fault.
+    """
+    try:
+        return parse_resource_name(text)
+    except InvalidInputError as exc:
+        raise InvalidInputError(exc.code, exc.detail, fields={"name": exc.detail}) from exc
 
 
 def denied(uuid: str) -> ConflictError:

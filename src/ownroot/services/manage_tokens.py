@@ -6,7 +6,7 @@ from datetime import datetime
 
 from ownroot.audit.events import OPERATOR, AuditEvent, EventKind
 from ownroot.errors import NotFoundError
-from ownroot.services.manage_users import known_factory
+from ownroot.services.manage_users import holders, known_factory
 from ownroot.services.ports import UnitOfWork
 from ownroot.services.records import Token, User
 from ownroot.services.steps import Steps
@@ -27,11 +27,8 @@ def list_tokens(uow: UnitOfWork, factory_name: str) -> Sequence[HeldToken]:
         NotFoundError: `factory-unknown`.
     """
     factory = known_factory(uow, factory_name)
-    users = {member.user.polis_id: member.user for member in uow.accounts.members(factory.id)}
-    return [
-        HeldToken(token, users.get(token.polis_id, User(token.polis_id, "")))
-        for token in uow.accounts.list_tokens(factory.id)
-    ]
+    whose = holders(uow, factory)
+    return [HeldToken(token, whose(token.polis_id)) for token in uow.accounts.list_tokens(factory.id)]
 
 
 def revoke_token(factory_name: str, token_id: int, *, now: datetime) -> Steps[None]:

@@ -4,7 +4,7 @@ A user is known to the whole server and may belong to several factories. Every f
 able to answer for its PKI.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -128,6 +128,12 @@ def known_factory(uow: UnitOfWork, name: str) -> Factory:
     if factory is None:
         raise NotFoundError("factory-unknown", f"There is no factory {name[:64]!r} on this server.")
     return factory
+
+
+def holders(uow: UnitOfWork, factory: Factory) -> Callable[[str], User]:
+    """Return what tells whose a secret of this factory is; of somebody who left only the polis-id is known."""
+    users = {member.user.polis_id: member.user for member in uow.accounts.members(factory.id)}
+    return lambda polis_id: users.get(polis_id, User(polis_id, ""))
 
 
 def known_user(uow: UnitOfWork, name: str) -> User:

@@ -10,7 +10,7 @@ from ownroot.errors import NotFoundError
 from ownroot.services.authority import new_polis_id
 from ownroot.services.create_token import require_scopes, secret_details, settle_holder
 from ownroot.services.login_ports import OAuthClient
-from ownroot.services.manage_users import known_factory
+from ownroot.services.manage_users import holders, known_factory
 from ownroot.services.ports import UnitOfWork
 from ownroot.services.records import Factory, User
 from ownroot.services.scopes import Scope
@@ -87,11 +87,8 @@ def list_clients(uow: UnitOfWork, factory_name: str) -> Sequence[HeldClient]:
         NotFoundError: `factory-unknown`.
     """
     factory = known_factory(uow, factory_name)
-    users = {member.user.polis_id: member.user for member in uow.accounts.members(factory.id)}
-    return [
-        HeldClient(client, users.get(client.polis_id, User(client.polis_id, "")))
-        for client in uow.oauth.list_clients(factory.id)
-    ]
+    whose = holders(uow, factory)
+    return [HeldClient(client, whose(client.polis_id)) for client in uow.oauth.list_clients(factory.id)]
 
 
 def delete_client(factory_name: str, client_id: str, *, now: datetime) -> Steps[None]:

@@ -17,12 +17,11 @@ from functools import partial
 from ownroot.audit.events import EventKind
 from ownroot.errors import ConflictError, InvalidInputError, KeyStoreError, OwnrootError, RefusedError
 from ownroot.pki.issuance import plan_device, sign_plan
-from ownroot.pki.names import parse_resource_name
 from ownroot.pki.profiles import DEVICE
 from ownroot.pki.requests import KeyPolicy, read_device_csr
 from ownroot.pki.serials import new_serial
 from ownroot.services.authority import Principal
-from ownroot.services.device_conflicts import worded
+from ownroot.services.device_conflicts import parse_device_name, worded
 from ownroot.services.device_reservations import (
     Applicant,
     Issuers,
@@ -109,17 +108,10 @@ def _read_applicant(registration: Registration, by: Principal, policy: Registrat
         raise InvalidInputError(
             "uuid-mismatch", "The uuid of the request is not the CN of its CSR.", fields={"uuid": "not the CSR's CN"}
         )
-    name = _device_name(registration.name or csr.uuid)
+    name = parse_device_name(registration.name or csr.uuid)
     return Applicant(
         by.factory, csr, name, by.user, registration.request_sha256, now, registration.group, by.device_pass
     )
-
-
-def _device_name(text: str) -> str:
-    try:
-        return parse_resource_name(text)
-    except InvalidInputError as exc:
-        raise InvalidInputError(exc.code, exc.detail, fields={"name": exc.detail}) from exc
 
 
 def _judge(applicant: Applicant, policy: RegistrationPolicy) -> None:

@@ -178,7 +178,7 @@ def test_name_of_another_device_is_not_taken_over(database: Database, factory: F
 
 def test_pins_come_by_lower_case_uuid_page_by_page(database: Database, factory: Factory) -> None:
     for uuid in ("b", "C", "a"):
-        database.write(lambda uow, uuid=uuid: uow.devices.add(a_device(factory, uuid))).result()  # type: ignore[misc]
+        database.write(lambda uow, uuid=uuid: uow.devices.add(a_device(factory, uuid))).result()  # type: ignore[misc]  # the loop's value is bound
     first = database.read(lambda uow: uow.devices.pins(factory.id, after="", limit=2))
     rest = database.read(lambda uow: uow.devices.pins(factory.id, after=first[-1].uuid, limit=2))
     assert [pin.uuid for pin in (*first, *rest)] == ["a", "b", "C"]
@@ -188,7 +188,7 @@ def test_pins_come_by_lower_case_uuid_page_by_page(database: Database, factory: 
 def test_denied_uuids_come_page_by_page_and_not_those_of_another_factory(database: Database, factory: Factory) -> None:
     other = make_factory(database, "other")
     for place, uuid in ((factory, "a"), (factory, "b"), (other, "c")):
-        database.write(lambda uow, place=place, uuid=uuid: uow.devices.deny(a_denial(place, uuid))).result()  # type: ignore[misc]
+        database.write(lambda uow, place=place, uuid=uuid: uow.devices.deny(a_denial(place, uuid))).result()  # type: ignore[misc]  # the loop's value is bound
     first = database.read(lambda uow: uow.devices.denied_uuids(factory.id, after="", limit=1))
     rest = database.read(lambda uow: uow.devices.denied_uuids(factory.id, after=first[-1], limit=5))
     assert [*first, *rest] == ["a", "b"]

@@ -94,7 +94,7 @@ def test_sessions_are_bounded_per_user_and_swept(address: str) -> None:
 
     for number in range(3):
         add(f"s{number}", 10 + number)
-    left = [database.read(lambda uow, n=n: uow.logins.find_session(sha256(f"s{n}"))) is not None for n in range(3)]  # type: ignore[misc]
+    left = [database.read(lambda uow, n=n: uow.logins.find_session(sha256(f"s{n}"))) is not None for n in range(3)]  # type: ignore[misc]  # the loop's value is bound
     assert left == [False, True, True]
     database.write(lambda uow: uow.logins.sweep(now=NOW + timedelta(minutes=11))).result()
     assert database.read(lambda uow: uow.logins.find_session(sha256("s1"))) is None
@@ -171,7 +171,7 @@ def test_tokens_of_a_login_are_found_replaced_once_and_go_with_it(people: Databa
     assert (token.expires_at, token.replaced_at) == (NOW + HOUR, None)
     for at in (NOW, NOW + timedelta(minutes=1)):
         people.write(
-            lambda uow, at=at: uow.oauth.replace_token(token.id, now=at, forget_at=NOW + 2 * HOUR)  # type: ignore[misc]
+            lambda uow, at=at: uow.oauth.replace_token(token.id, now=at, forget_at=NOW + 2 * HOUR)  # type: ignore[misc]  # the loop's value is bound
         ).result()
     assert found() == replace(token, replaced_at=NOW, expires_at=NOW + 2 * HOUR)
     people.write(lambda uow: uow.oauth.delete_grant(token.grant_id)).result()
@@ -208,7 +208,7 @@ def test_logins_of_a_client_are_bounded(address: str) -> None:
             uow.oauth.add_tokens(grant, [NewToken(OAuthTokenKind.ACCESS, sha256(str(number)), NOW + HOUR)])
 
         database.write(log_in).result()
-    left = [database.read(lambda uow, n=n: uow.oauth.find_token(sha256(str(n)))) is not None for n in range(4)]  # type: ignore[misc]
+    left = [database.read(lambda uow, n=n: uow.oauth.find_token(sha256(str(n)))) is not None for n in range(4)]  # type: ignore[misc]  # the loop's value is bound
     assert left == [False, False, True, True]
     database.close()
 

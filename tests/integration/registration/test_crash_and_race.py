@@ -165,7 +165,7 @@ def test_server_killed_at_random_moments_loses_no_certificate_and_doubles_none(
     database = open_database(own_server.data / DATABASE_FILE)
     try:
         for uuid, certificate in line.answered.items():
-            entries = database.read(lambda uow, text=certificate: issued(uow, text))  # type: ignore[misc]
+            entries = database.read(lambda uow, text=certificate: issued(uow, text))  # type: ignore[misc]  # the loop's value is bound
             assert certificate_der(parse_certificate(certificate)) in [entry.certificate_der for entry in entries], uuid
             # Asked again and again, a board still holds one certificate only: P7 across any number of crashes.
             assert len([entry for entry in entries if entry.certificate_der is not None]) == 1

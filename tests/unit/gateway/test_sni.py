@@ -62,7 +62,7 @@ def test_context_is_made_once_per_certificate() -> None:
 
     sites = SiteTable()
     for identity in (b"old", b"old", b"new"):
-        one = Site(1, identity, lambda identity=identity: context(identity))  # type: ignore[misc]
+        one = Site(1, identity, lambda identity=identity: context(identity))  # type: ignore[misc]  # the loop's value is bound
         sites.replace({"gw.example": one}, default=one)
         for _ in range(2):
             chosen = sites.find("gw.example")

@@ -160,5 +160,5 @@ def test_log_can_be_neither_changed_nor_shortened(desk: SiteDesk) -> None:
     desk.register("dev-1")
     for statement in ("UPDATE log SET uuid = 'x'", "DELETE FROM log"):
         with pytest.raises(Exception, match="journal-unavailable"):
-            desk.journal.write(lambda connection, text=statement: connection.execute(text))  # type: ignore[misc]
+            desk.journal.write(lambda connection, text=statement: connection.execute(text))  # type: ignore[misc]  # the loop's value is bound
     assert decisions(desk) == ["registered"]
