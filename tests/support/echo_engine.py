@@ -48,6 +48,9 @@ class EchoApplication:
         self.sessions.append(Session(connection, peer))
         return self.sessions[-1]
 
+    def body_bytes(self, session: Session, path: str) -> int | None:
+        return 200 * 1024 if path == "/long" else None
+
     def handle(self, session: Session, request: Request) -> Response | Awaitable[Response]:
         self.requests.append(request)
         if request.path == "/broken":

@@ -43,6 +43,10 @@ class Application(Protocol[S]):
         """A handshake ended."""
         ...
 
+    def body_bytes(self, session: S, path: str) -> int | None:
+        """How long a body this peer may send to a path; None: what the engine grants everybody."""
+        ...
+
     def handle(self, session: S, request: Request) -> Response | Awaitable[Response]:
         """Answer one request; requests of one connection come one after the other."""
         ...

@@ -224,12 +224,15 @@ class TlsConnection(asyncio.BufferedProtocol, Generic[S]):
     def _feed(self, data: bytes) -> None:
         parser = self._parser
         if parser is None:
-            parser = self._parser = RequestParser(self._hub.limits)
+            parser = self._parser = RequestParser(self._hub.limits, self._body_bytes)
             self.deadline = self._hub.now() + self._hub.limits.request_seconds
         parser.feed(data)
         if parser.wants_continue:
             parser.wants_continue = False
             self._tls.sendall(CONTINUE)
+
+    def _body_bytes(self, path: str) -> int | None:
+        return self._hub.application.body_bytes(cast("S", self._session), path)
 
     def _serve(self) -> None:
         """Answer whole requests in order until one must wait; then answer a fault, if there is one."""

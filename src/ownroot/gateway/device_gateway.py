@@ -10,23 +10,24 @@ import itertools
 import os
 import re
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
 import structlog
 
-from ownroot.errors import ConflictError, UnavailableError
+from ownroot.errors import ConflictError, OwnrootError, UnavailableError
 from ownroot.gateway.application import ConnectionControl, Peer
 from ownroot.gateway.check_ins import CheckInRecorder
-from ownroot.gateway.endpoints import dispatch
-from ownroot.gateway.endpoints.call import DeviceCall
+from ownroot.gateway.endpoints import DeviceEndpoints
+from ownroot.gateway.endpoints.call import Answer, DeviceCall
 from ownroot.gateway.http_parser import Request
+from ownroot.gateway.problems import error_response
 from ownroot.gateway.refusals import RefusalRecorder, RefusedRequest
 from ownroot.gateway.responses import Response
 from ownroot.gateway.snapshot import Snapshot
 from ownroot.gateway.standing import DeviceSession, Standing, StandingMemory
+from ownroot.gateway.store import Store
 from ownroot.gateway.sweeps import RevocationTimes
 from ownroot.services.authorize_device import (
     Admitted,
@@ -71,7 +72,8 @@ class DeviceGateway:
         *,
         clock: Callable[[], datetime],
     ) -> None:
-        self._database = database
+        self._store = Store(database)
+        self._endpoints = DeviceEndpoints(self._store)
         self._snapshot = snapshot
         self._memory = memory
         self._check_ins = recorders.check_ins
@@ -79,13 +81,12 @@ class DeviceGateway:
         self._revocation_times = recorders.revocation_times
         self._clock = clock
         self._loop = asyncio.get_running_loop()
-        self._readers = ThreadPoolExecutor(4, thread_name_prefix="look-up")
         self._request_prefix = os.urandom(6).hex()
         self._request_numbers = itertools.count(1)
         self.swept = 0
 
     def close(self) -> None:
-        self._readers.shutdown(wait=True, cancel_futures=True)
+        self._store.close()
 
     # What the engine calls.
 
@@ -105,12 +106,16 @@ class DeviceGateway:
         if session.sweep is not None:
             session.sweep.closed()
 
+    def body_bytes(self, session: DeviceSession, path: str) -> int | None:
+        """Strangers get no more room than the engine grants everybody."""
+        return None if session.issuer_sha256 is None else self._endpoints.body_bytes(path)
+
     def handle(self, session: DeviceSession, request: Request) -> Response | Awaitable[Response]:
         request_id = self._request_id(request)
         now = self._clock()
         trust = self._snapshot.find(session.peer.site_key)
         if trust is None or not self._snapshot.is_fresh(self._loop.time()):
-            return _finish(_unavailable(_UNREADABLE), request_id)
+            return _finish(error_response(_UNREADABLE), request_id)
         if self._is_misdirected(session, request):
             answer = Response(421, b"this connection belongs to another gateway name\n", close=True)
             return _finish(answer, request_id)
@@ -122,7 +127,7 @@ class DeviceGateway:
             if isinstance(found, Denied):
                 return _finish(self._refuse(session, found, now), request_id)
             standing = found
-        return _finish(self._answer(standing, request, now), request_id)
+        return self._finish_answer(self._answer(standing, request, now), request_id)
 
     def alerted(self, peer_address: str, site_key: int | None, alert: str) -> None:
         """Record devices that cannot verify us: after a take-over they hold the wrong root and can tell nobody else."""
@@ -206,13 +211,14 @@ class DeviceGateway:
         try:
             verdict = await self._settle(session, caller)
         except UnavailableError as error:
-            return _finish(_unavailable(error), request_id)
+            return _finish(error_response(error), request_id)
         except ConflictError as error:
             verdict = Denied(error.code, error.detail)
         now = self._clock()
         if isinstance(verdict, Denied):
             return _finish(self._refuse(session, verdict, now), request_id)
-        return _finish(self._answer(verdict, request, now), request_id)
+        answer = self._finish_answer(self._answer(verdict, request, now), request_id)
+        return answer if isinstance(answer, Response) else await answer
 
     async def _settle(self, session: DeviceSession, caller: Caller) -> Standing | Denied:
         """Ask the store until the answer is younger than everything heard of the device and its factory."""
@@ -233,21 +239,26 @@ class DeviceGateway:
 
     async def _look_up(self, caller: Caller) -> Admitted | Denied:
         now = self._clock()
-        found = await self._loop.run_in_executor(
-            self._readers, self._database.read, lambda uow: find_standing(uow, caller, now=now)
-        )
+        found = await self._store.read(lambda uow: find_standing(uow, caller, now=now))
         if not isinstance(found, NeedsWrite):
             return found
-        return await asyncio.wrap_future(self._database.write(lambda uow: settle_standing(uow, caller, now=now)))
+        return await self._store.write(lambda uow: settle_standing(uow, caller, now=now))
 
     # Answering.
 
-    def _answer(self, standing: Standing, request: Request, now: datetime) -> Response:
+    def _answer(self, standing: Standing, request: Request, now: datetime) -> Answer:
         entry = standing.entry
         if entry.device is None:
             raise AssertionError("a standing is made with a device")
         self._check_ins.note(entry, request.headers, now)
-        return dispatch(DeviceCall(standing.trust.factory, entry.device, entry.values, request, now))
+        call = DeviceCall(standing.trust.factory, entry.device, entry.values, request, now)
+        try:
+            return self._endpoints.answer(call)
+        except OwnrootError as error:
+            return error_response(error)
+
+    def _finish_answer(self, answer: Answer, request_id: bytes) -> Answer:
+        return _finish(answer, request_id) if isinstance(answer, Response) else _finish_later(answer, request_id)
 
     def _refuse(self, session: DeviceSession, denied: Denied, now: datetime) -> Response:
         peer = session.peer
@@ -280,6 +291,8 @@ def _finish(answer: Response, request_id: bytes) -> Response:
     return Response(answer.status, answer.body, answer.content_type, headers, answer.close)
 
 
-def _unavailable(error: UnavailableError) -> Response:
-    headers = ((b"Retry-After", str(error.retry_after).encode("ascii")),)
-    return Response(503, f"{error.code}: {error.detail}\n".encode(), headers=headers, close=True)
+async def _finish_later(answer: Awaitable[Response], request_id: bytes) -> Response:
+    try:
+        return _finish(await answer, request_id)
+    except OwnrootError as error:
+        return _finish(error_response(error), request_id)

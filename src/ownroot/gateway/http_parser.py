@@ -7,6 +7,7 @@ caps none. The first fault ends the connection; requests completed before it are
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import httptools
@@ -38,6 +39,10 @@ class Request(msgspec.Struct, frozen=True):
     keep_alive: bool
 
 
+def _nothing_longer(_path: str) -> int | None:
+    return None
+
+
 class _StopParsingError(Exception):
     """Carries a fault out of a callback of httptools."""
 
@@ -52,8 +57,10 @@ class RequestParser:
     """
 
     __slots__ = (
+        "_ask_body_bytes",
         "_body",
         "_body_bytes",
+        "_body_limit",
         "_head_bytes",
         "_headers",
         "_headers_done",
@@ -68,8 +75,10 @@ class RequestParser:
         "wants_continue",
     )
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, body_bytes: Callable[[str], int | None] = _nothing_longer) -> None:
+        """`body_bytes` may allow longer bodies than `limits` at a path."""
         self._limits = limits
+        self._ask_body_bytes = body_bytes
         self.requests: list[Request] = []
         self.fault: HttpFault | None = None
         self.wants_continue = False
@@ -107,7 +116,7 @@ class RequestParser:
         self._raw_bytes += fed
         if not self._headers_done and self._raw_bytes > 2 * self._limits.head_bytes:
             self._set_fault(431, "request line and headers are too long")
-        elif self._raw_bytes > self._limits.request_bytes + self._limits.head_bytes:
+        elif self._raw_bytes > 2 * (self._limits.head_bytes + self._body_limit):
             self._set_fault(413, "the request is too long")
 
     def _set_fault(self, status: int, detail: str) -> None:
@@ -131,6 +140,7 @@ class RequestParser:
         self._raw_bytes = 0
         self._body: list[bytes] = []
         self._body_bytes = 0
+        self._body_limit = self._limits.body_bytes
 
     def on_url(self, part: bytes) -> None:
         self._target += part
@@ -173,10 +183,19 @@ class RequestParser:
             raise self._stop(400, "the request target must be a path")
         if b"transfer-encoding" in headers:
             self._check_transfer_coding(version)
-        elif b"content-length" in headers and int(headers[b"content-length"]) > self._limits.body_bytes:
-            raise self._stop(413, f"a body may have {self._limits.body_bytes} bytes at most")
+        if b"transfer-encoding" in headers or b"content-length" in headers:
+            self._check_length(int(headers.get(b"content-length", 0)))
         if b"expect" in headers:
             self._check_expectation(version)
+
+    def _check_length(self, announced: int) -> None:
+        path = self._target.partition(b"?")[0].decode("ascii")
+        self._body_limit = self._ask_body_bytes(path) or self._limits.body_bytes
+        if announced > self._body_limit:
+            raise self._too_long()
+
+    def _too_long(self) -> _StopParsingError:
+        return self._stop(413, f"a body may have {self._body_limit} bytes at most")
 
     def _check_transfer_coding(self, version: str) -> None:
         if version != "1.1" or self._headers[b"transfer-encoding"].lower() != b"chunked":
@@ -192,8 +211,8 @@ class RequestParser:
     def on_body(self, part: bytes) -> None:
         self.wants_continue = False
         self._body_bytes += len(part)
-        if self._body_bytes > self._limits.body_bytes:
-            raise self._stop(413, f"a body may have {self._limits.body_bytes} bytes at most")
+        if self._body_bytes > self._body_limit:
+            raise self._too_long()
         self._body.append(part)
 
     def on_message_complete(self) -> None:

@@ -20,7 +20,7 @@ class Limits:
         idle_seconds: between two requests of one connection.
         linger_seconds: how long we read and drop what a refused peer still sends, so that it sees the answer.
         head_bytes, header_count: request line and headers together.
-        body_bytes: body of one request (protocol: gateway.md §4.2).
+        body_bytes: body of one request (protocol: gateway.md §4.2); endpoints may grant known devices more.
         pipelined_requests: whole requests a peer may send before it has read the first answer.
         connections: open at the same time in this worker.
         connections_per_peer: of these, from one address (IPv4) or one /64 (IPv6); a site behind one NAT shares it.
@@ -40,8 +40,3 @@ class Limits:
     pipelined_requests: int = 8
     connections: int = 50_000
     connections_per_peer: int = 5_000
-
-    @property
-    def request_bytes(self) -> int:
-        """All bytes of one request, the framing of chunks included."""
-        return self.head_bytes + 2 * self.body_bytes

@@ -151,6 +151,24 @@ def test_body_is_capped_before_and_while_it_comes() -> None:
     assert fault(POST, small) == 413
 
 
+def test_a_path_may_take_a_longer_body_and_no_other_path_does() -> None:
+    small = Limits(body_bytes=4)
+
+    def outcome(raw: bytes) -> int:
+        parser = RequestParser(small, {"/long": 6}.get)
+        parser.feed(raw)
+        return len(parser.requests[0].body) if parser.fault is None else parser.fault.status
+
+    announced = b" HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\nabcdefg"
+    chunked = b" HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n%d\r\n%b\r\n0\r\n\r\n"
+    assert outcome(b"PUT /long?a=1" + (announced % 6)[:-1]) == 6
+    assert outcome(b"PUT /long" + announced % 7) == 413
+    assert outcome(b"PUT /other" + announced % 6) == 413
+    assert outcome(b"PUT /long" + chunked % (6, b"abcdef")) == 6
+    assert outcome(b"PUT /long" + chunked % (7, b"abcdefg")) == 413
+    assert outcome(b"PUT /longer" + chunked % (6, b"abcdef")) == 413
+
+
 def test_framing_of_tiny_chunks_is_capped_too() -> None:
     chunks = b"1;" + b"x" * 1000 + b"\r\na\r\n"
     head = with_headers(b"Host: x", b"Transfer-Encoding: chunked")

@@ -5,28 +5,46 @@ path with another method 405. Certificate renewal and configuration belong toget
 none of their paths is offered before all of them are.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from ownroot.gateway.endpoints.call import DeviceCall
+from ownroot.gateway.endpoints.call import Answer, DeviceCall
 from ownroot.gateway.endpoints.device import show_device
 from ownroot.gateway.endpoints.ostree import name_no_other_server
+from ownroot.gateway.endpoints.routes import Route, RouteTable
 from ownroot.gateway.responses import Response
-
-Handler = Callable[[DeviceCall], Response]
-
-ROUTES: Mapping[str, Mapping[str, Handler]] = {
-    "/device": {"GET": show_device},
-    "/ostree/download-urls": {"POST": name_no_other_server},
-}
+from ownroot.gateway.store import Store
 
 
-def dispatch(call: DeviceCall) -> Response:
-    """Answer one request of a known device."""
-    methods = ROUTES.get(call.request.path)
-    if methods is None:
-        return Response(404, b"there is nothing at this path\n")
-    handler = methods.get("GET" if call.request.method == "HEAD" else call.request.method)
-    if handler is None:
-        allowed = ", ".join([*methods, "HEAD"] if "GET" in methods else methods)
-        return Response(405, b"this path knows other methods\n", headers=((b"Allow", allowed.encode("ascii")),))
-    return handler(call)
+def _routes(_store: Store) -> Mapping[str, Route]:
+    return {
+        "/device": Route({"GET": show_device}),
+        "/ostree/download-urls": Route({"POST": name_no_other_server}),
+    }
+
+
+class DeviceEndpoints:
+    """Answers the requests of known devices."""
+
+    def __init__(self, store: Store) -> None:
+        self._table = RouteTable(_routes(store))
+
+    def body_bytes(self, path: str) -> int | None:
+        """How long a body this path takes; None: no longer than any other."""
+        found = self._table.find(path)
+        return None if found is None else found.route.body_bytes
+
+    def answer(self, call: DeviceCall) -> Answer:
+        """Answer one request.
+
+        Raises, at once or when it is awaited:
+            OwnrootError: what the handler cannot do, for the edge to word.
+        """
+        found = self._table.find(call.request.path)
+        if found is None:
+            return Response(404, b"there is nothing at this path\n")
+        methods = found.route.methods
+        handler = methods.get("GET" if call.request.method == "HEAD" else call.request.method)
+        if handler is None:
+            allowed = ", ".join([*methods, "HEAD"] if "GET" in methods else methods)
+            return Response(405, b"this path knows other methods\n", headers=((b"Allow", allowed.encode("ascii")),))
+        return handler(call, *found.segments)

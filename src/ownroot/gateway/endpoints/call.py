@@ -1,12 +1,17 @@
-"""One request of a known device."""
+"""One request of a known device, and its answer."""
 
+from collections.abc import Awaitable
 from datetime import datetime
+from typing import TypeAlias
 
 import msgspec
 
 from ownroot.gateway.http_parser import Request
+from ownroot.gateway.responses import Response
 from ownroot.gateway.standing import CheckInValues
 from ownroot.services.records import Device, Factory
+
+Answer: TypeAlias = Response | Awaitable[Response]
 
 
 class DeviceCall(msgspec.Struct, frozen=True):
