@@ -35,8 +35,8 @@ Formats:
   pem      the device CAs
   jwks     their public keys as a JSON Web Key Set (RFC 7517)
   nginx    the device CAs and a snippet for the server block
-  envoy    an SDS resource with the validation context
-  haproxy  the device CAs with the anchors OpenSSL needs, and the lines to paste
+  envoy    an SDS resource with the CAs as anchors
+  haproxy  the device CAs as anchors at which OpenSSL stops, and the lines to paste
 """,
 )
 @_root_option
