@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -92,6 +92,17 @@ class OnlineCaFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     pin_file: str | None = None
 
 
+class RegistrationFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[registration]` of the file: devices that register through the API.
+
+    `production`: who may call itself a production device: each `device`, `never` anyone, or those that register into
+    one of these groups. `reregister`: what happens when a known uuid comes with another key.
+    """
+
+    production: Literal["device", "never"] | tuple[str, ...] = "device"
+    reregister: Literal["reject", "if-never-seen", "replace"] = "reject"
+
+
 class SettingsFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole file. `database`: URL; default is SQLite in the data directory."""
 
@@ -100,6 +111,7 @@ class SettingsFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     gateway: GatewayFile = GatewayFile()
     keystore: KeystoreFile = KeystoreFile()
     online_ca: OnlineCaFile = OnlineCaFile()
+    registration: RegistrationFile = RegistrationFile()
     log: LogFile = LogFile()
 
 
@@ -194,6 +206,17 @@ class OnlineCaToken:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RegistrationPart:
+    """What is decided about devices that register.
+
+    `production_groups`: where a device may call itself a production device; None: everywhere.
+    """
+
+    production_groups: frozenset[str] | None
+    reregister: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """A server's settings, checked.
 
@@ -207,6 +230,7 @@ class Settings:
     gateway: GatewayPart
     kek_token: KekToken | None
     online_ca_token: OnlineCaToken | None
+    registration: RegistrationPart
     log_level: str = field(default="info")
 
 
@@ -232,6 +256,7 @@ def load_settings(data_dir: Path, file: Path | None, options: Options) -> Settin
         gateway=_gateway(raw.gateway, options),
         kek_token=_kek_token(raw.keystore, base=base),
         online_ca_token=_online_ca_token(raw.online_ca, base=base),
+        registration=_registration(raw.registration),
         log_level=raw.log.level,
     )
 
@@ -285,6 +310,15 @@ def _online_ca_token(raw: OnlineCaFile, *, base: Path) -> OnlineCaToken | None:
         raise InvalidInputError("config-invalid", "[online_ca] needs both module and token_label.")
     pin_file = None if raw.pin_file is None else base / raw.pin_file
     return OnlineCaToken(module=Path(raw.module), token_label=raw.token_label, pin_file=pin_file)
+
+
+def _registration(raw: RegistrationFile) -> RegistrationPart:
+    if raw.production == "device":
+        return RegistrationPart(production_groups=None, reregister=raw.reregister)
+    groups = frozenset() if raw.production == "never" else frozenset(raw.production)
+    if raw.production != "never" and not groups:
+        raise InvalidInputError("config-invalid", '[registration] production = [] names no group; "never" says so.')
+    return RegistrationPart(production_groups=groups, reregister=raw.reregister)
 
 
 def _api(raw: ApiFile, options: Options, *, base: Path) -> ApiSettings:

@@ -1,4 +1,4 @@
-"""`examples/customer-api` as a real process, on its own or behind a real nginx, beside a real server."""
+"""`examples/customer-api` as a real process, on its own or behind a real nginx or HAProxy, beside a real server."""
 
 import os
 import re
@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,19 +85,27 @@ class Customer:
             yield DeviceApi(self, port)
 
     @contextmanager
-    def behind_nginx(self, snippet: Path, *options: str) -> Iterator["DeviceApi"]:
-        """Run it behind nginx, which includes the snippet that `trust export` made."""
+    def behind_nginx(self, trust: Path, *options: str) -> Iterator["DeviceApi"]:
+        """Run it behind nginx, which includes the snippet that `trust export` wrote to this directory."""
+        config, front = self.home / "nginx.conf", _free_port()
         with self.running("--front", "127.0.0.1", *options) as port:
-            front = _free_port()
-            config = self.home / "nginx.conf"
+            snippet = trust / "ownroot-device-trust.conf"
             config.write_text(_NGINX.format(home=self.home, front=front, port=port, snippet=snippet))
-            process = subprocess.Popen([require_tool("nginx"), "-c", config, "-e", self.home / "nginx.log"])
-            try:
-                wait_for(lambda: _listens(front))
+            with _front([require_tool("nginx"), "-c", config, "-e", self.home / "nginx.log"], front):
                 yield DeviceApi(self, front, direct=port)
-            finally:
-                process.terminate()
-                process.wait(_SECONDS)
+
+    @contextmanager
+    def behind_haproxy(self, trust: Path, *options: str) -> Iterator["DeviceApi"]:
+        """Run it behind HAProxy, with the lines that `trust export` wrote to this directory pasted into it."""
+        config, front = self.home / "haproxy.cfg", _free_port()
+        pasted = haproxy_lines(trust, certificate=self.home / "api-and-key.pem", address=f"127.0.0.1:{front}")
+        (self.home / "api-and-key.pem").write_text(
+            "".join((self.home / f"api.{n}").read_text() for n in ("pem", "key"))
+        )
+        with self.running("--front", "127.0.0.1", *options) as port:
+            config.write_text(_HAPROXY.format(lines=pasted, port=port))
+            with _front([require_tool("haproxy"), "-db", "-q", "-f", config], front) as process:
+                yield DeviceApi(self, front, direct=port, front=process)
 
     def _make_certificate(self, owner: Owner) -> None:
         key = make_key()
@@ -116,15 +124,16 @@ class Customer:
 
 @dataclass(frozen=True, slots=True)
 class DeviceApi:
-    """Where devices reach the customer's API. `direct`: the application's own port behind a front."""
+    """Where devices reach the customer's API. `direct`: the application's own port behind a `front`."""
 
     customer: Customer
     port: int
     direct: int = 0
+    front: "subprocess.Popen[bytes] | None" = None
 
-    def ask(self, identity: Pair | None, *header: str) -> Reply:
+    def ask(self, identity: Pair | None, *header: str, chain: Sequence[Pair] = ()) -> Reply:
         """Let a device say hello; it verifies the server by the factory root. `header`: name and value, as spelled."""
-        device = Device(identity=identity, root=self.customer.api.root, server_name="localhost")
+        device = Device(identity=identity, chain=chain, root=self.customer.api.root, server_name="localhost")
         lines = ["GET / HTTP/1.1", "Host: localhost", "Connection: close", *([": ".join(header)] if header else [])]
         with device.connect(("127.0.0.1", self.port)) as connection:
             return exchange(connection, "\r\n".join([*lines, "", ""]).encode())
@@ -136,6 +145,25 @@ def wait_for(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.05)
+
+
+def haproxy_lines(trust: Path, *, certificate: Path, address: str) -> str:
+    """Return the lines that HAProxy's file tells people to paste, with our places in them."""
+    snippet = (trust / "ownroot-device-trust.cfg").read_text()
+    lines = [line.removeprefix("#   ") for line in snippet.splitlines() if line.startswith("#   ")]
+    text = "\n    ".join(lines).replace("/etc/haproxy/api.pem", str(certificate)).replace(":443", address)
+    return text.replace("/etc/haproxy/device-cas.pem", str(trust / "device-cas.pem"))
+
+
+@contextmanager
+def _front(command: list[str | Path], port: int) -> Iterator["subprocess.Popen[bytes]"]:
+    process = subprocess.Popen(command)
+    try:
+        wait_for(lambda: _listens(port))
+        yield process
+    finally:
+        process.terminate()
+        process.wait(_SECONDS)
 
 
 def _free_port() -> int:
@@ -169,4 +197,17 @@ http {{
         location / {{ proxy_pass http://127.0.0.1:{port}; }}
     }}
 }}
+"""
+
+_HAPROXY = """\
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 10s
+    timeout server 10s
+frontend devices
+    {lines}
+    default_backend api
+backend api
+    server app 127.0.0.1:{port}
 """

@@ -1,6 +1,6 @@
-"""Runs `ownroot-device` until one function of it is called, or has returned, and ends there as a power cut does.
+"""Runs one of our programs until one function of it is called, or has returned, and ends there as a power cut does.
 
-Usage: python -m tests.support.cut_program MODULE:NAME before|after WHICH_CALL ARGUMENT...
+Usage: python -m tests.support.cut_program ownroot|ownroot-device MODULE:NAME before|after WHICH_CALL ARGUMENT...
 """
 
 import importlib
@@ -11,7 +11,10 @@ from itertools import count
 from operator import attrgetter
 from typing import Any
 
-from ownroot.device import main
+from ownroot.cli import main as owners
+from ownroot.device import main as devices
+
+_MAINS = {"ownroot": owners.main, "ownroot-device": devices.main}
 
 
 def cut(function: str, when: str, which: int) -> None:
@@ -37,6 +40,7 @@ def cut(function: str, when: str, which: int) -> None:
 
 
 if __name__ == "__main__":
-    cut(sys.argv[1], sys.argv[2], int(sys.argv[3]))
-    sys.argv[1:] = sys.argv[4:]
-    sys.exit(main.main())
+    program = _MAINS[sys.argv[1]]
+    cut(sys.argv[2], sys.argv[3], int(sys.argv[4]))
+    sys.argv[1:] = sys.argv[5:]
+    sys.exit(program())

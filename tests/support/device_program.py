@@ -41,9 +41,8 @@ class DeviceProgram:
 
     def register_cut(self, function: str, when: str = "before", which: int = 1, *more: str) -> None:
         """Run it until this call of the function, or until that has returned, and kill it there."""
-        done = self._run(
-            [sys.executable, "-m", "tests.support.cut_program", function, when, str(which), *self._arguments(*more)]
-        )
+        cut = [sys.executable, "-m", "tests.support.cut_program", "ownroot-device", function, when, str(which)]
+        done = self._run([*cut, *self._arguments(*more)])
         assert done.returncode == -signal.SIGKILL, (done.returncode, done.stderr)
 
     def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":

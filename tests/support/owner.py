@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from tests.support.repository import ROOT
 from tests.support.tools import lack, require_tool
 
 PROGRAM = str(Path(sys.executable).with_name("ownroot"))
@@ -93,6 +95,33 @@ class Owner:
             cwd=self.home,
         )
         return Ran(done.returncode, done.stdout, done.stderr)
+
+    def start(self, *arguments: str | Path) -> "subprocess.Popen[str]":
+        """Start a program that runs until it is ended; the caller ends it."""
+        return subprocess.Popen(
+            [PROGRAM, *map(str, arguments)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self._environment(),
+            cwd=self.home,
+        )
+
+    def run_cut(self, function: str, when: str, which: int, *arguments: str | Path) -> None:
+        """Run the program until this call of a function (`tests.support.cut_program`) and kill it there."""
+        words = [sys.executable, "-m", "tests.support.cut_program", "ownroot", function, when, str(which)]
+        environment = self._environment() | {"PYTHONPATH": str(ROOT)}
+        done = subprocess.run(
+            [*words, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=False,
+            env=environment,
+            cwd=self.home,
+        )
+        assert done.returncode == -signal.SIGKILL, (done.returncode, done.stderr)
 
     def run_on_terminal(
         self, *arguments: str | Path, typed: str = "", after: str = "", then: Sequence[tuple[str, str]] = ()

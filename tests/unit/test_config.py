@@ -49,6 +49,25 @@ def test_each_worker_has_an_admin_port_of_its_own(tmp_path):
     assert settings(tmp_path, workers=2).gateway.admin_ports == (0, 0)
 
 
+@pytest.mark.parametrize(
+    ("text", "groups"),
+    [("", None), ('production = "device"', None), ('production = "never"', set()), ('production = ["a"]', {"a"})],
+)
+def test_production_devices_are_for_each_nobody_or_some_groups(tmp_path, text, groups):
+    assert settings(tmp_path, f"[registration]\n{text}\n").registration.production_groups == groups
+
+
+@pytest.mark.parametrize("line", ['production = "allow"', "production = []", 'reregister = "refuse"'])
+def test_registration_that_is_no_choice_is_refused(tmp_path, line):
+    assert refusal(tmp_path, f"[registration]\n{line}\n").code == "config-invalid"
+
+
+def test_another_key_for_a_reregister_is_refused_unless_the_file_says_otherwise(tmp_path):
+    assert settings(tmp_path).registration.reregister == "reject"
+    text = '[registration]\nreregister = "if-never-seen"\n'
+    assert settings(tmp_path, text).registration.reregister == "if-never-seen"
+
+
 def test_admin_ports_beyond_the_last_port_are_refused(tmp_path):
     text = "[gateway]\nadmin_port = 65534\nworkers = "
     assert settings(tmp_path, text + "2").gateway.admin_ports == (65534, 65535)

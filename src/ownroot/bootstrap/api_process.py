@@ -25,6 +25,7 @@ from ownroot.errors import OwnrootError
 from ownroot.keystore.ca_keys_on_token import CaKeysOnToken
 from ownroot.services.issuers import OnlineIssuers
 from ownroot.services.ports import Database
+from ownroot.services.register_device import ProductionPolicy, RegistrationPolicy
 from ownroot.services.token_keys import CaToken, settle_installation_id
 from ownroot.storage import open_database
 from ownroot.web.application import BodyLimits, Edge
@@ -42,7 +43,9 @@ def run_api(job: ApiJob, ready: Callable[[], None]) -> int:
         finish_what_a_crash_left(database, alone=job.alone, clock=utc_now)
         with _ca_token(job.online_ca_token, database) as token:
             keyring = keyring_of(job.sub_keys, token)
-            backend = Backend(database, keyring, OnlineIssuers(keyring), job.public_gateway_port, job.public_url)
+            backend = Backend(
+                database, keyring, OnlineIssuers(keyring), job.public_gateway_port, job.public_url, _policy(job)
+            )
             care = CaTokenCare(backend)
             pages = activation.endpoints(backend, AuditTrail(backend), job.public_url)
             gateway = GatewayWorkers(job.gateway_admin_ports)
@@ -115,6 +118,12 @@ class _Server(uvicorn.Server):
             except Exception:  # noqa: BLE001 - the task's edge: unseen, it would never tidy up again
                 self._log.exception("tidying up failed")
             await asyncio.sleep(_TIDYING_INTERVAL_SECONDS)
+
+
+def _policy(job: ApiJob) -> RegistrationPolicy:
+    groups = job.production_groups
+    production = ProductionPolicy(everywhere=groups is None, groups=frozenset(groups or ()))
+    return RegistrationPolicy(production=production, reregister=job.reregister)
 
 
 def _edge(job: ApiJob) -> Edge:

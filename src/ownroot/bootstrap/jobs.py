@@ -13,6 +13,7 @@ from typing import BinaryIO, TypeAlias
 import msgspec
 
 from ownroot.services.records import SealedKeyPurpose
+from ownroot.services.reregistration import Reregistration
 
 
 class TokenAccess(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +42,8 @@ class ApiJob(msgspec.Struct, frozen=True, kw_only=True, tag="api"):
     gateway_admin_ports: tuple[int, ...]
     alone: bool
     online_ca_token: TokenAccess | None
+    production_groups: tuple[str, ...] | None
+    reregister: Reregistration
 
 
 class GatewayJob(msgspec.Struct, frozen=True, kw_only=True, tag="gateway"):

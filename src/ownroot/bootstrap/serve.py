@@ -26,6 +26,7 @@ from ownroot.keystore.durable import replace_file
 from ownroot.keystore.labels import ONLINE_CA_PIN_VARIABLE
 from ownroot.keystore.pins import find_pin
 from ownroot.services.records import SealedKeyPurpose
+from ownroot.services.reregistration import Reregistration
 
 DEFAULT_GATEWAY_PORT = 8443
 _LOOPBACK = "127.0.0.1"
@@ -133,6 +134,7 @@ def _jobs(settings: Settings, installation: Installation, sockets: _Sockets) -> 
 def _api_job(settings: Settings, installation: Installation, bound: socket.socket, sockets: _Sockets) -> ApiJob:
     api, tls = settings.api, settings.api.tls
     gateway_port = DEFAULT_GATEWAY_PORT if sockets.gateway is None else _port(sockets.gateway)
+    groups = settings.registration.production_groups
     return ApiJob(
         database_url=settings.database_url,
         sub_keys=dict(installation.sub_keys),
@@ -149,6 +151,8 @@ def _api_job(settings: Settings, installation: Installation, bound: socket.socke
         gateway_admin_ports=sockets.admin_ports,
         alone=settings.database_url.startswith("sqlite"),
         online_ca_token=_token_access(settings.online_ca_token),
+        production_groups=None if groups is None else tuple(groups),
+        reregister=Reregistration(settings.registration.reregister),
     )
 
 

@@ -35,8 +35,8 @@ Formats:
   pem      the device CAs
   jwks     their public keys as a JSON Web Key Set (RFC 7517)
   nginx    the device CAs and a snippet for the server block
-  envoy    an SDS resource with the validation context
-  haproxy  the device CAs with the anchors OpenSSL needs, and the lines to paste
+  envoy    an SDS resource with the CAs as anchors
+  haproxy  the device CAs as anchors at which OpenSSL stops, and the lines to paste
 """,
 )
 @_root_option
@@ -57,3 +57,64 @@ def export(
     from ownroot.cli.trust_run import export_trust
 
     export_trust(target, root=root, pki_dir=pki_dir, form=Format(form), directory=directory, as_json=as_json)
+
+
+@trust.command(
+    "watch",
+    epilog="""\b
+Examples:
+  ownroot trust watch --root root.crt --format haproxy --reload "systemctl reload haproxy" /etc/haproxy/ownroot
+  ownroot trust watch --root root.crt --once --json /etc/acme
+
+\b
+The reload command runs after a change, without a shell and without OWNROOT_TOKEN; if it fails it is run again until it
+says 0. SIGTERM and SIGINT end the program with 0, never in the middle of a file. With --json each line is a document.
+""",
+)
+@click.argument("directory", metavar="DIR", type=_directory)
+@_root_option
+@_pki_dir_option
+@_format_option
+@click.option("--reload", metavar="COMMAND", help="Run this after a change, and again until it succeeds.")
+@click.option(
+    "--interval",
+    "interval_seconds",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0.1, max=86_400),
+    default=60.0,
+    show_default=True,
+    help="Ask this often; a revoked CA goes on for as long.",
+)
+@click.option("--once", is_flag=True, help="Ask once, reload if due, and end; for cron and timers.")
+@target_options
+@json_option
+def watch(
+    target: Target,
+    directory: Path,
+    root: Path | None,
+    pki_dir: Path | None,
+    form: str,
+    reload: str | None,
+    interval_seconds: float,
+    once: bool,
+    as_json: bool,
+) -> None:
+    """Keep the files of `trust export` in DIR up to date.
+
+    Files are replaced only by device CAs that your root has signed, and never by none: when the server is away, or says
+    what cannot be verified, they stay as they are.
+    """
+    from ownroot.cli.trust_files import Format
+    from ownroot.cli.trust_run import watch_trust
+
+    watch_trust(
+        target,
+        root=root,
+        pki_dir=pki_dir,
+        form=Format(form),
+        directory=directory,
+        reload=reload,
+        interval_seconds=interval_seconds,
+        once=once,
+        as_json=as_json,
+    )

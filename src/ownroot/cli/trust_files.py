@@ -14,7 +14,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from ownroot.pki.anchors import synthetic_anchor
+from ownroot.pki.anchors import synthetic_anchors
 from ownroot.pki.encoding import certificate_der, certificate_pem, spki_sha256
 from ownroot.pki.serials import serial_text
 
@@ -59,11 +59,16 @@ def _pem(cas: Sequence[TrustedCa]) -> dict[str, str]:
     return {BUNDLE: "".join(_titled(ca) + certificate_pem(ca.certificate) for ca in cas)}
 
 
-def _bundle(cas: Sequence[TrustedCa]) -> str:
-    """Write the CAs and the anchors stock OpenSSL needs beside them (`pki.anchors`)."""
-    anchors = (synthetic_anchor(ca.certificate) for ca in cas)
-    twins = "".join("# synthetic anchor\n" + certificate_pem(anchor) for anchor in anchors if anchor is not None)
-    return _pem(cas)[BUNDLE] + twins
+def _anchors(cas: Sequence[TrustedCa]) -> str:
+    """Write the CAs as anchors at which stock OpenSSL stops (`pki.anchors`).
+
+    The CAs themselves are not among them: OpenSSL might pick one of these, and then miss the root.
+    """
+    return "".join(
+        _titled(ca).replace("# ", "# anchor of ", 1) + certificate_pem(anchor)
+        for ca in cas
+        for anchor in synthetic_anchors(ca.certificate)
+    )
 
 
 def _titled(ca: TrustedCa) -> str:
@@ -100,14 +105,14 @@ def _nginx(cas: Sequence[TrustedCa]) -> dict[str, str]:
 
 
 def _haproxy(cas: Sequence[TrustedCa]) -> dict[str, str]:
-    return {BUNDLE: _bundle(cas), "ownroot-device-trust.cfg": _HAPROXY}
+    return {BUNDLE: _anchors(cas), "ownroot-device-trust.cfg": _HAPROXY}
 
 
 def _envoy(cas: Sequence[TrustedCa]) -> dict[str, str]:
     secret = {
         "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
         "name": "ownroot-device-cas",
-        "validation_context": {"trusted_ca": {"inline_string": _bundle(cas)}},
+        "validation_context": {"trusted_ca": {"inline_string": _anchors(cas)}},
     }
     return {"device-cas.sds.json": json.dumps({"resources": [secret]}, indent=2) + "\n"}
 

@@ -131,6 +131,22 @@ ADVICE_BY_CODE: Mapping[str, Advice] = {
         "Somebody has taken over this factory already; a root is set once.",
         "Look at it with `ownroot keys ca show --pretty`. If you did not do this, talk to the operator now.",
     ),
+    "trust-directory-unwritable": Advice(
+        "Whoever reads that directory goes on with what it had.",
+        "Check its owner and mode, and that the disk has room; then run the command again.",
+    ),
+    "trust-directory-busy": Advice(
+        "Two writers of one directory would undo each other's work.",
+        "Look for the other one (`systemctl list-units`), or name another directory.",
+    ),
+    "trust-reload-failed": Advice(
+        "The program goes on with the device CAs it read before; a revoked one may be among them.",
+        "Run the reload command by hand and see what it says; then run this command again.",
+    ),
+    "no-device-cas": Advice(
+        "Files without any device CA are not written: most programs do not start with them. Those there stay.",
+        "If all CAs were revoked on purpose, stop the program that reads the files. Else: `ownroot keys ca show`.",
+    ),
     "cannot-ask": Advice(
         "This step has a cost and needs a yes. " + _NOTHING_CHANGED,
         "Run it on a terminal, or add `--yes` if that is what you want.",

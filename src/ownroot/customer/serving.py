@@ -14,7 +14,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from ownroot.customer.follower import StatusFollower
 from ownroot.customer.wsgi import PEER_CERTIFICATE
 from ownroot.errors import KeyStoreError
-from ownroot.pki.anchors import synthetic_anchor
+from ownroot.pki.anchors import synthetic_anchors
 from ownroot.pki.encoding import certificate_pem
 from ownroot.trust.device_identity import GatewayTrust
 
@@ -87,7 +87,6 @@ def _make_context(trust: GatewayTrust | None, certificate: Path, key: Path) -> s
     context.options |= ssl.OP_NO_TICKET
     context.num_tickets = 0
     context.verify_mode = ssl.CERT_OPTIONAL
-    context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
     if trust is not None:
         context.load_verify_locations(cadata=_anchors(trust))
     try:
@@ -100,5 +99,4 @@ def _make_context(trust: GatewayTrust | None, certificate: Path, key: Path) -> s
 def _anchors(trust: GatewayTrust) -> str:
     cas = [ca.certificate for ca in trust.device_cas]
     cas += [ca.certificate for ca in trust.revoked_cas if ca.certificate is not None]
-    twins = (synthetic_anchor(ca) for ca in cas)
-    return "".join(certificate_pem(anchor) for anchor in (*cas, *twins) if anchor is not None)
+    return "".join(certificate_pem(anchor) for ca in cas for anchor in synthetic_anchors(ca))

@@ -1,7 +1,8 @@
 """Every authenticated request is a check-in; few of them are worth a write.
 
 A visit is handed on when a value changed or a minute has passed since the last one of that device, and goes to the
-store in batches. What is lost in a crash is at most the last second of visits; who may connect never depends on them.
+store in batches. What is lost in a crash is at most the last second of visits; who may connect does not depend on
+them, but for one choice of the operator: `if-never-seen` (services.reregistration) goes by what is stored.
 """
 
 import asyncio

@@ -29,6 +29,7 @@ from ownroot.services.effective_pki import is_unclaimed
 from ownroot.services.issuers import OnlineIssuer
 from ownroot.services.ports import UnitOfWork
 from ownroot.services.records import ChangeKind, Device, Factory, GroupRef, Issuance, IssuanceIntent, User
+from ownroot.services.reregistration import Reregistration
 from ownroot.trust.state import Standing
 
 # A registration names its CA several times; there are few of them.
@@ -41,6 +42,7 @@ class Reason(StrEnum):
     FIRST = "first"
     REPEATED = "repeated"
     TAKEN_OVER = "after-take-over"
+    REPLACED = "key-replaced"
 
 
 class Issuers(Protocol):
@@ -95,7 +97,7 @@ class Claim:
 class Reservation:
     """A uuid held for one applicant, with the intent to sign on record.
 
-    `previous` is the row as it was, where the reservation took it over.
+    `previous` is the row as it was, where the reservation took it over, or will when it is completed.
     """
 
     claim: Claim
@@ -103,11 +105,17 @@ class Reservation:
     reason: Reason
     lifts_denial: bool
     previous: Device | None
+    reregister: Reregistration = Reregistration.REJECT
 
 
-def reserve(uow: UnitOfWork, applicant: Applicant, issuers: Issuers, serial: Serial) -> Reservation | Registered:
+def reserve(
+    uow: UnitOfWork, applicant: Applicant, issuers: Issuers, serial: Serial, reregister: Reregistration
+) -> Reservation | Registered:
     """Hold the uuid and record the intent, or find that the certificate asked for exists already.
 
+    Args:
+        reregister: may another key replace that of a known device? It does so when the reservation is completed: until
+            then the device goes on with the key it has, and a crash leaves it that.
     Raises:
         RefusedError, KeyStoreError: as `Issuers.current`; `token-spent`, on another key.
         InvalidInputError: `group-unknown`.
@@ -124,7 +132,7 @@ def reserve(uow: UnitOfWork, applicant: Applicant, issuers: Issuers, serial: Ser
         known = uow.devices.find(claim.row.factory_id, claim.row.uuid) if is_known else None
         if known is None:
             raise
-        return _reserve_known(uow, claim, known)
+        return _reserve_known(uow, claim, known, reregister)
     require_no_uuid_of_another(uow, claim.row)
     return _record(uow, claim, Reason.FIRST)
 
@@ -134,7 +142,8 @@ def complete(uow: UnitOfWork, held: Reservation, certificate: x509.Certificate, 
 
     Raises:
         RefusedError, KeyStoreError: as `Issuers.current`; the CA lost its standing since the reservation.
-        ConflictError: `issuer-replaced` (try again); `registration-superseded`, the device was deleted meanwhile.
+        ConflictError: `issuer-replaced` (try again); `registration-superseded`, the device was deleted meanwhile, or
+            another key was quicker; `device-uuid-taken`, it was seen meanwhile.
     """
     claim, row = held.claim, held.claim.row
     now_online = issuers.current(uow, claim.applicant.factory)
@@ -142,6 +151,8 @@ def complete(uow: UnitOfWork, held: Reservation, certificate: x509.Certificate, 
         raise ConflictError("issuer-replaced", "The online CA was replaced while it signed. Nothing was registered.")
     if held.reason is Reason.REPEATED and (quicker := _find_issued(uow, claim.applicant, claim.online)) is not None:
         uow.issuances.void(held.issuance_id)
+        return quicker
+    if held.reason is Reason.REPLACED and (quicker := _replace_key(uow, held)) is not None:
         return quicker
     try:
         uow.issuances.record_certificate(held.issuance_id, certificate_der(certificate))
@@ -169,7 +180,7 @@ def release(uow: UnitOfWork, held: Reservation) -> None:
     uow.audit.append(
         _event(held.claim, EventKind.CERTIFICATE_VOIDED, {"uuid": row.uuid}, subject=serial_text(mine.intent.serial))
     )
-    if held.previous is not None:
+    if held.reason is Reason.TAKEN_OVER and held.previous is not None:
         uow.devices.replace_key(held.previous)
     else:
         undo_reservation(uow, mine)
@@ -206,14 +217,34 @@ def _spend_pass(uow: UnitOfWork, applicant: Applicant) -> None:
         )
 
 
-def _reserve_known(uow: UnitOfWork, claim: Claim, known: Device) -> Reservation | Registered:
+def _reserve_known(
+    uow: UnitOfWork, claim: Claim, known: Device, reregister: Reregistration
+) -> Reservation | Registered:
     applicant, online = claim.applicant, claim.online
     if known.spki_sha256 == applicant.spki_sha256:
         return _find_issued(uow, applicant, online) or _record(uow, claim, Reason.REPEATED)
-    if not is_unclaimed(uow, known):
+    if is_unclaimed(uow, known):
+        uow.devices.replace_key(claim.row)
+        return _record(uow, claim, Reason.TAKEN_OVER, previous=known)
+    if not reregister.lets_replace(known):
         raise uuid_taken(known, uow.accounts.find_user(known.owner))
+    return replace(_record(uow, claim, Reason.REPLACED, previous=known), reregister=reregister)
+
+
+def _replace_key(uow: UnitOfWork, held: Reservation) -> Registered | None:
+    """Put the new key in the place of the known one, or find that a twin of this request was quicker."""
+    claim, previous = held.claim, held.previous
+    row = uow.devices.find(claim.row.factory_id, claim.row.uuid)
+    if row is not None and row.spki_sha256 == claim.row.spki_sha256:
+        uow.issuances.void(held.issuance_id)
+        return _find_issued(uow, claim.applicant, claim.online)
+    if row is None or previous is None or row.spki_sha256 != previous.spki_sha256:
+        raise superseded(claim.row.uuid)
+    if not held.reregister.lets_replace(row):
+        raise uuid_taken(row, uow.accounts.find_user(row.owner))
+    void_open_intents(uow, row)
     uow.devices.replace_key(claim.row)
-    return _record(uow, claim, Reason.TAKEN_OVER, previous=known)
+    return None
 
 
 def _row(applicant: Applicant, online: OnlineIssuer, group: GroupRef | None) -> Device:

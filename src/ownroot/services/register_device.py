@@ -32,6 +32,7 @@ from ownroot.services.device_reservations import (
     reserve,
 )
 from ownroot.services.ports import UnitOfWork
+from ownroot.services.reregistration import Reregistration
 from ownroot.services.steps import Aside, Steps
 
 # The online CA may be replaced while it signs. Then the new one signs; an owner who does that all day can wait.
@@ -39,14 +40,24 @@ _ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class RegistrationPolicy:
-    """What the operator decides about device certificates.
+class ProductionPolicy:
+    """Which devices may mark themselves as production devices: all, or those that register into one of `groups`."""
 
-    `allow_production`: may a device mark itself as a production device?
-    """
+    everywhere: bool = True
+    groups: frozenset[str] = frozenset()
+
+    def allows(self, group: str | None) -> bool:
+        """Say whether a device that registers into this group may."""
+        return self.everywhere or group in self.groups
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationPolicy:
+    """What the operator decides about device certificates that the backend signs."""
 
     keys: KeyPolicy = field(default_factory=KeyPolicy)
-    allow_production: bool = True
+    production: ProductionPolicy = field(default_factory=ProductionPolicy)
+    reregister: Reregistration = Reregistration.REJECT
     validity: timedelta = timedelta(days=DEVICE.lifetime.days)
 
 
@@ -128,10 +139,11 @@ def _judge(applicant: Applicant, policy: RegistrationPolicy) -> None:
             "The token was made for another device than the CSR's (its CN).",
             fields={"csr": "CN is not the device that was allowed"},
         )
-    if csr.production and not policy.allow_production:
+    if csr.production and not policy.production.allows(applicant.group):
+        where = " in that group" if policy.production.groups else ""
         raise RefusedError(
             "production-forbidden",
-            "This server does not let a device mark itself as a production device (businessCategory).",
+            f"This server does not let a device mark itself as a production device (businessCategory){where}.",
             fields={"csr": "businessCategory not allowed"},
         )
 
@@ -140,7 +152,13 @@ def _register(applicant: Applicant, issuing: Issuing) -> Steps[Registered]:
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             serial = new_serial(issuing.random)
-            held = yield partial(reserve, applicant=applicant, issuers=issuing.issuers, serial=serial)
+            held = yield partial(
+                reserve,
+                applicant=applicant,
+                issuers=issuing.issuers,
+                serial=serial,
+                reregister=issuing.policy.reregister,
+            )
             if isinstance(held, Registered):
                 return held
             return (yield from _sign(held, issuing))

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from ownroot.clock import utc_now
 from ownroot.pki.encoding import certificate_der, parse_certificates
 from tests.support.certificates import Pair, device_certificate, make_key, sha1_key_identifier
+from tests.support.customer_api import haproxy_lines
 from tests.support.openssl_checks import run_openssl
 from tests.support.owner import Owner
 from tests.support.tools import require_tool
@@ -72,10 +73,18 @@ def test_second_export_changes_no_file(taken: Owner, pki: Path, tmp_path: Path) 
 
 
 def test_envoy_resource_holds_the_bundle(taken: Owner, pki: Path) -> None:
-    # Envoy is not packaged here: this checks the structure, no Envoy has read it.
-    (secret,) = json.loads(_export(taken, pki, form="envoy"))["resources"]
-    assert secret["@type"].endswith("transport_sockets.tls.v3.Secret")
-    assert len(parse_certificates(secret["validation_context"]["trusted_ca"]["inline_string"])) >= 2
+    # No Envoy has read it, there is no package of it here. The names are those of Envoy's API v3: a DiscoveryResponse
+    # with one Secret (fields `name`, `validation_context`), whose `trusted_ca` is a DataSource; Envoy refuses others.
+    document = json.loads(_export(taken, pki, form="envoy"))
+    bundle = document["resources"][0]["validation_context"]["trusted_ca"]["inline_string"]
+    secret = {
+        "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
+        "name": "ownroot-device-cas",
+        "validation_context": {"trusted_ca": {"inline_string": bundle}},
+    }
+    assert document == {"resources": [secret]}
+    exported = {ca.serial_number for ca in parse_certificates(_export(taken, pki))}
+    assert {anchor.serial_number for anchor in parse_certificates(bundle)} == exported
 
 
 def test_format_of_several_files_needs_a_directory(taken: Owner, pki: Path) -> None:
@@ -101,17 +110,14 @@ def test_haproxy_takes_the_bundle_and_openssl_finds_devices_of_other_tools_by_it
         device = device_certificate(ca, "d-1", factory, now=utc_now(), authority_key_identifier=odd, signer=signer)
         leaf.write_text(device.pem)
         bundle = tmp_path / "out" / "device-cas.pem"
-        assert run_openssl("verify", "-partial_chain", "-CAfile", bundle, leaf).returncode == verdict
+        assert run_openssl("verify", "-CAfile", bundle, leaf).returncode == verdict
 
 
 def test_haproxy_reads_the_lines_it_is_given(taken: Owner, pki: Path, tmp_path: Path) -> None:
     program = require_tool("haproxy")
     _export(taken, pki, "--dir", tmp_path / "out", form="haproxy")
-    snippet = (tmp_path / "out" / "ownroot-device-trust.cfg").read_text()
-    lines = [line.removeprefix("#   ") for line in snippet.splitlines() if line.startswith("#   ")]
     (tmp_path / "api.pem").write_text((pki / "local-ca.pem").read_text() + (pki / "local-ca.key").read_text())
-    text = "\n".join(lines).replace("/etc/haproxy/api.pem", f"{tmp_path}/api.pem")
-    text = text.replace("/etc/haproxy/device-cas.pem", f"{tmp_path}/out/device-cas.pem").replace(":443", ":18443")
+    text = haproxy_lines(tmp_path / "out", certificate=tmp_path / "api.pem", address=":18443")
     config = tmp_path / "haproxy.cfg"
     config.write_text(f"defaults\n mode http\n timeout client 1s\nfrontend f\n{text}\n")
     done = subprocess.run([program, "-c", "-f", config], capture_output=True, text=True, check=False)

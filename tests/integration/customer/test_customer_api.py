@@ -1,7 +1,11 @@
-"""The customer's own API beside a real server, with devices over real mutual TLS: on its own, and behind nginx."""
+"""The customer's own API beside a real server, devices over real mutual TLS: alone, behind nginx, behind HAProxy."""
 
+import contextlib
 import itertools
 import json
+import os
+import shlex
+import signal
 import ssl
 import urllib.parse
 from collections.abc import Iterator
@@ -16,6 +20,8 @@ from tests.support.certificates import Pair, device_ca, device_certificate, fact
 from tests.support.customer_api import Customer, DeviceApi, wait_for
 from tests.support.owner import Owner
 from tests.support.tls_device import Device, Reply
+from tests.support.tools import require_tool
+from tests.support.trust_watcher import watching
 from tests.support.world import RunningServer, running_server
 
 _numbers = itertools.count(1)
@@ -32,24 +38,27 @@ def customer(base_server: RunningServer, tmp_path: Path) -> Customer:
     return Customer(base_server.for_factory(f"acme-{next(_numbers)}"), tmp_path / "customer")
 
 
-@pytest.fixture(params=["standalone", "nginx"])
+@pytest.fixture(params=["standalone", "nginx", "haproxy"])
 def api(request: pytest.FixtureRequest, customer: Customer, tmp_path: Path) -> Iterator[DeviceApi]:
+    fronts = {"nginx": customer.behind_nginx, "haproxy": customer.behind_haproxy}
     if request.param == "standalone":
         with customer.standalone("--admit-new") as running:
             yield running
         return
-    with customer.behind_nginx(export_for_nginx(customer, tmp_path), "--admit-new") as running:
+    with fronts[request.param](export(customer, request.param, tmp_path / "trust"), "--admit-new") as running:
         yield running
 
 
-def export_for_nginx(customer: Customer, tmp_path: Path) -> Path:
-    server, home = customer.server, tmp_path / "exporter"
-    home.mkdir()
-    exporter = Owner(home).at(server.api_url, factory=server.factory, token=server.owner_token)
-    place = tmp_path / "nginx"
-    done = exporter.run("trust", "export", "--pki-dir", customer.pki, "--format", "nginx", "--dir", place)
+def exporter(customer: Customer) -> Owner:
+    server, home = customer.server, customer.home / "exporter"
+    home.mkdir(exist_ok=True)
+    return Owner(home).at(server.api_url, factory=server.factory, token=server.owner_token)
+
+
+def export(customer: Customer, form: str, place: Path) -> Path:
+    done = exporter(customer).run("trust", "export", "--pki-dir", customer.pki, "--format", form, "--dir", place)
     assert done.code == 0, done.err
-    return place / "ownroot-device-trust.conf"
+    return place
 
 
 def local_device(customer: Customer, uuid: str, ca: Pair | None = None) -> Pair:
@@ -100,11 +109,12 @@ def test_copied_uuid_with_another_key_is_refused(customer: Customer, api: Device
     assert code_of(api.ask(local_device(customer, "d-1"))) == (403, "device-key-mismatch")
 
 
-def test_device_of_a_foreign_ca_is_refused(customer: Customer, api: DeviceApi) -> None:
+def test_device_of_a_foreign_ca_is_refused(request: pytest.FixtureRequest, customer: Customer, api: DeviceApi) -> None:
     factory = customer.server.factory
     foreign = device_ca(factory_root(factory, now=utc_now()), factory=factory, now=utc_now())
     device = local_device(customer, "d-1", foreign)
-    if api.direct:
+    # nginx passes it on and the middleware refuses; the others know the issuers and end the handshake.
+    if "nginx" in request.node.callspec.id:
         assert code_of(api.ask(device)) == (403, "device-ca-unknown")
     else:
         with pytest.raises((ssl.SSLError, OSError)):
@@ -116,6 +126,56 @@ def test_device_of_other_tools_is_served(customer: Customer, api: DeviceApi) -> 
     odd, factory = sha1_key_identifier(customer.local_ca.key), customer.server.factory
     device = device_certificate(customer.local_ca, "d-1", factory, now=utc_now(), authority_key_identifier=odd)
     assert api.ask(device).status == 200
+
+
+def test_device_that_sends_its_ca_along_is_served_and_a_foreign_pair_is_not(customer: Customer, api: DeviceApi) -> None:
+    factory = customer.server.factory
+    foreign = device_ca(factory_root(factory, now=utc_now()), factory=factory, now=utc_now())
+    own, stranger = local_device(customer, "d-1"), local_device(customer, "d-1", foreign)
+    assert api.ask(own, chain=[customer.local_ca]).status == 200
+    with contextlib.suppress(ssl.SSLError, OSError):
+        assert code_of(api.ask(stranger, chain=[foreign])) == (403, "device-ca-unknown")
+
+
+def test_device_of_another_factory_is_refused(customer: Customer, base_server: RunningServer, tmp_path: Path) -> None:
+    other = Customer(base_server.for_factory(f"other-{next(_numbers)}"), tmp_path / "other")
+    stranger = other.api.register_pair("d-1")
+    for form, behind in (("nginx", customer.behind_nginx), ("haproxy", customer.behind_haproxy)):
+        with behind(export(customer, form, tmp_path / form), "--admit-new") as api:
+            assert api.ask(local_device(customer, "d-1")).status == 200
+            with contextlib.suppress(ssl.SSLError, OSError):
+                assert code_of(api.ask(stranger)) == (403, "device-ca-unknown")
+
+
+def test_watched_haproxy_ends_the_handshake_of_a_revoked_ca_and_goes_on_with_the_others(
+    customer: Customer, tmp_path: Path
+) -> None:
+    online, local = customer.api.register_pair("d-1"), local_device(customer, "d-2")
+    place = export(customer, "haproxy", tmp_path / "trust")
+    with customer.behind_haproxy(place, "--admit-new") as api:
+        assert (api.ask(online).status, api.ask(local).status) == (200, 200)
+        assert api.front is not None
+        # Without a master process HAProxy is reloaded by another that takes its place.
+        config, pid_file = customer.home / "haproxy.cfg", customer.home / "pid"
+        words = [require_tool("haproxy"), "-D", "-q", "-f", config, "-p", pid_file, "-sf", api.front.pid]
+        reload = shlex.join(map(str, words))
+        with watching(exporter(customer), customer.pki, place, "--format", "haproxy", "--reload", reload) as watched:
+            accept(customer.api.order(customer.local_ca, reason=REVOKE))
+            assert watched.await_event("reloaded")["exit-code"] == 0
+        try:
+            wait_for(lambda: is_cut(api, local))
+            assert api.ask(online).status == 200
+        finally:
+            os.kill(int(pid_file.read_text()), signal.SIGTERM)
+
+
+def is_cut(api: DeviceApi, device: Pair) -> bool:
+    """Does the handshake end, instead of an answer?"""
+    try:
+        api.ask(device)
+    except (ssl.SSLError, OSError):
+        return True
+    return False
 
 
 @pytest.mark.parametrize("spelling", ["X-Device-Certificate", "X_Device_Certificate"])

@@ -207,7 +207,7 @@ def test_a_key_that_became_another_devices_hinders_itself_alone(restored: Regist
 # --- refusing
 
 
-def test_a_refused_unknown_uuid_is_on_the_deny_list(restored: RegistrationWorld) -> None:
+def test_a_refused_unreregister_is_on_the_deny_list(restored: RegistrationWorld) -> None:
     device = forgotten(restored)
     device.visit()
     assert refuse(restored, device.key) == ["ok"]
@@ -242,7 +242,7 @@ def test_nobody_is_refused_who_is_not_held(restored: RegistrationWorld) -> None:
     assert refuse(restored, forgotten(restored).key) == ["held-unknown"]
 
 
-def test_refusing_every_key_of_an_unknown_uuid_ends_on_the_deny_list(restored: RegistrationWorld) -> None:
+def test_refusing_every_key_of_an_unreregister_ends_on_the_deny_list(restored: RegistrationWorld) -> None:
     first, second = forgotten(restored), forgotten(restored)
     first.visit()
     second.visit()

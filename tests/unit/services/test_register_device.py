@@ -14,8 +14,9 @@ from ownroot.audit.events import EventKind
 from ownroot.errors import ConflictError, InvalidInputError, RefusedError
 from ownroot.pki.chains import is_signed_by
 from ownroot.pki.encoding import certificate_der, certificate_sha256
+from ownroot.services.device_groups import create_group
 from ownroot.services.records import ChangeKind
-from ownroot.services.register_device import RegistrationPolicy
+from ownroot.services.register_device import ProductionPolicy, RegistrationPolicy
 from ownroot.services.steps import run_blocking
 from ownroot.trust.state import Standing
 from tests.support.device_csrs import UUID, broken_csr, csr_of, device_csr, new_key, plain_csr
@@ -204,9 +205,21 @@ def test_request_that_is_granted_leaves_no_refusal(world: RegistrationWorld) -> 
 
 
 def test_production_mark_is_policy(world: RegistrationWorld) -> None:
-    forbidding = RegistrationPolicy(allow_production=False)
+    forbidding = RegistrationPolicy(production=ProductionPolicy(everywhere=False))
     assert world.refusal(device_csr(production=True), policy=forbidding).code == "production-forbidden"
     assert run_blocking(world.steps(device_csr(), policy=forbidding), world.database)
+
+
+def test_production_mark_can_be_for_some_groups_alone(world: RegistrationWorld) -> None:
+    for name in ("line-1", "lab"):
+        world.write(lambda uow, name=name: create_group(uow, name, description="", by=world.owner, now=NOW))
+    policy = RegistrationPolicy(production=ProductionPolicy(everywhere=False, groups=frozenset({"line-1"})))
+    for group in ("lab", None):
+        assert world.refusal(device_csr(production=True), group=group, policy=policy).code == "production-forbidden"
+    run_blocking(world.steps(device_csr(production=True), group="line-1", policy=policy), world.database)
+    device = world.device()
+    assert device is not None
+    assert device.production
 
 
 def test_disabled_online_ca_registers_nobody_until_it_is_enabled(world: RegistrationWorld) -> None:
