@@ -22,8 +22,8 @@ from ownroot.dashboard.visits import (
     visitor_of,
 )
 from ownroot.errors import InvalidInputError, NotFoundError, OwnrootError, RefusedError, UnavailableError
-from ownroot.services.attempt_limits import AttemptLimit
-from ownroot.services.authorize_registration import Waiting, decide, find_waiting, peer_network
+from ownroot.services.attempt_limits import AttemptLimit, peer_network
+from ownroot.services.authorize_registration import Waiting, decide, find_waiting
 from ownroot.services.sign_in import SignedIn, close_session, find_session
 from ownroot.services.user_codes import parse_user_code, shown_user_code
 from ownroot.web.endpoint import PUBLIC, Call, Endpoint, FormBody, Reply
