@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from ownroot.api.audit_trail import AuditTrail
 from ownroot.api.backend import Backend
 from ownroot.errors import (
-    NotFoundError,
     RefusedError,
     UnauthenticatedError,
 )
 from ownroot.services.authenticate import Authenticated, authenticate
 from ownroot.services.authority import Principal
 from ownroot.services.change_pki import refused_access
+from ownroot.services.known_accounts import known_factory
 from ownroot.services.tokens import token_sha256
 from ownroot.web.endpoint import Access, Arrival
 
@@ -90,8 +90,7 @@ class TokenGuard:
         name = arrival.path.get("factory")
         if name is None or name == principal.factory.name:
             return
-        if await self._backend.read(lambda uow: uow.factories.find(name)) is None:
-            raise NotFoundError("factory-unknown", f"There is no factory {name[:64]!r} on this server.")
+        await self._backend.read(lambda uow: known_factory(uow, name))
         raise wrong_factory(principal)
 
 

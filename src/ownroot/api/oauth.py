@@ -59,7 +59,7 @@ class OAuthEndpoints:
             return await self._issue(call, partial(log_in_client, scope=form.scope, peer=peer, now=call.now))
         if form.grant_type == REFRESH_TOKEN:
             shown = _required(form.refresh_token, "refresh_token")
-            return await self._issue(call, partial(refresh_login, refresh_token=shown, now=call.now))
+            return await self._issue(call, partial(refresh_login, refresh_token=shown, scope=form.scope, now=call.now))
         if form.grant_type == DEVICE_CODE:
             return await self._redeem(call)
         raise InvalidInputError("grant-unsupported", f"This server has no grant {form.grant_type[:80]!r}.")

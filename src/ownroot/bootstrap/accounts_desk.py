@@ -9,6 +9,7 @@ from ownroot.errors import InvalidInputError
 from ownroot.services import manage_tokens, manage_users, oauth_clients
 from ownroot.services.authority import parse_scope
 from ownroot.services.create_token import CreatedToken, create_token
+from ownroot.services.known_accounts import known_factory
 from ownroot.services.manage_tokens import HeldToken
 from ownroot.services.manage_users import KnownUser
 from ownroot.services.oauth_clients import CreatedClient, HeldClient
@@ -67,7 +68,7 @@ class AccountsDesk:
 
     def list_members(self, factory: str) -> Sequence[Member]:
         """Return the members of a factory."""
-        return self._database.read(lambda uow: uow.accounts.members(manage_users.known_factory(uow, factory).id))
+        return self._database.read(lambda uow: uow.accounts.members(known_factory(uow, factory).id))
 
     def create_token(self, order: SecretOrder) -> CreatedToken:
         """Make an API token."""

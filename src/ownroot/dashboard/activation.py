@@ -22,8 +22,9 @@ from ownroot.dashboard.visits import (
     visitor_of,
 )
 from ownroot.errors import InvalidInputError, NotFoundError, OwnrootError, RefusedError, UnavailableError
-from ownroot.services.attempt_limits import AttemptLimit
-from ownroot.services.authorize_registration import Waiting, decide, find_waiting, peer_network
+from ownroot.services.attempt_limits import AttemptLimit, peer_network
+from ownroot.services.authorize_registration import Waiting, decide, find_waiting
+from ownroot.services.read_uuid_record import read_uuid_record
 from ownroot.services.sign_in import SignedIn, close_session, find_session
 from ownroot.services.user_codes import parse_user_code, shown_user_code
 from ownroot.web.endpoint import PUBLIC, Call, Endpoint, FormBody, Reply
@@ -79,7 +80,9 @@ class ActivationPages:
             status, headers = status_of(error)
             html = pages.code_page(shown_user_code(code), visitor=visitor, problem=error.detail)
             return page(html, status=status, headers=headers)
-        return page(pages.question_page(waiting, visitor))
+        uuid = waiting.authorization.uuid
+        record = await self._store.read(lambda uow: read_uuid_record(uow, waiting.factory, uuid))
+        return page(pages.question_page(waiting, record, visitor))
 
     async def sign_in(self, call: Call[Any]) -> Reply:
         """Open a session and go on to the device."""

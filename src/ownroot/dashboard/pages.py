@@ -5,11 +5,12 @@ are announced and tied to their field, and no meaning that only a colour carries
 """
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 
+from ownroot.dashboard.device_warnings import placement, shown_time, warnings
 from ownroot.dashboard.html import Html, fill
 from ownroot.services.authorize_registration import Waiting
+from ownroot.services.read_uuid_record import UuidRecord
 from ownroot.services.user_codes import shown_user_code
 
 _FRAME: Final = """<!doctype html>
@@ -66,11 +67,11 @@ that you know. If somebody sent you the code, deny it.</p>
 <dl>
 <dt>Device</dt><dd class="id">{device}</dd>
 <dt>Factory</dt><dd>{factory}</dd>
-<dt>Asked from</dt><dd>{peer}</dd>
+{placement}<dt>Asked from</dt><dd>{peer}</dd>
 <dt>Asked at</dt><dd><time datetime="{machine_time}">{time}</time></dd>
 <dt>Your name</dt><dd>{name}</dd>
 </dl>
-<p>If you allow it, the device gets a certificate of factory {factory}, and you own it.</p>
+{warnings}<p>If you allow it, the device gets a certificate of factory {factory}{outcome}.</p>
 <form method="post" action="/activate/device/" class="choice">
 <input type="hidden" name="csrf" value="{csrf}">
 <input type="hidden" name="user_code" value="{code}">
@@ -117,8 +118,8 @@ def sign_in_page(user_code: str, *, name: str = "", problem: str = "") -> Html:
     return _frame("Sign in", content, None)
 
 
-def question_page(waiting: Waiting, visitor: Visitor) -> Html:
-    """Show the device and ask for a decision."""
+def question_page(waiting: Waiting, record: UuidRecord, visitor: Visitor) -> Html:
+    """Show the device with what is on record under its uuid, and ask for a decision."""
     asked = waiting.authorization
     content = fill(
         _QUESTION,
@@ -127,7 +128,10 @@ def question_page(waiting: Waiting, visitor: Visitor) -> Html:
         factory=waiting.factory.name,
         peer=asked.peer or "an unknown address",
         machine_time=f"{asked.created_at:%Y-%m-%dT%H:%M:%SZ}",
-        time=_time(asked.created_at),
+        time=shown_time(asked.created_at),
+        placement=placement(record),
+        warnings=warnings(record),
+        outcome=", and you own it" if record.known is None else "",
         name=visitor.name,
         csrf=visitor.csrf,
     )
@@ -161,7 +165,3 @@ def _described(problem: str) -> Html:
 
 def _focus(here: bool) -> Html:
     return Html(" autofocus" if here else "")
-
-
-def _time(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M:%S} UTC"

@@ -8,8 +8,7 @@ from typing import Final, Protocol, TypeVar
 from starlette.concurrency import run_in_threadpool
 
 from ownroot.errors import UnauthenticatedError, UnavailableError
-from ownroot.services.attempt_limits import AttemptLimit
-from ownroot.services.authorize_registration import peer_network
+from ownroot.services.attempt_limits import AttemptLimit, peer_network
 from ownroot.services.passwords import is_password
 from ownroot.services.ports import UnitOfWork
 from ownroot.services.sign_in import SignedIn, find_account, open_session, wrong_password

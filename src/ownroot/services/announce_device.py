@@ -18,9 +18,9 @@ from ownroot.pki.encoding import certificate_der, certificate_sha256, parse_cert
 from ownroot.pki.names import read_subject
 from ownroot.services.authority import Principal
 from ownroot.services.authorize_device import claimed_uuid
-from ownroot.services.device_conflicts import denied, parse_device_name, require_no_uuid_of_another, uuid_taken, worded
+from ownroot.services.device_conflicts import uuid_taken
 from ownroot.services.device_entries import remember_issuer
-from ownroot.services.device_groups import require_group
+from ownroot.services.device_rows import Credential, add_row, make_described_row, require_free, take_over_row
 from ownroot.services.effective_pki import effective_pki, is_unclaimed
 from ownroot.services.hold_devices import hold_what_came_since
 from ownroot.services.ports import UnitOfWork
@@ -102,21 +102,23 @@ def _announce(
 def _take_in(
     uow: UnitOfWork, announcement: Announcement, identified: Identified, *, by: Principal, now: datetime
 ) -> Announced:
-    wanted = _row(uow, announcement, identified, by=by, now=now)
+    wanted = make_described_row(
+        uow, Credential.of(identified), name=announcement.name, group=announcement.group, by=by, now=now
+    )
     known = uow.devices.find(by.factory.id, identified.uuid)
     if known is not None and known.spki_sha256 == identified.spki_sha256:
         device = remember_issuer(uow, known, identified)
         if device != known:
             uow.changes.announce(ChangeKind.DEVICE, device.factory_id, device.uuid)
         return Announced(device, is_new=False)
-    _require_admission(uow, identified, wanted)
+    _require_enabled(identified)
+    require_free(uow, wanted)
     _require_review(uow, identified, by)
     if known is None:
-        _add(uow, wanted)
+        add_row(uow, wanted)
     elif is_unclaimed(uow, known):
         # What the operator's keys vouched for before the take-over counts for nothing now.
-        uow.devices.replace_key(wanted)
-        uow.devices.describe(wanted)
+        take_over_row(uow, wanted)
     else:
         raise uuid_taken(known, uow.accounts.find_user(known.owner))
     uow.held_devices.release(wanted.factory_id, wanted.uuid)  # whoever announces has looked at it
@@ -131,35 +133,14 @@ def _take_in(
     return Announced(wanted, is_new=True)
 
 
-def _row(
-    uow: UnitOfWork, announcement: Announcement, identified: Identified, *, by: Principal, now: datetime
-) -> Device:
-    group = None if announcement.group is None else require_group(uow, by.factory, announcement.group).ref
-    return Device(
-        factory_id=by.factory.id,
-        uuid=identified.uuid,
-        name=parse_device_name(announcement.name or identified.uuid),
-        owner=by.user.polis_id,
-        spki_der=identified.spki_der,
-        spki_sha256=identified.spki_sha256,
-        production=identified.production,
-        issuer_sha256=certificate_sha256(identified.issuer.certificate),
-        issuer_serial=identified.issuer.serial,
-        created_at=now,
-        group=group,
-    )
-
-
-def _require_admission(uow: UnitOfWork, identified: Identified, wanted: Device) -> None:
+def _require_enabled(identified: Identified) -> None:
     if identified.issuer.standing is Standing.DISABLED:
         raise RefusedError(
             "device-ca-disabled",
-            f"The CA that signed the certificate of device {wanted.uuid} admits no new devices. Register the device "
+            f"The CA that signed the certificate of device {identified.uuid} admits no new devices. Register it "
             "under another CA, or have the owner enable this one.",
             fields={"client.pem": "its CA is disabled"},
         )
-    if uow.devices.find_denied(wanted.factory_id, wanted.uuid) is not None:
-        raise denied(wanted.uuid)
 
 
 def _require_review(uow: UnitOfWork, identified: Identified, by: Principal) -> None:
@@ -173,11 +154,3 @@ def _require_review(uow: UnitOfWork, identified: Identified, by: Principal) -> N
             ", which was issued since. An owner or admin of the factory announces it, or accepts it when it calls.",
             fields={"client.pem": "held for review"},
         )
-
-
-def _add(uow: UnitOfWork, wanted: Device) -> None:
-    try:
-        uow.devices.add(wanted)
-    except ConflictError as error:
-        raise worded(error, uuid=wanted.uuid, name=wanted.name) from None
-    require_no_uuid_of_another(uow, wanted)

@@ -1,12 +1,27 @@
-"""How often somebody may be wrong. Counted in memory: a restart forgives, and each API process counts alone."""
+"""How often somebody may be wrong, and who counts as one somebody.
+
+Counted in memory: a restart forgives, and each API process counts alone.
+"""
 
 import math
 from collections.abc import Hashable
 from datetime import datetime, timedelta
+from ipaddress import IPv6Address, ip_address
 
 from ownroot.errors import UnavailableError
 
 _MAX_KEYS = 100_000
+
+
+def peer_network(address: str) -> str:
+    """Return what counts as one peer: an IPv4 address, or the /64 that an IPv6 host may roam in at will."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return ""
+    if not isinstance(parsed, IPv6Address):
+        return str(parsed)
+    return str(parsed.ipv4_mapped or f"{IPv6Address(int(parsed) >> 64 << 64)}/64")
 
 
 class AttemptLimit:

@@ -10,13 +10,21 @@ Source: RFC 8628; registration.md §3.2.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from ipaddress import IPv6Address, ip_address
 from typing import Final
 
 from ownroot.audit.events import AuditEvent, EventKind
-from ownroot.errors import InvalidInputError, NotFoundError, OwnrootError, RefusedError, UnavailableError
+from ownroot.errors import (
+    ConflictError,
+    InvalidInputError,
+    NotFoundError,
+    OwnrootError,
+    RefusedError,
+    UnavailableError,
+)
 from ownroot.pki.names import DeviceUuid, parse_device_uuid
+from ownroot.services.attempt_limits import peer_network
 from ownroot.services.authority import ROLE_SCOPES
+from ownroot.services.known_accounts import factory_of
 from ownroot.services.login_ports import AuthorizationRequest, AuthorizationState, DeviceAuthorization
 from ownroot.services.ports import UnitOfWork
 from ownroot.services.records import Factory, User
@@ -107,7 +115,7 @@ def require_allowed(uow: UnitOfWork, device_code: str, client_id: str, *, now: d
     if found is None or found.uuid != client_id:
         raise RefusedError("authorization-unknown", "This device code is not known (any more).")
     if found.state is AuthorizationState.REDEEMED:
-        raise RefusedError("authorization-used", "This device code was turned into a token before.")
+        raise _used()
     if found.state is AuthorizationState.DENIED:
         raise RefusedError("authorization-denied", "A member of the factory said no to this device.")
     if found.expires_at <= now:
@@ -122,17 +130,19 @@ def redeem_code(device_code: str, client_id: str, *, now: datetime) -> Steps[Reg
 
     Raises:
         RefusedError: as `require_allowed`.
+        NotFoundError: `factory-unknown`.
     """
     token = new_token()
 
     def store(uow: UnitOfWork) -> RegistrationToken:
         found = require_allowed(uow, device_code, client_id, now=now)
         digest = token_sha256(token)
-        uow.device_authorizations.redeem(found.id, token_sha256=digest, expires_at=now + TOKEN_LIFETIME)
+        if not uow.device_authorizations.redeem(found.id, token_sha256=digest, expires_at=now + TOKEN_LIFETIME):
+            raise _used()
         actor, details = f"device:{found.uuid}", {"allowed-by": found.decided_by or ""}
         event = AuditEvent(found.factory_id, now, actor, EventKind.DEVICE_TOKEN_ISSUED, found.uuid, details)
         uow.audit.append(event)
-        return RegistrationToken(token, _factory(uow, found))
+        return RegistrationToken(token, factory_of(uow, found.factory_id))
 
     issued: RegistrationToken = yield store
     return issued
@@ -167,6 +177,7 @@ def decide(user: User, user_code: str, *, allow: bool, peer: str, now: datetime)
 
     Raises:
         NotFoundError, RefusedError: as `find_waiting`.
+        ConflictError: `authorization-decided`: somebody else was faster.
     """
     state = AuthorizationState.ALLOWED if allow else AuthorizationState.DENIED
     kind = EventKind.DEVICE_ALLOWED if allow else EventKind.DEVICE_DECLINED
@@ -174,7 +185,11 @@ def decide(user: User, user_code: str, *, allow: bool, peer: str, now: datetime)
     def store(uow: UnitOfWork) -> Waiting:
         waiting = find_waiting(uow, user, user_code, now=now)
         found = waiting.authorization
-        uow.device_authorizations.decide(found.id, state, by=user.polis_id)
+        if not uow.device_authorizations.decide(found.id, state, by=user.polis_id):
+            raise ConflictError(
+                "authorization-decided",
+                "Somebody decided about this device at the same moment, and was faster. Nothing was changed.",
+            )
         details = {"asked-from": found.peer, "decided-from": peer, "asked-at": f"{found.created_at:%FT%TZ}"}
         uow.audit.append(AuditEvent(found.factory_id, now, user.polis_id, kind, found.uuid, details))
         return waiting
@@ -183,15 +198,8 @@ def decide(user: User, user_code: str, *, allow: bool, peer: str, now: datetime)
     return waiting
 
 
-def peer_network(address: str) -> str:
-    """Return what counts as one peer: an IPv4 address, or the /64 that an IPv6 host may roam in at will."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return ""
-    if isinstance(parsed, IPv6Address):
-        return f"{IPv6Address(int(parsed) >> 64 << 64)}/64"
-    return str(parsed)
+def _used() -> OwnrootError:
+    return RefusedError("authorization-used", "This device code was turned into a token before.")
 
 
 def _factory_of(scope: str) -> str:
@@ -230,7 +238,3 @@ def _too_many(*, here: bool) -> OwnrootError:
         f"Too many devices {whose} wait to be allowed. Decide about them, or wait until their codes end.",
         retry_after=60,
     )
-
-
-def _factory(uow: UnitOfWork, found: DeviceAuthorization) -> Factory:
-    return next(factory for factory in uow.factories.list() if factory.id == found.factory_id)

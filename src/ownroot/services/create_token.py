@@ -7,6 +7,7 @@ from datetime import datetime
 from ownroot.audit.events import OPERATOR, AuditEvent, EventKind
 from ownroot.errors import InvalidInputError, NotFoundError, RefusedError
 from ownroot.services.authority import effective_scopes, least_role, new_polis_id, with_implied
+from ownroot.services.known_accounts import known_factory
 from ownroot.services.ports import UnitOfWork
 from ownroot.services.records import Factory, Member, User
 from ownroot.services.scopes import Role, Scope
@@ -96,9 +97,7 @@ def settle_holder(  # noqa: PLR0913  (who, where and for what; the rest is the m
     Raises:
         NotFoundError, InvalidInputError, RefusedError: as `create_token`.
     """
-    factory = uow.factories.find(factory_name)
-    if factory is None:
-        raise NotFoundError("factory-unknown", f"There is no factory {factory_name[:64]!r} on this server.")
+    factory = known_factory(uow, factory_name)
     if user_name is None:
         member = _owner(uow, factory)
     else:

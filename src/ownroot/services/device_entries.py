@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from ownroot.pki.encoding import certificate_sha256
+from ownroot.services.device_rows import Credential, Ownership, make_row
 from ownroot.services.effective_pki import is_unclaimed
 from ownroot.services.ports import UnitOfWork
 from ownroot.services.records import ChangeKind, Device, Factory
@@ -55,19 +56,9 @@ def create_device(
     Raises:
         ConflictError: `device-key-taken`, another device is pinned to this key.
     """
-    device = Device(
-        factory_id=factory.id,
-        uuid=identified.uuid,
-        name=_free_name(uow, factory, identified),
-        owner=identified.issuer.owner_of_new_devices,
-        spki_der=identified.spki_der,
-        spki_sha256=identified.spki_sha256,
-        production=identified.production,
-        issuer_sha256=certificate_sha256(identified.issuer.certificate),
-        issuer_serial=identified.issuer.serial,
-        created_at=now,
-        last_seen=seen_at,
-    )
+    ownership = Ownership(factory.id, identified.issuer.owner_of_new_devices, now)
+    row = make_row(Credential.of(identified), ownership, name=_free_name(uow, factory, identified))
+    device = replace(row, last_seen=seen_at)
     uow.devices.add(device)
     uow.changes.announce(ChangeKind.DEVICE, factory.id, identified.uuid)
     return device

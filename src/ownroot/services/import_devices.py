@@ -5,7 +5,7 @@ has the pinned key and a certificate of a trusted device CA. A device that is kn
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
@@ -13,24 +13,19 @@ from ownroot.audit.events import EventKind
 from ownroot.errors import ConflictError, InvalidInputError, OwnrootError
 from ownroot.pki.encoding import (
     certificate_der,
-    certificate_sha256,
     parse_certificate,
     parse_ec_public_key,
-    sha256,
     spki_der,
 )
-from ownroot.pki.names import parse_device_uuid, parse_resource_name
+from ownroot.pki.names import parse_device_uuid
 from ownroot.pki.requests import KeyPolicy
 from ownroot.services.authority import Principal
-from ownroot.services.device_conflicts import denied, require_no_uuid_of_another, uuid_taken, worded
-from ownroot.services.device_groups import require_group
+from ownroot.services.device_conflicts import uuid_taken
+from ownroot.services.device_rows import Credential, add_row, make_described_row, require_free
 from ownroot.services.effective_pki import effective_pki
 from ownroot.services.ports import UnitOfWork
-from ownroot.services.records import ChangeKind, Device
+from ownroot.services.records import ChangeKind
 from ownroot.trust.device_identity import GatewayTrust, Identified, NotTrusted, identify
-
-# Issuers are SHA-256 digests and serials positive, so these name none; the first check-in stores the real ones.
-_NO_ISSUER, _NO_SERIAL = b"", 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,13 +80,15 @@ def _import(
     uow: UnitOfWork, listed: ListedDevice, trust: GatewayTrust, *, by: Principal, now: datetime
 ) -> ImportedDevice:
     try:
-        wanted = _row(uow, listed, trust, by=by, now=now)
+        credential = _credential(listed, trust, now)
+        wanted = make_described_row(uow, credential, name=listed.name, group=listed.group, by=by, now=now)
         known = uow.devices.find(by.factory.id, wanted.uuid)
         if known is not None and known.spki_sha256 == wanted.spki_sha256:
             return ImportedDevice(listed.uuid, ImportOutcome.KNOWN)
         if known is not None:
             raise uuid_taken(known, uow.accounts.find_user(known.owner))
-        _add(uow, wanted)
+        require_free(uow, wanted)
+        add_row(uow, wanted)
     except (InvalidInputError, ConflictError) as error:
         return ImportedDevice(listed.uuid, ImportOutcome.REFUSED, error)
     uow.held_devices.release(wanted.factory_id, wanted.uuid)  # the owner's list says more than a review would
@@ -101,36 +98,16 @@ def _import(
     return ImportedDevice(listed.uuid, ImportOutcome.PINNED)
 
 
-def _row(uow: UnitOfWork, listed: ListedDevice, trust: GatewayTrust, *, by: Principal, now: datetime) -> Device:
+def _credential(listed: ListedDevice, trust: GatewayTrust, now: datetime) -> Credential:
     uuid = parse_device_uuid(listed.uuid)
-    device = Device(
-        factory_id=by.factory.id,
-        uuid=uuid,
-        name=parse_resource_name(listed.name or uuid),
-        owner=by.user.polis_id,
-        spki_der=b"",
-        spki_sha256=b"",
-        production=listed.production,
-        issuer_sha256=_NO_ISSUER,
-        issuer_serial=_NO_SERIAL,
-        created_at=now,
-        group=None if listed.group is None else require_group(uow, by.factory, listed.group).ref,
-    )
     if listed.certificate is not None:
         identified = _identify(listed.certificate, trust, now)
         if identified.uuid != uuid:
             raise InvalidInputError("uuid-mismatch", f"The certificate is that of device {identified.uuid}.")
-        return replace(
-            device,
-            spki_der=identified.spki_der,
-            spki_sha256=identified.spki_sha256,
-            production=identified.production,
-            issuer_sha256=certificate_sha256(identified.issuer.certificate),
-            issuer_serial=identified.issuer.serial,
-        )
+        return Credential.of(identified)
     if listed.public_key is None:
         raise InvalidInputError("import-no-key", "A device needs a certificate or a public key.")
-    return _with_key(device, listed.public_key)
+    return Credential(uuid=uuid, spki_der=_parse_key(listed.public_key), production=listed.production)
 
 
 def _identify(pem: str, trust: GatewayTrust, now: datetime) -> Identified:
@@ -140,20 +117,8 @@ def _identify(pem: str, trust: GatewayTrust, now: datetime) -> Identified:
     return identified
 
 
-def _with_key(device: Device, pem: str) -> Device:
+def _parse_key(pem: str) -> bytes:
     key = parse_ec_public_key(pem)
     if not KeyPolicy().accepts(key):
         raise InvalidInputError("import-weak-key", "The public key is not accepted; use EC P-256, P-384 or P-521.")
-    der = spki_der(key)
-    return replace(device, spki_der=der, spki_sha256=sha256(der))
-
-
-def _add(uow: UnitOfWork, wanted: Device) -> None:
-    """Add a row, or leave nothing behind: everything that refuses comes before it is stored."""
-    if uow.devices.find_denied(wanted.factory_id, wanted.uuid) is not None:
-        raise denied(wanted.uuid)
-    require_no_uuid_of_another(uow, wanted)
-    try:
-        uow.devices.add(wanted)
-    except ConflictError as error:
-        raise worded(error, uuid=wanted.uuid, name=wanted.name) from None
+    return spki_der(key)

@@ -61,11 +61,12 @@ class OAuthToken:
 
 @dataclass(frozen=True, slots=True)
 class NewToken:
-    """A token to store."""
+    """A token to store; `scopes` None: those of its login."""
 
     kind: OAuthTokenKind
     token_sha256: bytes
     expires_at: datetime
+    scopes: frozenset[Scope] | None = None
 
 
 class AuthorizationState(StrEnum):
@@ -160,10 +161,21 @@ class OAuth(Protocol):
         """Returns the id of a new login. Keeps the newest of the client's and drops the rest."""
         ...
 
-    def add_tokens(self, grant_id: int, tokens: Sequence[NewToken]) -> None: ...
+    def add_tokens(self, grant_id: int, tokens: Sequence[NewToken]) -> None:
+        """Keeps the newest few hundred of the login, used ones too, and drops the rest."""
+        ...
+
     def find_token(self, token_sha256: bytes) -> OAuthToken | None: ...
     def replace_token(self, token_id: int, *, now: datetime, forget_at: datetime) -> None:
         """Mark a refresh token as replaced; a second time changes nothing."""
+        ...
+
+    def count_unused(self, grant_id: int, *, now: datetime) -> int:
+        """How many refresh tokens of a login were never used and have not ended."""
+        ...
+
+    def forget_unused(self, token: OAuthToken) -> None:
+        """Drop the refresh tokens of its login that are older than this one and were never used."""
         ...
 
     def delete_grant(self, grant_id: int) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from ownroot.audit.events import OPERATOR, AuditEvent, EventKind
 from ownroot.errors import NotFoundError
-from ownroot.services.manage_users import holders, known_factory
+from ownroot.services.known_accounts import holders, known_factory
 from ownroot.services.ports import UnitOfWork
 from ownroot.services.records import Token, User
 from ownroot.services.steps import Steps

@@ -4,7 +4,7 @@ A user is known to the whole server and may belong to several factories. Every f
 able to answer for its PKI.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,6 +12,7 @@ from ownroot.audit.events import OPERATOR, AuditEvent, EventKind
 from ownroot.errors import ConflictError, NotFoundError
 from ownroot.services.authority import new_polis_id
 from ownroot.services.create_token import user_named
+from ownroot.services.known_accounts import known_factory, known_user
 from ownroot.services.ports import UnitOfWork
 from ownroot.services.records import Factory, Member, User
 from ownroot.services.scopes import Role
@@ -120,28 +121,6 @@ def list_users(uow: UnitOfWork) -> Sequence[KnownUser]:
         KnownUser(user, user.polis_id in with_password, tuple(uow.accounts.memberships(user.polis_id)))
         for user in uow.accounts.list_users()
     ]
-
-
-def known_factory(uow: UnitOfWork, name: str) -> Factory:
-    """Return the factory of this name; raises NotFoundError `factory-unknown`."""
-    factory = uow.factories.find(name)
-    if factory is None:
-        raise NotFoundError("factory-unknown", f"There is no factory {name[:64]!r} on this server.")
-    return factory
-
-
-def holders(uow: UnitOfWork, factory: Factory) -> Callable[[str], User]:
-    """Return what tells whose a secret of this factory is; of somebody who left only the polis-id is known."""
-    users = {member.user.polis_id: member.user for member in uow.accounts.members(factory.id)}
-    return lambda polis_id: users.get(polis_id, User(polis_id, ""))
-
-
-def known_user(uow: UnitOfWork, name: str) -> User:
-    """Return the user of this name; raises NotFoundError `user-unknown`."""
-    user = uow.accounts.find_user_by_name(name)
-    if user is None:
-        raise NotFoundError("user-unknown", f"There is no user {name[:64]!r} on this server.")
-    return user
 
 
 def _store_password(uow: UnitOfWork, user: User, phc: str, now: datetime) -> None:

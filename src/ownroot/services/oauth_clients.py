@@ -9,8 +9,8 @@ from ownroot.audit.events import OPERATOR, AuditEvent, EventKind
 from ownroot.errors import NotFoundError
 from ownroot.services.authority import new_polis_id
 from ownroot.services.create_token import require_scopes, secret_details, settle_holder
+from ownroot.services.known_accounts import holders, known_factory
 from ownroot.services.login_ports import OAuthClient
-from ownroot.services.manage_users import holders, known_factory
 from ownroot.services.ports import UnitOfWork
 from ownroot.services.records import Factory, User
 from ownroot.services.scopes import Scope

@@ -2,7 +2,9 @@
 
 A refresh token is good for one use, and its successor comes with the answer. Because an answer can get lost, and two
 commands of one user may refresh at once, the former token works for a short while longer. After that, whoever shows it
-again has it from somewhere it should not be, and the whole login ends: of two holders, one is a thief.
+again has it from somewhere it should not be, and the whole login ends: of two holders, one is a thief. The same holds
+for whoever shows it so often that more successors would lie about unused than a login may have. The first use of a
+successor says which one arrived: the unused ones before it are forgotten.
 
 Source: RFC 6749 §4.4, §6; RFC 9700 §4.14.2 (refresh token rotation); api.md §1.3.
 """
@@ -15,7 +17,7 @@ from typing import Final
 
 from ownroot.audit.events import AuditEvent, EventKind
 from ownroot.errors import InvalidInputError, OwnrootError, RefusedError, UnauthenticatedError
-from ownroot.services.authority import effective_scopes, parse_scope
+from ownroot.services.authority import effective_scopes, parse_scope, with_implied
 from ownroot.services.login_ports import NewToken, OAuthClient, OAuthToken, OAuthTokenKind
 from ownroot.services.ports import UnitOfWork
 from ownroot.services.records import Factory
@@ -26,6 +28,8 @@ from ownroot.services.tokens import new_token, token_sha256
 ACCESS_LIFETIME: Final = timedelta(hours=1)
 REFRESH_LIFETIME: Final = timedelta(days=90)
 REFRESH_GRACE: Final = timedelta(seconds=60)
+# Of one login: its own next one, and what a few commands that renew at once are given.
+UNUSED_REFRESH_TOKENS: Final = 8
 # How long a replaced token is remembered, so that its reuse is recognised and not just unknown.
 _REUSE_MEMORY: Final = timedelta(days=7)
 
@@ -84,11 +88,17 @@ def log_in_client(
     return issued
 
 
-def refresh_login(credentials: ClientCredentials, refresh_token: str, *, now: datetime) -> Steps[IssuedTokens]:
+def refresh_login(
+    credentials: ClientCredentials, refresh_token: str, scope: str | None, *, now: datetime
+) -> Steps[IssuedTokens]:
     """Go on with a login: new tokens for a refresh token.
 
+    Args:
+        scope: what the new access token is to be good for, out of the login's scopes; None: all of them. The new
+            refresh token stands for the whole login all the same (RFC 6749 §6).
     Raises:
         UnauthenticatedError: as `log_in_client`; `refresh-unknown`, `refresh-expired`.
+        InvalidInputError: as `log_in_client`; the refresh token stays unused.
         RefusedError: `refresh-reused`: the token was used before, so the login has been ended.
     """
     access, refresh = new_token(), new_token()
@@ -96,11 +106,14 @@ def refresh_login(credentials: ClientCredentials, refresh_token: str, *, now: da
     def store(uow: UnitOfWork) -> IssuedTokens | OwnrootError:
         holder = _holder(uow, credentials, now)
         token = _refresh_token(uow, refresh_token, holder.client, now)
-        if token.replaced_at is not None and now > token.replaced_at + REFRESH_GRACE:
+        if _is_reused(uow, token, now):
             return _end_login(uow, token, holder)
+        scopes = _narrowed(token.scopes, scope, holder)
+        if token.replaced_at is None:
+            uow.oauth.forget_unused(token)
         forget_at = min(token.expires_at, now + _REUSE_MEMORY)
         uow.oauth.replace_token(token.id, now=now, forget_at=forget_at)
-        return _issue(uow, token.grant_id, (access, refresh), token.scopes, holder)
+        return _issue(uow, token.grant_id, (access, refresh), scopes, holder)
 
     # The end of a login must be committed, so it is told as a result and raised here.
     outcome: IssuedTokens | OwnrootError = yield store
@@ -126,10 +139,19 @@ def _narrowed(granted: frozenset[Scope], asked: str | None, holder: _Holder) -> 
     if asked is None:
         return granted
     wanted = frozenset(parse_scope(word, factory=holder.factory.name) for word in asked.split())
-    if not wanted or not wanted <= granted:
-        missing = ", ".join(sorted(wanted - granted)) or "no scope at all"
-        raise InvalidInputError("scope-not-granted", f"The client was made without: {missing}.")
+    # Our replies name implied scopes too, and programs send back what they were told.
+    if not wanted or not wanted <= with_implied(granted):
+        missing = ", ".join(sorted(wanted - with_implied(granted))) or "no scope at all"
+        raise InvalidInputError("scope-not-granted", f"What was granted is less than what is asked for: {missing}.")
     return wanted
+
+
+def _is_reused(uow: UnitOfWork, token: OAuthToken, now: datetime) -> bool:
+    """Is this more than an answer that got lost, or a few commands at once?"""
+    if token.replaced_at is None:
+        return False
+    is_late = now > token.replaced_at + REFRESH_GRACE
+    return is_late or uow.oauth.count_unused(token.grant_id, now=now) >= UNUSED_REFRESH_TOKENS
 
 
 def _refresh_token(uow: UnitOfWork, text: str, client: OAuthClient, now: datetime) -> OAuthToken:
@@ -158,7 +180,7 @@ def _issue(
     last = holder.client.expires_at or now + REFRESH_LIFETIME
     lifetime = min(ACCESS_LIFETIME, last - now)
     tokens = (
-        NewToken(OAuthTokenKind.ACCESS, token_sha256(access), now + lifetime),
+        NewToken(OAuthTokenKind.ACCESS, token_sha256(access), now + lifetime, scopes),
         NewToken(OAuthTokenKind.REFRESH, token_sha256(refresh), min(now + REFRESH_LIFETIME, last)),
     )
     uow.oauth.add_tokens(grant_id, tokens)

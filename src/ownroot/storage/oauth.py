@@ -11,6 +11,7 @@ from ownroot.errors import ConflictError
 from ownroot.services.login_ports import NewToken, OAuthClient, OAuthToken, OAuthTokenKind
 from ownroot.services.scopes import Scope
 from ownroot.storage.inserts import insert, insert_returning_id
+from ownroot.storage.options import StorageOptions
 from ownroot.storage.schema import oauth_clients, oauth_grants, oauth_tokens
 from ownroot.storage.session import Session
 from ownroot.storage.statements import Row, Statement, param
@@ -39,7 +40,19 @@ _OLD_GRANTS: Final = Statement(_GRANTS_OF_CLIENT.order_by(oauth_grants.c.id.desc
 _DELETE_GRANT: Final = Statement(sa.delete(oauth_grants).where(oauth_grants.c.id == param("row")))
 _DELETE_GRANTS: Final = Statement(sa.delete(oauth_grants).where(oauth_grants.c.client == param("row")))
 
-_ADD_TOKEN: Final = insert(oauth_tokens, "grant_id", "kind", "token_sha256", "expires_at", "replaced_at")
+_ADD_TOKEN: Final = insert(oauth_tokens, "grant_id", "kind", "token_sha256", "expires_at", "replaced_at", "scopes")
+_TOKENS_OF_GRANT: Final = sa.select(oauth_tokens.c.id).where(oauth_tokens.c.grant_id == param("row"))
+_OLD_TOKENS: Final = Statement(
+    sa.delete(oauth_tokens).where(
+        oauth_tokens.c.grant_id == param("row"),
+        oauth_tokens.c.id
+        <= _TOKENS_OF_GRANT.order_by(oauth_tokens.c.id.desc())
+        .limit(1)
+        .offset(param("kept"))
+        .correlate(None)
+        .scalar_subquery(),
+    )
+)
 _FIND_TOKEN: Final = Statement(
     sa.select(
         oauth_tokens.c.id,
@@ -47,7 +60,7 @@ _FIND_TOKEN: Final = Statement(
         oauth_tokens.c.kind,
         oauth_tokens.c.expires_at,
         oauth_tokens.c.replaced_at,
-        oauth_grants.c.scopes,
+        sa.func.coalesce(oauth_tokens.c.scopes, oauth_grants.c.scopes),
         *_CLIENT_COLUMNS,
     )
     .join_from(oauth_tokens, oauth_grants, oauth_tokens.c.grant_id == oauth_grants.c.id)
@@ -59,6 +72,13 @@ _REPLACE_TOKEN: Final = Statement(
     .where(oauth_tokens.c.id == param("row"), oauth_tokens.c.replaced_at == 0)
     .values(replaced_at=param("at"), expires_at=param("forget_at"))
 )
+_UNUSED: Final = sa.and_(
+    oauth_tokens.c.grant_id == param("row"),
+    oauth_tokens.c.kind == OAuthTokenKind.REFRESH.value,
+    oauth_tokens.c.replaced_at == 0,
+)
+_COUNT_UNUSED: Final = Statement(sa.select(sa.func.count()).where(_UNUSED, oauth_tokens.c.expires_at > param("at")))
+_FORGET_UNUSED: Final = Statement(sa.delete(oauth_tokens).where(_UNUSED, oauth_tokens.c.id < param("token")))
 _DELETE_TOKENS: Final = Statement(sa.delete(oauth_tokens).where(oauth_tokens.c.grant_id == param("row")))
 _DELETE_CLIENT_TOKENS: Final = Statement(sa.delete(oauth_tokens).where(oauth_tokens.c.grant_id.in_(_GRANTS_OF_CLIENT)))
 _SWEEP_TOKENS: Final = Statement(sa.delete(oauth_tokens).where(oauth_tokens.c.expires_at <= param("at")))
@@ -72,9 +92,9 @@ _SWEEP_GRANTS: Final = Statement(
 class SqlOAuth:
     """Implements `services.login_ports.OAuth`."""
 
-    def __init__(self, session: Session, *, grants_kept: int) -> None:
+    def __init__(self, session: Session, options: StorageOptions) -> None:
         self._session = session
-        self._kept = grants_kept
+        self._options = options
 
     def add_client(self, client: OAuthClient) -> OAuthClient:
         """Store a client.
@@ -110,7 +130,7 @@ class SqlOAuth:
     def add_grant(self, client: OAuthClient, scopes: frozenset[Scope], *, now: datetime) -> int:
         row = self._session.one(_ADD_GRANT, client=client.id, scopes=_written(scopes), created_at=to_seconds(now))
         assert row is not None  # noqa: S101  (no unique constraint can be in the way)
-        for (old,) in self._session.all(_OLD_GRANTS, row=client.id, kept=self._kept):
+        for (old,) in self._session.all(_OLD_GRANTS, row=client.id, kept=self._options.grants_kept):
             self.delete_grant(old)
         return int(row[0])
 
@@ -122,10 +142,12 @@ class SqlOAuth:
                 "token_sha256": token.token_sha256,
                 "expires_at": to_seconds(token.expires_at),
                 "replaced_at": 0,
+                "scopes": None if token.scopes is None else _written(token.scopes),
             }
             for token in tokens
         ]
         self._session.run_many(_ADD_TOKEN, rows)
+        self._session.run(_OLD_TOKENS, row=grant_id, kept=self._options.login_tokens_kept)
 
     def find_token(self, token_sha256: bytes) -> OAuthToken | None:
         row = self._session.one(_FIND_TOKEN, hash=token_sha256)
@@ -144,6 +166,12 @@ class SqlOAuth:
 
     def replace_token(self, token_id: int, *, now: datetime, forget_at: datetime) -> None:
         self._session.run(_REPLACE_TOKEN, row=token_id, at=to_seconds(now), forget_at=to_seconds(forget_at))
+
+    def count_unused(self, grant_id: int, *, now: datetime) -> int:
+        return int(self._session.all(_COUNT_UNUSED, row=grant_id, at=to_seconds(now))[0][0])
+
+    def forget_unused(self, token: OAuthToken) -> None:
+        self._session.run(_FORGET_UNUSED, row=token.grant_id, token=token.id)
 
     def delete_grant(self, grant_id: int) -> None:
         self._session.run(_DELETE_TOKENS, row=grant_id)

@@ -16,6 +16,8 @@ class StorageOptions:
         pending_keys_kept: pending backend keys per factory and kind; abandoned requests are normal and do not pile up.
         sessions_kept: sessions per user. One who signs in everywhere leaves the oldest.
         grants_kept: logins per OAuth client, so that a script that logs in for each call does not fill the disk.
+        login_tokens_kept: tokens per login, used ones too: more than a week of one renewal an hour, so that a program
+            that renews all day does not fill the disk.
         busy_timeout_seconds: how long a writer waits for another process before it answers `database-unavailable`.
         read_connections: connections for `Database.read`; more readers than that wait for one another.
         members_per_commit: how many works one transaction carries at most, so that other processes get their turn.
@@ -27,6 +29,7 @@ class StorageOptions:
     pending_keys_kept: int = 4
     sessions_kept: int = 10
     grants_kept: int = 1_000
+    login_tokens_kept: int = 400
     busy_timeout_seconds: int = 5
     read_connections: int = 8
     members_per_commit: int = 256

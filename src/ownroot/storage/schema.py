@@ -182,6 +182,7 @@ oauth_tokens = _table(
     _bytes("token_sha256"),
     _number("expires_at"),
     _number("replaced_at"),  # of a refresh token; 0 = it is in use
+    sa.Column("scopes", _TEXT),  # of an access token; NULL = those of its grant
     sa.Index("oauth_tokens_hash", "token_sha256", unique=True),
     sa.Index("oauth_tokens_grant", "grant_id"),
     sa.Index("oauth_tokens_end", "expires_at"),

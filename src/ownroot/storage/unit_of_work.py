@@ -52,7 +52,7 @@ class SqlUnitOfWork:
         self.factories = SqlFactories(session)
         self.accounts = SqlAccounts(session)
         self.logins = SqlLogins(session, sessions_kept=options.sessions_kept)
-        self.oauth = SqlOAuth(session, grants_kept=options.grants_kept)
+        self.oauth = SqlOAuth(session, options)
         self.device_authorizations = SqlDeviceAuthorizations(session)
         self.pki = SqlPkiStates(session)
         self.keys = SqlBackendKeys(session, kept_per_kind=options.pending_keys_kept)

@@ -28,6 +28,8 @@ def read_credential(headers: Headers) -> str | None:
 def read_basic(authorization: str) -> tuple[str, str] | None:
     """Return client id and secret of HTTP Basic, percent-decoded (RFC 6749 §2.3.1); None if it is another scheme.
 
+    Both are held to what a form may bring: printable, of bounded length, not empty.
+
     Raises:
         UnauthenticatedError: `bad-authorization`.
     """
@@ -40,7 +42,7 @@ def read_basic(authorization: str) -> tuple[str, str] | None:
         raise UnauthenticatedError("bad-authorization", "The Authorization header cannot be read.") from exc
     if not colon:
         raise UnauthenticatedError("bad-authorization", "The Authorization header has no colon between id and secret.")
-    return unquote_plus(name), unquote_plus(secret)
+    return _checked(unquote_plus(name)), _checked(unquote_plus(secret))
 
 
 def _read_bearer(authorization: str) -> str:
@@ -61,5 +63,5 @@ def _decoded(value: str) -> str:
 
 def _checked(token: str) -> str:
     if not token or len(token) > _MAX_TOKEN_CHARS or not token.isascii() or not token.isprintable():
-        raise UnauthenticatedError("bad-authorization", "The token in the request header is not readable.")
+        raise UnauthenticatedError("bad-authorization", "The secret in the request header is not readable.")
     return token

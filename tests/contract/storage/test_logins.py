@@ -213,6 +213,69 @@ def test_logins_of_a_client_are_bounded(address: str) -> None:
     database.close()
 
 
+def test_unused_refresh_tokens_are_counted_and_forgotten_up_to_one(people: Database, factory: Factory) -> None:
+    def log_in(uow: UnitOfWork) -> None:
+        client = uow.oauth.add_client(a_client(factory))
+        for login in ("mine", "other"):
+            grant = uow.oauth.add_grant(client, client.scopes, now=NOW)
+            names = [f"{login}-{number}" for number in range(3)]
+            uow.oauth.add_tokens(grant, [NewToken(OAuthTokenKind.REFRESH, sha256(n), NOW + HOUR) for n in names])
+            uow.oauth.add_tokens(grant, [NewToken(OAuthTokenKind.ACCESS, sha256(f"{login}-a"), NOW + HOUR)])
+
+    people.write(log_in).result()
+
+    def find(name: str) -> OAuthToken | None:
+        return people.read(lambda uow: uow.oauth.find_token(sha256(name)))
+
+    used, last = find("mine-0"), find("mine-2")
+    assert used is not None
+    assert last is not None
+
+    def count(minutes: int = 0) -> int:
+        at = NOW + timedelta(minutes=minutes)
+        return people.read(lambda uow: uow.oauth.count_unused(last.grant_id, now=at))
+
+    people.write(lambda uow: uow.oauth.replace_token(used.id, now=NOW, forget_at=NOW + HOUR)).result()
+    assert (count(), count(60)) == (2, 0)
+    people.write(lambda uow: uow.oauth.forget_unused(last)).result()
+    left = [name for name in ("mine-0", "mine-1", "mine-2", "mine-a", "other-0") if find(name) is not None]
+    assert left == ["mine-0", "mine-2", "mine-a", "other-0"]
+
+
+def test_token_has_scopes_of_its_own_or_those_of_its_login(people: Database, factory: Factory) -> None:
+    narrow = frozenset({Scope.USERS_READ})
+
+    def log_in(uow: UnitOfWork) -> None:
+        client = uow.oauth.add_client(a_client(factory))
+        grant = uow.oauth.add_grant(client, client.scopes, now=NOW)
+        tokens = [
+            NewToken(OAuthTokenKind.ACCESS, sha256("narrow"), NOW + HOUR, narrow),
+            NewToken(OAuthTokenKind.REFRESH, sha256("whole"), NOW + HOUR),
+        ]
+        uow.oauth.add_tokens(grant, tokens)
+
+    people.write(log_in).result()
+    found = [people.read(lambda uow, n=n: uow.oauth.find_token(sha256(n))) for n in ("narrow", "whole")]  # type: ignore[misc]  # the loop's value is bound
+    assert [token and token.scopes for token in found] == [narrow, {Scope.DEVICES_READ, Scope.USERS_READ}]
+
+
+def test_tokens_of_a_login_are_bounded(address: str) -> None:
+    database = open_database(address, options=StorageOptions(login_tokens_kept=2))
+    factory = make_factory(database)
+    database.write(lambda uow: uow.accounts.add_user(OWNER)).result()
+    client = database.write(lambda uow: uow.oauth.add_client(a_client(factory))).result()
+    grants = [
+        database.write(lambda uow: uow.oauth.add_grant(client, client.scopes, now=NOW)).result() for _ in range(2)
+    ]
+    for number in range(4):
+        token = NewToken(OAuthTokenKind.REFRESH, sha256(str(number)), NOW + HOUR)
+        grant = grants[0 if number else 1]
+        database.write(lambda uow, g=grant, t=token: uow.oauth.add_tokens(g, [t])).result()  # type: ignore[misc]  # the loop's values are bound
+    left = [database.read(lambda uow, n=n: uow.oauth.find_token(sha256(str(n)))) is not None for n in range(4)]  # type: ignore[misc]  # the loop's value is bound
+    assert left == [True, False, True, True]
+    database.close()
+
+
 # --- devices --------------------------------------------------------------------------------------------------------
 
 

@@ -6,11 +6,16 @@ import subprocess
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from ownroot.clock import utc_now
+from tests.support.certificates import device_ca, factory_root
+from tests.support.device_csrs import device_csr
 from tests.support.device_flow import AskingDevice, ask
+from tests.support.held_on_server import held_device
 from tests.support.tools import require_tool
 from tests.support.world import PROGRAM, RunningServer
 
@@ -47,6 +52,15 @@ def page(chromium: Browser) -> Iterator[Page]:
     assert [text for text in complaints if "status of 4" not in text] == []
 
 
+@pytest.fixture(params=["light", "dark"])
+def small(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """The smallest screen in use, by day and by night."""
+    viewport = {"width": 360, "height": 740}
+    context = chromium.new_context(viewport=viewport, java_script_enabled=False, color_scheme=request.param)
+    yield context.new_page()
+    context.close()
+
+
 @pytest.fixture
 def ada(server: RunningServer) -> str:
     name = f"ada-{next(_numbers)}"
@@ -73,9 +87,11 @@ def open_question(page: Page, device: AskingDevice, name: str) -> None:
 def take_picture(page: Page, folder: Path, name: str) -> None:
     """Keep what a person sees, for whoever looks at a failure; nothing may stick out of a phone's screen."""
     page.screenshot(path=folder / f"{name}.png", full_page=True)
-    width = page.locator("body").bounding_box()
-    assert width is not None
-    assert width["x"] + width["width"] <= 390
+    assert page.viewport_size is not None
+    for part in ("body", "main > *", "dd", "button"):
+        for box in [element.bounding_box() for element in page.locator(part).all()]:
+            assert box is not None
+            assert box["x"] + box["width"] <= page.viewport_size["width"]
 
 
 def test_device_is_allowed_by_keyboard_alone(page: Page, server: RunningServer, ada: str, tmp_path: Path) -> None:
@@ -90,6 +106,44 @@ def test_device_is_allowed_by_keyboard_alone(page: Page, server: RunningServer, 
     expect(page.get_by_role("status")).to_contain_text("may register")
     take_picture(page, tmp_path, "3-result")
     assert device.register(device.token())[0] == 201
+
+
+def register(server: RunningServer, uuid: str, **more: str) -> None:
+    document = {"csr": device_csr(uuid, factory="acme"), "hardware-id": "h", **more}
+    assert server.call("POST", "/ota/devices/", document=document).status_code == 201
+
+
+def test_what_is_on_record_is_read_before_the_buttons(
+    small: Page, server: RunningServer, ada: str, tmp_path: Path
+) -> None:
+    uuid, group = str(uuid4()), f"line-of-{ada}"
+    assert server.call("POST", "/ota/factories/acme/device-groups/", document={"name": group}).status_code == 201
+    register(server, uuid, name=f"pump-of-{ada}", group=group)
+    open_question(small, ask(server, uuid), ada)
+    warning = small.locator(".warning")
+    expect(warning).to_contain_text("A device with this uuid is known already.")
+    for text in (f"pump-of-{ada}", group):
+        expect(small.locator("dl")).to_contain_text(text)
+    take_picture(small, tmp_path, "known")
+    button, note = small.get_by_role("button", name="Allow").bounding_box(), warning.bounding_box()
+    assert button is not None
+    assert note is not None
+    assert note["y"] + note["height"] < button["y"]
+
+
+def test_deleted_and_held_devices_are_named_as_such(
+    small: Page, server: RunningServer, ada: str, tmp_path: Path
+) -> None:
+    uuid = str(uuid4())
+    register(server, uuid)
+    assert server.call("DELETE", f"/ota/devices/{uuid}/?factory=acme&by-uuid=1").status_code == 204
+    held_device(server, device_ca(factory_root("acme", now=utc_now()), "acme", now=utc_now()), uuid)
+    open_question(small, ask(server, uuid), ada)
+    warnings = small.locator(".warning strong")
+    expect(warnings).to_have_text(
+        ["This device was deleted and is on the deny list.", "A device with this uuid is held for review."]
+    )
+    take_picture(small, tmp_path, "deleted-and-held")
 
 
 def test_device_is_denied(page: Page, server: RunningServer, ada: str) -> None:

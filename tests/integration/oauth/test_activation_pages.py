@@ -3,12 +3,14 @@
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
+from uuid import uuid4
 
 import pytest
 
 from ownroot.audit.events import EventKind
 from ownroot.storage import open_database
 from tests.support.browsing import Browser
+from tests.support.device_csrs import device_csr
 from tests.support.device_flow import ask
 from tests.support.world import PROGRAM
 
@@ -72,6 +74,54 @@ def test_denied_device_hears_so(server, ada):
     device, browser, shown = question(server, ada)
     assert "was denied" in answer(browser, shown, "deny").text
     assert device.poll().refusal == (400, "access_denied", "authorization-denied")
+
+
+def registered(server, **more):
+    """A device that registered with the owner's token."""
+    uuid = str(uuid4())
+    document = {"csr": device_csr(uuid, factory="acme"), "hardware-id": "h", **more}
+    assert server.call("POST", "/ota/devices/", document=document).status_code == 201
+    return uuid
+
+
+def question_about(server, name, uuid):
+    device, browser = ask(server, uuid), Browser(server)
+    return device, browser, browser.sign_in(name, PASSWORD, device.codes["user_code"])
+
+
+def test_question_about_a_new_device_warns_of_nothing(server, ada):
+    _, _, shown = question(server, ada)
+    assert ('class="warning"' in shown.text, "and you own it" in shown.text) == (False, True)
+
+
+def test_question_says_that_the_uuid_is_known_and_what_the_device_is_called(server, ada):
+    group = {"name": f"group-of-{ada}"}
+    assert server.call("POST", "/ota/factories/acme/device-groups/", document=group).status_code == 201
+    uuid = registered(server, name=f"pump-of-{ada}", group=group["name"])
+    device, browser, shown = question_about(server, ada, uuid)
+    said = ("is known already", f"pump-of-{ada}", f"group-of-{ada}", "With another key it will be refused")
+    assert [text for text in said if text not in shown.text] == []
+    assert "and you own it" not in shown.text
+    assert answer(browser, shown).status == 200
+    assert device.register(device.token())[1]["code"] == "device-uuid-taken"
+
+
+def test_question_says_that_the_device_was_deleted_and_a_yes_brings_it_back(server, ada):
+    uuid = registered(server)
+    path = f"/ota/devices/{uuid}/?factory=acme&by-uuid=1"
+    assert server.call("DELETE", path).status_code == 204
+    device, browser, shown = question_about(server, ada, uuid)
+    assert "is on the deny list" in shown.text
+    assert answer(browser, shown).status == 200
+    assert device.register(device.token())[0] == 201
+    assert server.call("GET", path).status_code == 200
+
+
+def test_nothing_on_record_is_told_to_who_may_not_decide(server):
+    uuid = registered(server, name="pump-of-nobody")
+    for role in (None, "auditor"):
+        _, _, shown = question_about(server, make_user(server, role), uuid)
+        assert ("known already" in shown.text, "pump-of-nobody" in shown.text) == (False, False)
 
 
 def test_address_without_its_slash_leads_to_the_page(server):

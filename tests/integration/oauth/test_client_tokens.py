@@ -84,6 +84,18 @@ def test_login_may_ask_for_fewer_scopes_and_not_for_more(server, client):
     assert unknown.refusal == (400, "invalid_scope", "scope-unknown")
 
 
+def test_refresh_may_ask_for_fewer_scopes_and_not_for_more(server, client):
+    first = log_in(server, client)
+    form = {"grant_type": "refresh_token", "refresh_token": str(first["refresh_token"]), **client}
+    wide = ask_token(server, scope="users:read certs:manage", **form)
+    assert wide.refusal == (400, "invalid_scope", "scope-not-granted")
+    narrow = ask_token(server, scope="users:read", **form).json
+    assert narrow["scope"] == "acme:users:read"
+    assert server.call("GET", SELF, token=narrow["access_token"]).status_code == 200
+    refused = server.call("GET", "/ota/devices/?factory=acme", token=narrow["access_token"])
+    assert (refused.status_code, refused.json()["code"]) == (403, "scope-missing")
+
+
 @pytest.mark.parametrize("change", [{"client_id": "0" * 24}, {"client_secret": "own_" + "x" * 43}])
 def test_wrong_id_and_wrong_secret_are_refused_alike(server, client, change):
     answer = ask_token(server, grant_type="client_credentials", **(client | change))

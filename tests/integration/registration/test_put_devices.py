@@ -184,13 +184,18 @@ def test_announcing_needs_the_right_to_create_devices(floor: Floor) -> None:
 def test_device_known_from_before_the_take_over_belongs_to_whom_the_owners_ca_vouches_for(base: RunningServer) -> None:
     server = base.for_factory("moving")
     uuid = "from-before"
-    csr = device_csr(uuid, factory="moving")
-    registered = server.call("POST", PATH, document={"csr": csr, "hardware-id": "h"})
-    assert registered.status_code == 201
+    for name, called in ((uuid, uuid), ("neighbour", "next-door")):
+        csr = device_csr(name, factory="moving")
+        registered = server.call("POST", PATH, document={"csr": csr, "hardware-id": "h", "name": called})
+        assert registered.status_code == 201
     owner = ApiOwner(server)
     owner.take_over()
     moved = Floor(owner, owner.add_local_ca())
+    before = server.call("GET", f"{PATH}{uuid}/?factory=moving").json()
+    refused = moved.announce(moved.sign(uuid), name="neighbour")
+    assert (refused.status_code, refused.json()["code"]) == (409, "device-name-taken")
+    assert server.call("GET", f"{PATH}{uuid}/?factory=moving").json() == before
     answer = moved.announce(moved.sign(uuid), name="renamed")
     assert (answer.status_code, answer.json()["name"]) == (201, "renamed")
     devices = server.call("GET", f"{PATH}?factory=moving").json()["devices"]
-    assert [(device["uuid"], device["name"]) for device in devices] == [(uuid, "renamed")]
+    assert {device["uuid"]: device["name"] for device in devices} == {uuid: "renamed", "neighbour": "next-door"}

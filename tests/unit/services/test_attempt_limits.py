@@ -6,7 +6,7 @@ import pytest
 
 from ownroot.errors import UnavailableError
 from ownroot.services import attempt_limits
-from ownroot.services.attempt_limits import AttemptLimit
+from ownroot.services.attempt_limits import AttemptLimit, peer_network
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 WINDOW = timedelta(minutes=15)
@@ -51,3 +51,18 @@ def test_keys_are_bounded_and_ended_ones_go_first(limit: AttemptLimit, monkeypat
     limit.charge("newer", NOW + WINDOW)
     limit.charge("newest", NOW + WINDOW)
     assert len(limit._spent) == 2
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:db8::1", "2001:db8::/64"),
+        ("2001:db8:0:0:ffff::9", "2001:db8::/64"),
+        ("2001:db8:0:1::1", "2001:db8:0:1::/64"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("", ""),
+    ],
+)
+def test_ipv6_hosts_count_by_their_network(address, network):
+    assert peer_network(address) == network

@@ -1,8 +1,10 @@
 """Devices that ask to be registered, in time and in number: when codes end, who may decide, how many may wait."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -18,13 +20,15 @@ from ownroot.services.authorize_registration import (
     ask_to_register,
     decide,
     find_waiting,
-    peer_network,
     redeem_code,
     require_allowed,
 )
+from ownroot.services.login_ports import AuthorizationState, DeviceAuthorization, DeviceAuthorizations
+from ownroot.services.ports import UnitOfWork
 from ownroot.services.scopes import Role
 from ownroot.services.steps import run_blocking
 from ownroot.services.sweep_logins import sweep_logins
+from ownroot.services.tokens import token_sha256
 from tests.support.registering import NOW, RegistrationWorld, registration_world
 
 SECOND = timedelta(seconds=1)
@@ -132,6 +136,54 @@ def test_members_who_may_add_devices_decide(world, role, may):
     assert (settle(world, ask(world), by=user).factory == world.factory) is may
 
 
+class Rival:
+    """The stored requests; whoever looks one up to act on it finds that somebody acts first."""
+
+    def __init__(self, stored: DeviceAuthorizations, act: Callable[[DeviceAuthorizations, DeviceAuthorization], bool]):
+        self._stored, self._act = stored, act
+
+    def __getattr__(self, name: str):
+        found = getattr(self._stored, name)
+        return partial(self._overtake, found) if name.startswith("find_") else found
+
+    def _overtake(self, find, *arguments):
+        found = find(*arguments)
+        assert self._act(self._stored, found)
+        return found
+
+
+def overtaken(world, steps, act) -> str:
+    """Run the writing step of a service in one transaction with somebody who is faster; returns the refusal's code."""
+    work = next(steps)
+
+    def write(uow: UnitOfWork) -> None:
+        rival = SimpleNamespace(device_authorizations=Rival(uow.device_authorizations, act), accounts=uow.accounts)
+        work(rival)
+
+    with pytest.raises(OwnrootError) as refused:
+        world.write(write)
+    return refused.value.code
+
+
+def test_of_two_who_redeem_at_once_one_gets_a_token_and_the_other_hears_it(world):
+    asked = ask(world)
+    settle(world, asked)
+    steps = redeem_code(asked.device_code, "dev-1", now=NOW)
+    digest = token_sha256("of somebody else")
+    code = overtaken(world, steps, lambda all_, one: all_.redeem(one.id, token_sha256=digest, expires_at=NOW + SECOND))
+    assert code == "authorization-used"
+    assert world.events(EventKind.DEVICE_TOKEN_ISSUED) == []
+
+
+def test_of_two_who_decide_at_once_one_decides_and_the_other_hears_it(world):
+    asked = ask(world)
+    user = world.owner.user
+    steps = decide(user, asked.user_code, allow=True, peer=PEER, now=NOW)
+    code = overtaken(world, steps, lambda all_, one: all_.decide(one.id, AuthorizationState.DENIED, by=user.polis_id))
+    assert code == "authorization-decided"
+    assert world.events(EventKind.DEVICE_ALLOWED) == []
+
+
 def test_auditor_does_not_decide(world):
     user = member(world, "ada", Role.AUDITOR)
     assert refusal(RefusedError, settle, world, ask(world), by=user) == "role-lacks-scope"
@@ -176,17 +228,3 @@ def test_ended_ones_are_told_apart_for_an_hour_and_then_forgotten(world):
     assert state(world, asked, now=ends) == "authorization-expired"
     world.write(lambda uow: sweep_logins(uow, now=ends + ENDED_KEPT))
     assert state(world, asked, now=ends) == "authorization-unknown"
-
-
-@pytest.mark.parametrize(
-    ("address", "network"),
-    [
-        ("192.0.2.1", "192.0.2.1"),
-        ("2001:db8::1", "2001:db8::/64"),
-        ("2001:db8:0:0:ffff::9", "2001:db8::/64"),
-        ("2001:db8:0:1::1", "2001:db8:0:1::/64"),
-        ("", ""),
-    ],
-)
-def test_ipv6_hosts_count_by_their_network(address, network):
-    assert peer_network(address) == network

@@ -58,6 +58,20 @@ def test_other_schemes_are_not_basic(authorization):
     assert read_basic(authorization) is None
 
 
+def test_id_and_secret_may_be_as_long_as_a_token_and_no_longer():
+    longest = "a" * 4096
+    assert read_basic(basic(f"{longest}:{longest}")) == (longest, longest)
+    for text in (f"{longest}a:b", f"a:{longest}b"):
+        with pytest.raises(UnauthenticatedError, match="bad-authorization"):
+            read_basic(basic(text))
+
+
+@pytest.mark.parametrize("text", ["a%0ab:c", "a:b%00", "a:b%1B[2J", "a\tb:c", "a:b%ff", "a:b%C3%A9", ":b", "a:", ":"])
+def test_id_and_secret_hold_no_control_characters_and_are_not_empty(text):
+    with pytest.raises(UnauthenticatedError, match="bad-authorization"):
+        read_basic(basic(text))
+
+
 @pytest.mark.parametrize("authorization", ["Basic", "Basic !", basic("no colon"), "Basic /w=="])
 def test_broken_basic_is_refused(authorization):
     with pytest.raises(UnauthenticatedError, match="bad-authorization"):
