@@ -112,8 +112,8 @@ class DeviceTestObject(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"
     device_name: str
     status: str
     details: str
-    created_on: int
-    completed_on: int | None
+    created_on: float
+    completed_on: float | None
     results: tuple[DeviceTestResult, ...] = ()
     artifacts: tuple[str, ...] = ()
     target: str | None = None
