@@ -6,9 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from ownroot.errors import ConflictError
+from ownroot.errors import ConflictError, RefusedError
 from ownroot.services.ports import Database, UnitOfWork
-from ownroot.services.record_reports import newest_events, record_events
+from ownroot.services.record_reports import newest_events, record_apps_state, record_document, record_events
+from ownroot.services.record_tests import start_test
 from ownroot.services.records import Device, Factory
 from ownroot.services.report_ports import (
     MAX_APPS_STATES,
@@ -127,3 +128,22 @@ def test_artifacts_are_announced_written_counted_and_dropped(database: Database,
 
 def sizes(database: Database, test: DeviceTest) -> dict[str, int | None]:
     return {found.name: found.size_bytes for found in database.read(lambda uow: uow.tests.artifacts(test))}
+
+
+def test_device_that_is_gone_or_has_another_key_stores_nothing(database: Database, device: Device) -> None:
+    groups = newest_events([an_event("e")])
+    write(database, lambda uow: record_events(uow, device, groups, now=NOW))
+    write(database, lambda uow: uow.devices.delete(device.factory_id, device.uuid))
+    write(database, lambda uow: uow.devices.add(dataclasses.replace(device, spki_sha256=sha256("new"))))
+    works: list[Callable[[UnitOfWork], None]] = [
+        lambda uow: record_events(uow, device, groups, now=NOW),
+        lambda uow: record_apps_state(uow, device, AppsState(b"{}", NOW)),
+        lambda uow: record_document(uow, device, Document(DocumentKind.HARDWARE, b"{}", NOW)),
+        lambda uow: start_test(uow, device, a_test(1)),
+    ]
+    for work in works:
+        with pytest.raises(RefusedError) as refused:
+            write(database, work)
+        assert refused.value.code == "device-gone"
+    reporter = found(database, dataclasses.replace(device, spki_sha256=sha256("new")))
+    assert database.read(lambda uow: (uow.updates.list(reporter), uow.tests.list(reporter))) == ([], [])
