@@ -61,7 +61,8 @@ def record_events(uow: UnitOfWork, device: Device, groups: dict[str, list[Report
     """Append the events of `newest_events` that are not known yet. Raises as `require_reporter`."""
     reporter = require_reporter(uow, device)
     for correlation_id, events in groups.items():
-        fresh = {event.id: event for event in events if not uow.updates.has_event(reporter, event.id)}
+        known = uow.updates.known_events(reporter, [event.id for event in events])
+        fresh = {event.id: event for event in events if event.id not in known}
         if fresh:
             update = uow.updates.find(reporter, correlation_id) or begin_update(correlation_id, now=now)
             added = list(fresh.values())

@@ -144,7 +144,10 @@ class DeviceUpdates(Protocol):
         """Newest first, by their first event."""
         ...
 
-    def has_event(self, reporter: int, event_id: str) -> bool: ...
+    def known_events(self, reporter: int, event_ids: Sequence[str]) -> frozenset[str]:
+        """Those of these ids that are stored, in whatever group."""
+        ...
+
     def put(self, reporter: int, update: Update, events: Sequence[ReportedEvent]) -> None:
         """Store a group, new or known, and append events that are not known.
 

@@ -49,9 +49,12 @@ _SAVE: Final = Statement(
         last_at=param("at"),
     )
 )
-_HAS_EVENT: Final = Statement(
-    sa.select(device_events.c.id).where(
-        device_events.c.device_id == param("reporter"), device_events.c.event_id == param("event")
+# A network away from the database each statement counts, so ids are asked for a handful at a time.
+_ASKED_AT_ONCE: Final = 16
+_ASKED: Final = tuple(f"event_{number}" for number in range(_ASKED_AT_ONCE))
+_KNOWN_EVENTS: Final = Statement(
+    sa.select(device_events.c.event_id).where(
+        device_events.c.device_id == param("reporter"), device_events.c.event_id.in_([param(name) for name in _ASKED])
     )
 )
 _ADD_EVENT: Final = insert_if_absent(device_events, "device_id", "update_id", "event_id", "body")
@@ -89,8 +92,13 @@ class SqlDeviceUpdates:
     def list(self, reporter: int) -> Sequence[Update]:
         return [_read(row) for row in self._session.all(_LIST, reporter=reporter)]
 
-    def has_event(self, reporter: int, event_id: str) -> bool:
-        return self._session.one(_HAS_EVENT, reporter=reporter, event=event_id) is not None
+    def known_events(self, reporter: int, event_ids: Sequence[str]) -> frozenset[str]:
+        known: set[str] = set()
+        for start in range(0, len(event_ids), _ASKED_AT_ONCE):
+            some = event_ids[start : start + _ASKED_AT_ONCE]
+            asked = dict(zip(_ASKED, (*some, *[some[0]] * (_ASKED_AT_ONCE - len(some))), strict=True))
+            known.update(row[0] for row in self._session.all(_KNOWN_EVENTS, reporter=reporter, **asked))
+        return frozenset(known)
 
     def put(self, reporter: int, update: Update, events: Sequence[ReportedEvent]) -> None:
         update_id = self._save(update) if update.id else self._add(reporter, update)

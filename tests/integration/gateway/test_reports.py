@@ -1,10 +1,13 @@
 """The rows of gateway.md §4.2, §5 and §6 for events, system information and apps, over real connections."""
 
 import json
+import os
+import signal
 import sqlite3
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -230,6 +233,26 @@ def test_last_ten_apps_states_are_kept_and_a_repeated_one_is_not_another(world: 
                 assert send(connection, "POST", "/apps-states", b'{"apps":{},"n":%d}' % number).status == 200
     stored = [json.loads(body)["n"] for body in apps_states_of(world, "apps")]
     assert stored == list(range(11, 1, -1))
+
+
+def test_answered_report_survives_a_kill(tmp_path: Path) -> None:
+    with gateway_world(tmp_path) as own:
+        with connected(own, "durable") as connection:
+            assert send(connection, "POST", "/events", events_body(an_event())).status == 200
+            os.kill(own.reports[0].pid, signal.SIGKILL)
+        assert list(updates_of(own, "durable")) == ["update-1"]
+        own.processes[0].join(10)
+        own.processes.clear()
+
+
+def test_deleted_device_reports_nothing_more(world: GatewayWorld) -> None:
+    device = Device(identity=world.device("deleted"))
+    with device.connect(world.address) as connection:
+        assert send(connection, "POST", "/events", events_body(an_event())).status == 200
+    world.delete("deleted")
+    with device.connect(world.address) as connection:
+        assert send(connection, "POST", "/events", events_body(an_event())).status == 403
+    assert world.stored("deleted") is None
 
 
 def test_reports_go_with_their_device(world: GatewayWorld) -> None:
