@@ -11,6 +11,7 @@ import os
 import platform
 import re
 import socket
+import tomllib
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -38,6 +39,9 @@ def send_reports(directory: Path, identity: DeviceIdentity, gateway: GatewayClie
     before = _remembered(file)
     taken, faults = dict(before), []
     for path, body in _reports(directory, identity):
+        if body is None:
+            faults.append(f"{path}: the PIN of the token cannot be taken out of {SETTINGS_FILE}.")
+            continue
         digest = _digest(identity, body)
         if taken.get(path) == digest:
             continue
@@ -51,16 +55,24 @@ def send_reports(directory: Path, identity: DeviceIdentity, gateway: GatewayClie
     return tuple(faults)
 
 
-def without_pin(settings: str) -> str:
-    """Return `sota.toml` without the PIN of a token: whoever reads reports must not be able to use the key."""
-    return _find_pin(r'\1 ""', settings)
+def without_pin(settings: str) -> str | None:
+    """Return `sota.toml` without the PIN of a token: whoever reads reports must not be able to use the key.
+
+    Returns: None if it is written in a way that we cannot take it out of.
+    """
+    text = _find_pin(r'\1 ""', settings)
+    try:
+        token = tomllib.loads(text).get("p11", {})
+    except tomllib.TOMLDecodeError:
+        return None
+    return None if not isinstance(token, dict) or token.get("pass") else text
 
 
-def _reports(directory: Path, identity: DeviceIdentity) -> Iterator[tuple[str, bytes]]:
+def _reports(directory: Path, identity: DeviceIdentity) -> Iterator[tuple[str, bytes | None]]:
     yield "/system_info", json.dumps(_hardware()).encode()
     yield "/system_info/network", json.dumps(_network(identity)).encode()
-    settings = (directory / SETTINGS_FILE).read_text(encoding="utf-8")
-    yield "/system_info/config", without_pin(settings).encode()
+    settings = without_pin((directory / SETTINGS_FILE).read_text(encoding="utf-8"))
+    yield "/system_info/config", None if settings is None else settings.encode()
 
 
 def _put(gateway: GatewayClient, path: str, body: bytes) -> str | None:
