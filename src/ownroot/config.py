@@ -50,7 +50,7 @@ class GatewayFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     listen on. `trust_grace_seconds`: how long known devices go on while the database cannot be read.
     `allow_rsa`, `allow_ca_profile`: accept device certificates that other tools made (protocol: gateway.md T11).
     `admin_port`: on loopback; worker 0 answers `/readyz` and `/metrics` there, worker n on the n-th port after it. 0
-    takes free ports.
+    takes free ports. `report_quota_mib`: what the test artifacts of one device may take in the database.
     """
 
     listen: str = "0.0.0.0:8443"
@@ -61,6 +61,7 @@ class GatewayFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     allow_rsa: bool = False
     allow_ca_profile: bool = False
     admin_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
+    report_quota_mib: Natural = 20
 
 
 class LogFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -184,6 +185,7 @@ class GatewayPart:
     allow_rsa: bool
     allow_ca_profile: bool
     admin_ports: tuple[int, ...]
+    report_quota_mib: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -389,6 +391,7 @@ def _gateway(raw: GatewayFile, options: Options) -> GatewayPart:
         allow_rsa=raw.allow_rsa,
         allow_ca_profile=raw.allow_ca_profile,
         admin_ports=_admin_ports(raw.admin_port, workers),
+        report_quota_mib=raw.report_quota_mib,
     )
 
 

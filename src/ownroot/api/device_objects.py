@@ -1,11 +1,18 @@
 """Devices as stored, in the shape of the wire (protocol: api.md §5)."""
 
+from typing import Any, Final
+
 import msgspec
 
 from ownroot.pki.encoding import spki_pem
 from ownroot.services.records import DeniedDevice, Device, DeviceGroup, Factory
+from ownroot.services.report_ports import DocumentKind, UpdateState
+from ownroot.services.view_reports import DeviceReports
 from ownroot.wire.certs import ChangeMeta
-from ownroot.wire.devices import DeviceObject, GroupObject, wire_time
+from ownroot.wire.devices import DeviceObject, GroupObject, NetworkInfo, wire_time
+from ownroot.wire.documents import read_object
+
+_STATUSES: Final = {UpdateState.RUNNING: "Updating", UpdateState.COMPLETED: "OK", UpdateState.FAILED: "Update failed"}
 
 
 def listed_device_object(device: Device, factory: Factory) -> DeviceObject:
@@ -50,6 +57,34 @@ def device_object(device: Device, factory: Factory, group: DeviceGroup | None = 
         secondary_ecus=(),
         change_meta=ChangeMeta(created_by=device.owner, created_at=created),
     )
+
+
+def with_reports(device: DeviceObject, reports: DeviceReports) -> DeviceObject:
+    """Add what the device said about itself; texts of a member that is none are left out."""
+    documents, ota = reports.documents, reports.last_ota
+    hardware, network = documents.get(DocumentKind.HARDWARE), documents.get(DocumentKind.NETWORK)
+    settings = documents.get(DocumentKind.SETTINGS)
+    return msgspec.structs.replace(
+        device,
+        status=None if ota is None else _STATUSES[ota.state],
+        current_update=ota.correlation_id if ota is not None and ota.state is UpdateState.RUNNING else None,
+        up_to_date=None if ota is None else ota.state is UpdateState.COMPLETED,
+        network_info=None if network is None else _network_info(network.body),
+        hardware_info=None if hardware is None else _hardware_info(hardware.body),
+        aktualizr_toml=None if settings is None else settings.body.decode("utf-8", "replace"),
+        apps_state=None if reports.apps_state is None else read_object(reports.apps_state.body),
+    )
+
+
+def _network_info(body: bytes) -> NetworkInfo:
+    said = read_object(body)
+    texts = {name: said.get(name) for name in ("hostname", "local_ipv4", "mac")}
+    return NetworkInfo(**{name: text for name, text in texts.items() if isinstance(text, str)})
+
+
+def _hardware_info(body: bytes) -> dict[str, Any] | list[Any] | None:
+    said = msgspec.json.decode(body)
+    return said if isinstance(said, dict | list) else None
 
 
 def denied_object(denied: DeniedDevice, factory: Factory) -> DeviceObject:

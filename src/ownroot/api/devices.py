@@ -10,7 +10,7 @@ from functools import partial
 import msgspec
 
 from ownroot.api.backend import Backend
-from ownroot.api.device_objects import denied_object, device_object, listed_device_object
+from ownroot.api.device_objects import denied_object, device_object, listed_device_object, with_reports
 from ownroot.api.guard import wrong_factory
 from ownroot.api.listing import Limit, Page, ca_serial, next_page
 from ownroot.api.registration import RegistrationEndpoint
@@ -27,8 +27,10 @@ from ownroot.services.manage_devices import (
     list_denied,
     list_devices,
 )
+from ownroot.services.ports import UnitOfWork
 from ownroot.services.records import DeviceFilter, DeviceSort
 from ownroot.services.scopes import Scope
+from ownroot.services.view_reports import view_reports
 from ownroot.web.endpoint import Access, Call, Endpoint, JsonBody, Reply
 from ownroot.wire.devices import DeviceForm, DeviceList, DeviceObject
 from ownroot.wire.documents import read_document
@@ -161,8 +163,12 @@ class DeviceEndpoints:
 
     async def _show(self, call: Call[Principal]) -> Reply:
         factory, ref = call.caller.factory, _device(call)
-        device, group = await self.backend.read(lambda uow: find_device_and_group(uow, factory, ref))
-        return Reply(200, device_object(device, factory, group))
+
+        def work(uow: UnitOfWork) -> DeviceObject:
+            device, group = find_device_and_group(uow, factory, ref)
+            return with_reports(device_object(device, factory, group), view_reports(uow, device))
+
+        return Reply(200, await self.backend.read(work))
 
     async def _change(self, call: Call[Principal]) -> Reply:
         form: DeviceForm = call.body

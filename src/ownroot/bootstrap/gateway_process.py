@@ -24,6 +24,7 @@ def run_gateway(job: GatewayJob, ready: Callable[[], None]) -> int:
         allow_rsa=job.allow_rsa,
         allow_ca_profile=job.allow_ca_profile,
         admin_port=job.admin_port,
+        report_quota_bytes=job.report_quota_mib << 20,
     )
     database = open_database(job.database_url)
     try:

@@ -58,6 +58,7 @@ class GatewayJob(msgspec.Struct, frozen=True, kw_only=True, tag="gateway"):
     trust_grace_seconds: int
     allow_rsa: bool
     allow_ca_profile: bool
+    report_quota_mib: int
     admin_port: int
 
 

@@ -178,6 +178,7 @@ def _gateway_job(
         trust_grace_seconds=gateway.trust_grace_seconds,
         allow_rsa=gateway.allow_rsa,
         allow_ca_profile=gateway.allow_ca_profile,
+        report_quota_mib=gateway.report_quota_mib,
         admin_port=admin_port,
     )
 

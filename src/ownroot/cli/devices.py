@@ -3,6 +3,7 @@
 import click
 
 from ownroot.cli.devices_held import accept_devices, held_devices, refuse_devices
+from ownroot.cli.devices_reports import show_apps_states, show_updates, tests
 from ownroot.cli.options import Target, json_option, target_options, yes_option
 from ownroot.console.lazy import OrderedGroup
 
@@ -115,5 +116,5 @@ def delete_devices(target: Target, names: tuple[str, ...], by_uuid: bool, yes: b
     delete_all(target, names, by_uuid=by_uuid, assume_yes=yes, as_json=as_json)
 
 
-for command in (held_devices, accept_devices, refuse_devices):
+for command in (show_updates, show_apps_states, tests, held_devices, accept_devices, refuse_devices):
     devices.add_command(command)

@@ -2,13 +2,13 @@
 
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ownroot.cli.options import Target
 from ownroot.client.api import Api, DeviceQuery
 from ownroot.clock import utc_now
 from ownroot.console.output import Output
-from ownroot.console.text import printable
+from ownroot.console.text import one_line
 from ownroot.wire.devices import DeviceList, DeviceObject
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def show_one(target: Target, name: str, *, by_uuid: bool, as_json: bool) -> None
         return
     for label, value in _facts(device).items():
         if value not in (None, "", ()):
-            output.line(f"{label + ':':18}{value}")
+            output.line(f"{label + ':':18}{one_line(str(value))}")
     if device.public_key:
         output.line(device.public_key.rstrip("\n"))
 
@@ -59,6 +59,14 @@ def presence(device: DeviceObject, *, now: datetime, offline_after: timedelta) -
     if (seen := _parse_time(device.last_seen)) is None:
         return Presence.NEVER
     return Presence.OFFLINE if now - seen > offline_after else Presence.ONLINE
+
+
+def app_states(report: dict[str, Any]) -> str:
+    """Say in one line which app of a report is in which state; what is no report says nothing."""
+    apps = report.get("apps")
+    if not isinstance(apps, dict):
+        return ""
+    return ", ".join(f"{name} {app.get('state')}" for name, app in apps.items() if isinstance(app, dict))
 
 
 def _parse_time(text: str | None) -> datetime | None:
@@ -91,7 +99,7 @@ def _table(page: DeviceList, *, now: datetime, offline_after: timedelta) -> "Tab
 
 
 def _cell(text: str | None) -> str:
-    return printable(text) if text else _NOTHING
+    return one_line(text) if text else _NOTHING
 
 
 def _coloured(state: Presence) -> "Text":
@@ -129,11 +137,13 @@ def _facts(device: DeviceObject) -> dict[str, object]:
         "Group": group,
         "Last seen": device.last_seen or Presence.NEVER,
         "Status": device.status,
+        "Current update": device.current_update,
         "Target": device.target_name,
         "Up to date": None if device.up_to_date is None else ("yes" if device.up_to_date else "no"),
         "OSTree hash": device.ostree_hash,
         "Tag": device.tag,
         "Apps": ", ".join(device.docker_apps or ()),
+        "App states": app_states(device.apps_state or {}),
         "Host name": device.network_info.hostname if device.network_info else None,
         "Local address": device.network_info.local_ipv4 if device.network_info else None,
         "Made at": device.change_meta.created_at if device.change_meta else None,

@@ -21,6 +21,7 @@ from ownroot.client.transport import Answer, ExchangeLimits, Transport
 from ownroot.errors import InvalidInputError, NotFoundError
 from ownroot.wire.accounts import FactorySummary, UserDetails
 from ownroot.wire.certs import CertsUpload, CsrReply, CsrRequest, FactoryCerts
+from ownroot.wire.device_reports import AppsStates, DeviceTestList, DeviceTestObject, EventObject, UpdateList
 from ownroot.wire.devices import DeviceList, DeviceObject, GroupForm, GroupList
 from ownroot.wire.documents import read_document, read_list, write_document
 from ownroot.wire.fleet_import import ImportForm, ImportList, ImportReply, ImportResult
@@ -197,6 +198,33 @@ class Api(ClosedOnExit):
             raise InvalidInputError("bad-answer", "The server did not say what became of each device.")
         return results
 
+    def updates(self, name: str, *, by_uuid: bool = False) -> UpdateList:
+        """List a device's updates, newest first."""
+        return _read(self._send("GET", self._device_path(name, by_uuid, "updates/")), UpdateList)
+
+    def update_events(self, name: str, update: str, *, by_uuid: bool = False) -> tuple[EventObject, ...]:
+        """Show the events of one update, oldest first."""
+        path = self._device_path(name, by_uuid, f"updates/{path_segment(update)}/")
+        return _readable(self._send("GET", path), lambda body: read_list(body, EventObject))
+
+    def apps_states(self, name: str, *, by_uuid: bool = False) -> AppsStates:
+        """Show a device's reports of its apps, newest first."""
+        return _read(self._send("GET", self._device_path(name, by_uuid, "apps-states/")), AppsStates)
+
+    def device_tests(self, name: str, *, by_uuid: bool = False) -> DeviceTestList:
+        """List a device's tests, newest first."""
+        return _read(self._send("GET", self._device_path(name, by_uuid, "tests/")), DeviceTestList)
+
+    def device_test(self, name: str, test_id: str, *, by_uuid: bool = False) -> DeviceTestObject:
+        """Show one test."""
+        path = self._device_path(name, by_uuid, f"tests/{path_segment(test_id)}")
+        return _read(self._send("GET", path), DeviceTestObject)
+
+    def test_artifact(self, name: str, test_id: str, artifact: str, *, by_uuid: bool = False) -> bytes:
+        """Fetch an artifact: whatever the device sent."""
+        rest = f"tests/{path_segment(test_id)}/{path_segment(artifact)}"
+        return self._send("GET", self._device_path(name, by_uuid, rest)).body
+
     def delete_device(self, name: str, *, by_uuid: bool = False) -> None:
         """Delete one device; it is put on the deny list and cut from the gateway."""
         self._send("DELETE", self._device_path(name, by_uuid))
@@ -220,9 +248,9 @@ class Api(ClosedOnExit):
     def _in_factory(self, rest: str) -> str:
         return f"/ota/factories/{path_segment(self._factory)}/{rest}"
 
-    def _device_path(self, name: str, by_uuid: bool) -> str:
+    def _device_path(self, name: str, by_uuid: bool, rest: str = "") -> str:
         query = [("factory", self._factory)] + ([("by-uuid", "1")] if by_uuid else [])
-        return f"/ota/devices/{path_segment(name)}/?{urlencode(query)}"
+        return f"/ota/devices/{path_segment(name)}/{rest}?{urlencode(query)}"
 
     def _send(self, method: str, path: str, document: object = None) -> Answer:
         body = None if document is None else write_document(document)

@@ -10,3 +10,8 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() or char in "\n\t" else repr(char)[1:-1] for char in text)
+
+
+def one_line(text: str) -> str:
+    """Do the same with line breaks and tabs too, so that a text cannot pretend to be further lines of ours."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

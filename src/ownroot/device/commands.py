@@ -8,10 +8,12 @@ import click
 
 from ownroot.client.registration import RegistrationEndpoint
 from ownroot.console.exit_codes import EXIT_CODES_HELP
+from ownroot.console.text import printable
 from ownroot.device import registration
 from ownroot.device.check_in import check_in as visit
 from ownroot.device.check_in import open_gateway
 from ownroot.device.identity import load_identity
+from ownroot.device.system_report import send_reports
 from ownroot.device.token_options import chosen_token, key_place, token_options
 
 _DIRECTORY = click.option(
@@ -103,6 +105,8 @@ def register(  # noqa: PLR0913 - one parameter an option
 def check_in(*, directory: Path, as_json: bool) -> None:
     """Visit the gateway once: prove who this device is and say what it runs.
 
+    Hardware, network and settings are sent along when they have changed; the PIN of a token is left out.
+
     \b
     Example:
       ownroot-device check-in --dir /var/sota
@@ -110,6 +114,9 @@ def check_in(*, directory: Path, as_json: bool) -> None:
     identity = load_identity(directory)
     with open_gateway(identity) as gateway:
         device = visit(identity, gateway)
+        faults = send_reports(directory, identity, gateway)
+    for fault in faults:
+        click.echo(f"Warning: not reported, {printable(fault)}", err=True)
     if as_json:
         _print_json(device)
     else:

@@ -41,6 +41,7 @@ from ownroot.services.authorize_device import (
 )
 from ownroot.services.ports import Database
 from ownroot.services.read_gateway_trust import DeviceKey, FactoryTrust, Refreshed, TrustPicture
+from ownroot.services.record_tests import DEFAULT_QUOTA_BYTES
 from ownroot.services.records import Device
 
 _log = structlog.get_logger(__name__)
@@ -63,7 +64,7 @@ class Recorders:
 class DeviceGateway:
     """See the module. One per process; everything runs on the event loop but look-ups, which have their threads."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it is wired from
         self,
         database: Database,
         snapshot: Snapshot,
@@ -71,9 +72,10 @@ class DeviceGateway:
         recorders: Recorders,
         *,
         clock: Callable[[], datetime],
+        report_quota_bytes: int = DEFAULT_QUOTA_BYTES,
     ) -> None:
         self._store = Store(database)
-        self._endpoints = DeviceEndpoints(self._store)
+        self._endpoints = DeviceEndpoints(self._store, report_quota_bytes=report_quota_bytes)
         self._snapshot = snapshot
         self._memory = memory
         self._check_ins = recorders.check_ins

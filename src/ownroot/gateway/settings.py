@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from ownroot.gateway.limits import Limits
+from ownroot.services.record_tests import DEFAULT_QUOTA_BYTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +18,7 @@ class GatewaySettings:
         shutdown_grace_seconds: for requests in progress after SIGTERM.
         allow_rsa: accept devices with RSA keys of at least 2048 bits.
         allow_ca_profile: accept device certificates marked CA:TRUE, as some sample scripts make them.
+        report_quota_bytes: what the test artifacts of one device may take, so that no device fills the disk.
         admin_port: loopback port of `/readyz` and `/metrics`; None = none, 0 = any free one.
     """
 
@@ -29,4 +31,5 @@ class GatewaySettings:
     shutdown_grace_seconds: int = 5
     allow_rsa: bool = False
     allow_ca_profile: bool = False
+    report_quota_bytes: int = DEFAULT_QUOTA_BYTES
     admin_port: int | None = None

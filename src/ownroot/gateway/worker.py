@@ -114,6 +114,7 @@ class _Worker:
             self._memory,
             Recorders(self._check_ins, self._refusals, self._revocation_times),
             clock=self._clock,
+            report_quota_bytes=settings.report_quota_bytes,
         )
         watcher = TrustWatcher(
             self._database,

@@ -347,6 +347,84 @@ denied_devices = _table(
     _text("denied_by"),
 )
 
+
+def _of_device(**options: Any) -> sa.Column[int]:
+    # The database deletes reports with their device, so a server of an earlier schema does too.
+    return _number_of("device_id", "devices.id", **options)
+
+
+def _number_of(name: str, target: str, **options: Any) -> sa.Column[int]:
+    reference = sa.ForeignKey(target, ondelete="CASCADE")
+    return sa.Column(name, sa.BigInteger, reference, nullable=False, **options)
+
+
+device_documents = _table(
+    "device_documents",  # the last of each kind that a device reported
+    _of_device(primary_key=True, autoincrement=False),
+    _text("kind", primary_key=True),
+    _bytes("body"),
+    _number("received_at"),
+)
+
+device_apps_states = _table(
+    "device_apps_states",
+    _id(),
+    _of_device(),
+    _bytes("body"),
+    _number("received_at"),
+    sa.Index("device_apps_states_device", "device_id", "id"),
+)
+
+device_updates = _table(
+    "device_updates",  # groups of events
+    _id(),
+    _of_device(),
+    _text("correlation_id"),
+    _text("target_name"),
+    _text("version"),
+    _flag("is_ota"),
+    _text("state"),
+    _number("started_at"),
+    _number("last_at"),
+    sa.Index("device_updates_correlation", "device_id", "correlation_id", unique=True),
+    sa.Index("device_updates_device", "device_id", "id"),
+)
+
+device_events = _table(
+    "device_events",
+    _id(),
+    _of_device(),
+    _number_of("update_id", "device_updates.id"),
+    _text("event_id"),
+    _bytes("body"),
+    sa.Index("device_events_event", "device_id", "event_id", unique=True),
+    sa.Index("device_events_update", "update_id", "id"),
+)
+
+device_tests = _table(
+    "device_tests",
+    _id(),
+    _of_device(),
+    _text("test_id"),
+    _text("name"),
+    _text("target_name"),
+    _text("status"),
+    _text("details"),
+    _bytes("results"),
+    _number("created_at"),
+    sa.Column("completed_at", sa.BigInteger),
+    sa.Index("device_tests_test", "device_id", "test_id", unique=True),
+    sa.Index("device_tests_device", "device_id", "id"),
+)
+
+test_artifacts = _table(
+    "test_artifacts",
+    _number_of("test", "device_tests.id", primary_key=True, autoincrement=False),
+    _text("name", primary_key=True),
+    sa.Column("size_bytes", sa.BigInteger),  # NULL: announced, not here
+    _optional_bytes("content"),
+)
+
 restores = _table("restores", _id(), _number("backup_made_at"), _number("restored_at"))
 
 held_devices = _table(

@@ -5,7 +5,10 @@ from ownroot.storage.audit_log import SqlAuditLog
 from ownroot.storage.backend_keys import SqlBackendKeys
 from ownroot.storage.change_feed import SqlChangeFeed
 from ownroot.storage.device_authorizations import SqlDeviceAuthorizations
+from ownroot.storage.device_documents import SqlDeviceDocuments, SqlReporters
 from ownroot.storage.device_groups import SqlDeviceGroups
+from ownroot.storage.device_tests import SqlDeviceTests
+from ownroot.storage.device_updates import SqlDeviceUpdates
 from ownroot.storage.devices import SqlDevices
 from ownroot.storage.factories import SqlFactories
 from ownroot.storage.facts import SqlFacts
@@ -31,6 +34,7 @@ class SqlUnitOfWork:
         "changes",
         "device_authorizations",
         "devices",
+        "documents",
         "factories",
         "facts",
         "groups",
@@ -42,8 +46,11 @@ class SqlUnitOfWork:
         "oauth",
         "pki",
         "refusals",
+        "reporters",
         "restores",
+        "tests",
         "token_keys",
+        "updates",
     )
 
     def __init__(self, session: Session, options: StorageOptions, *, for_update: bool) -> None:
@@ -59,6 +66,10 @@ class SqlUnitOfWork:
         self.token_keys = SqlTokenKeys(session)
         self.devices = SqlDevices(session, self.heads)
         self.groups = SqlDeviceGroups(session)
+        self.reporters = SqlReporters(session)
+        self.documents = SqlDeviceDocuments(session)
+        self.updates = SqlDeviceUpdates(session)
+        self.tests = SqlDeviceTests(session)
         self.restores = SqlRestores(session)
         self.held_devices = SqlHeldDevices(session, kept_per_ca=options.held_devices_kept)
         self.issuances = SqlIssuanceLog(session)

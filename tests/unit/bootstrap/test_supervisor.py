@@ -19,6 +19,7 @@ JOB = GatewayJob(
     trust_grace_seconds=1,
     allow_rsa=False,
     allow_ca_profile=False,
+    report_quota_mib=20,
     admin_port=0,
 )
 

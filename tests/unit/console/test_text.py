@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ownroot.console.text import printable
+from ownroot.console.text import one_line, printable
 
 
 @given(st.text())
@@ -18,3 +18,12 @@ def test_printable_text_is_left_alone(text: str) -> None:
 
 def test_escape_is_shown() -> None:
     assert printable("a\x1b[2Jb\u202ec") == "a\\x1b[2Jb\\u202ec"
+
+
+@given(st.text())
+def test_one_line_stays_one_line(text: str) -> None:
+    assert one_line(text).isprintable()
+
+
+def test_line_break_is_shown_by_its_escape_where_one_line_is_meant() -> None:
+    assert one_line("a\nName: b\t") == "a\\nName: b\\t"

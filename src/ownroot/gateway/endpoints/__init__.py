@@ -10,23 +10,27 @@ from collections.abc import Mapping
 from ownroot.gateway.endpoints.call import Answer, DeviceCall
 from ownroot.gateway.endpoints.device import show_device
 from ownroot.gateway.endpoints.ostree import name_no_other_server
+from ownroot.gateway.endpoints.reports import ReportEndpoints
 from ownroot.gateway.endpoints.routes import Route, RouteTable
+from ownroot.gateway.endpoints.tests import DeviceTestEndpoints
 from ownroot.gateway.responses import Response
 from ownroot.gateway.store import Store
 
 
-def _routes(_store: Store) -> Mapping[str, Route]:
+def _routes(store: Store, report_quota_bytes: int) -> Mapping[str, Route]:
     return {
         "/device": Route({"GET": show_device}),
         "/ostree/download-urls": Route({"POST": name_no_other_server}),
+        **ReportEndpoints(store).routes(),
+        **DeviceTestEndpoints(store, quota_bytes=report_quota_bytes).routes(),
     }
 
 
 class DeviceEndpoints:
     """Answers the requests of known devices."""
 
-    def __init__(self, store: Store) -> None:
-        self._table = RouteTable(_routes(store))
+    def __init__(self, store: Store, *, report_quota_bytes: int) -> None:
+        self._table = RouteTable(_routes(store, report_quota_bytes))
 
     def body_bytes(self, path: str) -> int | None:
         """How long a body this path takes; None: no longer than any other."""
