@@ -186,6 +186,15 @@ def new_timestamp(version: int, expires: datetime, snapshot: bytes, *, snapshot_
     return _signed(Role.TIMESTAMP, version, expires) | {"meta": meta}
 
 
+def version_of(document: Document) -> int:
+    """Return the version of a document of any kind.
+
+    Raises:
+        InvalidInputError: `tuf-document-invalid`.
+    """
+    return _version(document.signed.get("version"))
+
+
 def format_time(moment: datetime) -> str:
     """Write a time in the one form that all readers compare alike: 20 characters, UTC."""
     return moment.astimezone(UTC).strftime(_TIME)
