@@ -93,8 +93,7 @@ def _warnings(shape: Shape, first_root_key: str | None, now: datetime) -> Iterat
     if first_root_key in keys.key_ids:
         yield Note(
             "first-root-key-in-use",
-            "The first root key, which the server made, is still a root key. Take it over: "
-            "`ownroot keys tuf rotate-all-keys --first-time`.",
+            "The first root key, which the server made, is still a root key. Rotate it to a key of your own.",
         )
     if len(keys.key_ids) < _SAFE_ROOT_KEYS or keys.threshold < _SAFE_ROOT_THRESHOLD:
         yield Note(
