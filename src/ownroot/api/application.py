@@ -14,6 +14,7 @@ from ownroot.api import (
     operations,
     pki_health,
     status_feed,
+    tuf,
 )
 from ownroot.api.backend import Backend
 from ownroot.api.ca_token_care import CaTokenCare
@@ -46,6 +47,7 @@ def build_application(
         *fleet_import.endpoints(backend),
         *held_devices.endpoints(backend),
         *status_feed.endpoints(backend),
+        *tuf.endpoints(backend),
         *oauth.endpoints(backend),
         *operations.endpoints(backend, edge.metrics, gateway, ca_token),
     )

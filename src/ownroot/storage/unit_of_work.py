@@ -20,6 +20,7 @@ from ownroot.storage.refusals import SqlRefusals
 from ownroot.storage.restores import SqlRestores
 from ownroot.storage.session import Session
 from ownroot.storage.token_keys import SqlTokenKeys
+from ownroot.storage.tuf_repositories import SqlTufRepositories
 
 
 class SqlUnitOfWork:
@@ -44,6 +45,7 @@ class SqlUnitOfWork:
         "refusals",
         "restores",
         "token_keys",
+        "tuf",
     )
 
     def __init__(self, session: Session, options: StorageOptions, *, for_update: bool) -> None:
@@ -57,6 +59,7 @@ class SqlUnitOfWork:
         self.pki = SqlPkiStates(session)
         self.keys = SqlBackendKeys(session, kept_per_kind=options.pending_keys_kept)
         self.token_keys = SqlTokenKeys(session)
+        self.tuf = SqlTufRepositories(session)
         self.devices = SqlDevices(session, self.heads)
         self.groups = SqlDeviceGroups(session)
         self.restores = SqlRestores(session)

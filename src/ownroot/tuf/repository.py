@@ -85,10 +85,16 @@ def production_documents(targets: Document, online: OnlineSigners, *, version: i
     return _wrap(document, online, version=version, now=now, timestamp_life=PRODUCTION_TIMESTAMP_LIFE)
 
 
-def keep_signatures(document: Document, keys: Mapping[str, TufKey], added: tuple[Signature, ...]) -> Document:
-    """Return a document with the signatures of these keys alone, newer ones first."""
-    signatures = merge(added, document.signatures)
-    return Document(document.signed, tuple(one for one in signatures if one.key_id in keys))
+def resigned_targets(document: Document, root: Root, added: tuple[Signature, ...], online: OnlineSigners) -> Document:
+    """Return production targets as a new root wants them: the body as it is, signatures of its targets keys alone.
+
+    Args:
+        added: made while the root was being prepared; they win over earlier ones of the same key.
+    """
+    role = root.roles[Role.TARGETS].key_ids
+    own = sign(document.payload, online[Role.TARGETS])
+    signatures = merge([own, *added], document.signatures)
+    return Document(document.signed, tuple(one for one in signatures if one.key_id in role))
 
 
 def _wrap(

@@ -12,9 +12,9 @@ from ownroot.tuf.repository import (
     TagDocuments,
     ci_documents,
     first_roots,
-    keep_signatures,
     online_key_ids,
     production_documents,
+    resigned_targets,
     sign_document,
 )
 from ownroot.tuf.root_rules import production_of
@@ -72,14 +72,16 @@ def test_ci_documents_live_a_year_and_production_timestamps_a_week() -> None:
 
 
 def test_signatures_of_keys_that_left_the_role_go_and_the_body_stays() -> None:
-    document = sign_document(new_targets(1, NOW, {}), RELEASE)
     new = ed25519_signer(14)
+    online = ONLINE[Role.TARGETS]
+    root = with_role(read_root(first_roots(ROOT, ONLINE, now=NOW)[1].signed), Role.TARGETS, online.key, new.key)
+    document = sign_document(new_targets(1, NOW, {}), RELEASE)
     fresh = sign(document.payload, new)
 
-    kept = keep_signatures(document, {new.key.key_id: new.key}, (fresh,))
+    kept = resigned_targets(document, root, (fresh,), ONLINE)
 
-    assert kept == replace(document, signatures=(fresh,))
-    assert keep_signatures(document, {RELEASE.key.key_id: RELEASE.key}, ()) == document
+    assert kept == replace(document, signatures=(sign(document.payload, online), fresh))
+    assert resigned_targets(kept, root, (), ONLINE) == kept
 
 
 def test_document_without_a_version_has_none() -> None:
