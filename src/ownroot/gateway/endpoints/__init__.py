@@ -10,15 +10,17 @@ from collections.abc import Mapping
 from ownroot.gateway.endpoints.call import Answer, DeviceCall
 from ownroot.gateway.endpoints.device import show_device
 from ownroot.gateway.endpoints.ostree import name_no_other_server
+from ownroot.gateway.endpoints.repository import RepositoryEndpoints
 from ownroot.gateway.endpoints.routes import Route, RouteTable
 from ownroot.gateway.responses import Response
 from ownroot.gateway.store import Store
 
 
-def _routes(_store: Store) -> Mapping[str, Route]:
+def _routes(store: Store) -> Mapping[str, Route]:
     return {
         "/device": Route({"GET": show_device}),
         "/ostree/download-urls": Route({"POST": name_no_other_server}),
+        **RepositoryEndpoints(store).routes(),
     }
 
 
