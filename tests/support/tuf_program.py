@@ -35,8 +35,17 @@ class TufAdmin:
     def polis_id(self) -> str:
         return self.user or self.server.owner_id
 
-    def call(self, method: str, path: str = "/root/updates", document: object = None) -> httpx2.Response:
-        return self.server.call(method, self.repository + path, document=document, token=self.token)
+    @property
+    def updates(self) -> str:
+        return f"{self.repository}/root/updates"
+
+    def call(self, method: str, path: str | None = None, document: object = None) -> httpx2.Response:
+        """Ask the repository; without a path, for the change of its roots."""
+        address = self.updates if path is None else self.repository + path
+        return self.server.call(method, address, document=document, token=self.token)
+
+    def generate(self, order: dict[str, object]) -> httpx2.Response:
+        return self.server.call("POST", f"{self.updates}/gen-online-keys", document=order, token=self.token)
 
     def begin(self, *, first_time: bool = False, message: str = "Rotate") -> httpx2.Response:
         answer = self.call("POST", document={"first-time": first_time, "message": message, "shortcut": True})
@@ -84,12 +93,10 @@ class TufAdmin:
         return self.apply()
 
     def apply(self) -> httpx2.Response:
-        return self.call("POST", "/root/updates/apply", {"txid": self.txid})
+        return self.server.call("POST", f"{self.updates}/apply", document={"txid": self.txid}, token=self.token)
 
     def cancel(self) -> httpx2.Response:
-        return self.server.call(
-            "POST", f"{self.repository}/root/updates/cancel", headers={"Content-Length": "0"}, token=self.token
-        )
+        return self.server.call("POST", f"{self.updates}/cancel", headers={"Content-Length": "0"}, token=self.token)
 
     def document(self, name: str, *, production: bool = False, tag: str = "") -> bytes:
         query = "&".join([*(["production=1"] if production else []), *([f"tag={tag}"] if tag else [])])

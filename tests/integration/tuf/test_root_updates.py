@@ -68,12 +68,12 @@ def test_every_status_of_the_page_when_there_is_no_change(owner: TufAdmin) -> No
     assert owner.apply().status_code == 404
     assert owner.cancel().status_code == 404
     keys = {"txid": "", "key-type": "ED25519", "targets": True}
-    assert owner.call("POST", "/root/updates/gen-online-keys", keys).status_code == 404
+    assert owner.generate(keys).status_code == 404
     assert owner.begin().status_code == 201
     assert owner.begin().status_code == 409
     assert lines(owner.apply()) == ["Nothing was changed yet, so there is nothing to apply."]
-    assert owner.call("POST", "/root/updates/gen-online-keys", keys | {"targets": False}).status_code == 400
-    assert owner.call("POST", "/root/updates/gen-online-keys", keys | {"key-type": "RSA"}).status_code == 400
+    assert owner.generate(keys | {"targets": False}).status_code == 400
+    assert owner.generate(keys | {"key-type": "RSA"}).status_code == 400
 
 
 @pytest.mark.parametrize("message", ["", "Schlüssel", "a\nb", "x" * 501])
@@ -113,7 +113,7 @@ def test_online_keys_are_rotated_and_devices_go_on(owner: TufAdmin) -> None:
     before = owner.state()["current"]["online-keys"]
     owner.begin()
     keys = {"txid": "", "key-type": "ED25519", "targets": True, "snapshot": True, "timestamp": True}
-    assert owner.call("POST", "/root/updates/gen-online-keys", keys).status_code == 200
+    assert owner.generate(keys).status_code == 200
     state = owner.state()
     assert set(state["updated"]["online-keys"].values()).isdisjoint(before.values())
     assert owner.stage(owner.staged()).status_code == 200
@@ -133,7 +133,7 @@ def test_cancel_forgets_staged_online_keys(owner: TufAdmin) -> None:
     before = owner.state()["current"]
     owner.begin()
     keys = {"txid": "", "key-type": "ed25519", "snapshot": True}
-    assert owner.call("POST", "/root/updates/gen-online-keys", keys).status_code == 200
+    assert owner.generate(keys).status_code == 200
     assert owner.cancel().status_code == 200
 
     assert owner.state()["current"] == before
