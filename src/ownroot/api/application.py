@@ -15,6 +15,7 @@ from ownroot.api import (
     operations,
     pki_health,
     status_feed,
+    tuf,
 )
 from ownroot.api.backend import Backend
 from ownroot.api.ca_token_care import CaTokenCare
@@ -48,6 +49,7 @@ def build_application(
         *fleet_import.endpoints(backend),
         *held_devices.endpoints(backend),
         *status_feed.endpoints(backend),
+        *tuf.endpoints(backend),
         *oauth.endpoints(backend),
         *operations.endpoints(backend, edge.metrics, gateway, ca_token),
     )

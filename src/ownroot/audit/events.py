@@ -64,6 +64,17 @@ class EventKind(StrEnum):
     CERTIFICATE_ISSUED = "certificate:issued"  # (serial)
     CERTIFICATE_VOIDED = "certificate:voided"  # (serial of an intent that never became a certificate)
 
+    TUF_REPOSITORY_CREATED = "tuf:repository-created"  # (key id of the first root key)
+    TUF_UPDATE_BEGUN = "tuf:update-begun"  # (version of the root to be)
+    TUF_FIRST_KEY_HANDED_OUT = "tuf:first-key-handed-out"  # (key id)
+    TUF_UPDATE_STAGED = "tuf:update-staged"  # (version of the root to be)
+    TUF_ONLINE_KEYS_MADE = "tuf:online-keys-made"  # (version of the root to be)
+    TUF_UPDATE_APPLIED = "tuf:update-applied"  # (version of the new root)
+    TUF_UPDATE_CANCELLED = "tuf:update-cancelled"  # (version of the root that will not be)
+    TUF_UPDATE_REFUSED = "tuf:update-refused"  # (what was tried)
+    TUF_TARGET_ADDED = "tuf:target-added"  # (name)
+    TUF_TARGET_REMOVED = "tuf:target-removed"  # (name)
+
     DEVICE_GROUP_CREATED = "device-group:created"  # (name)
     DEVICE_GROUP_CHANGED = "device-group:changed"  # (name before)
     DEVICE_GROUP_DELETED = "device-group:deleted"  # (name)

@@ -17,7 +17,12 @@ from ownroot.api.audit_trail import AuditTrail
 from ownroot.api.backend import Backend
 from ownroot.api.ca_token_care import CaTokenCare
 from ownroot.api.gateway_workers import GatewayWorkers
-from ownroot.bootstrap.installation import drop_what_has_ended, finish_what_a_crash_left, keyring_of
+from ownroot.bootstrap.installation import (
+    drop_what_has_ended,
+    finish_what_a_crash_left,
+    keyring_of,
+    renew_tuf_documents,
+)
 from ownroot.bootstrap.jobs import ApiJob, TokenAccess
 from ownroot.clock import utc_now
 from ownroot.dashboard import activation
@@ -53,7 +58,7 @@ def run_api(job: ApiJob, ready: Callable[[], None]) -> int:
             config = uvicorn.Config(
                 application, ssl_certfile=job.tls_certificate, ssl_keyfile=job.tls_key, **server_options()
             )
-            server = _Server(config, database, care, ready)
+            server = _Server(config, backend, care, ready)
             server.run(sockets=[socket.socket(fileno=job.socket_fd)])
             return 0 if server.started else 1
     finally:
@@ -80,11 +85,10 @@ def _ca_token(access: TokenAccess | None, database: Database) -> Iterator[CaToke
 class _Server(uvicorn.Server):
     """Says when it serves, and tidies up behind requests that died between two commits."""
 
-    def __init__(
-        self, config: uvicorn.Config, database: Database, care: CaTokenCare, ready: Callable[[], None]
-    ) -> None:
+    def __init__(self, config: uvicorn.Config, backend: Backend, care: CaTokenCare, ready: Callable[[], None]) -> None:
         super().__init__(config)
-        self._database = database
+        self._database = backend.database
+        self._keyring = backend.keyring
         self._care = care
         self._ready = ready
         self._tidying: asyncio.Task[None] | None = None
@@ -111,6 +115,7 @@ class _Server(uvicorn.Server):
             try:
                 await asyncio.to_thread(finish_what_a_crash_left, self._database, alone=False, clock=utc_now)
                 await asyncio.to_thread(drop_what_has_ended, self._database, clock=utc_now)
+                await asyncio.to_thread(renew_tuf_documents, self._database, self._keyring, clock=utc_now)
                 await self._care.sweep()
                 await self._care.fault()  # for the log, where nobody asks for readiness
             except OwnrootError as error:

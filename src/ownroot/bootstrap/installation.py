@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from ownroot.config import KekToken
@@ -29,6 +30,7 @@ from ownroot.services.shared_pki import ensure_shared_pki, ensure_shared_tls, fa
 from ownroot.services.steps import run_blocking
 from ownroot.services.sweep_logins import sweep_logins
 from ownroot.services.token_keys import CaToken, give_up_old_keys
+from ownroot.services.tuf_publishing import ensure_repository, factories_without_repository, renew_expiring
 from ownroot.storage import open_database
 
 
@@ -102,6 +104,16 @@ def drop_what_has_ended(database: Database, *, clock: Callable[[], datetime]) ->
     database.write(lambda uow: sweep_logins(uow, now=now)).result()
 
 
+def renew_tuf_documents(database: Database, keyring: Keyring, *, clock: Callable[[], datetime]) -> int:
+    """Sign anew what devices could not use much longer; returns for how many tags."""
+    total = 0
+    while True:
+        renewed = database.write(partial(renew_expiring, keyring=keyring, now=clock())).result()
+        total += renewed
+        if not renewed:
+            return total
+
+
 def make_data_dir(data_dir: Path) -> None:
     """Make the directory, readable by us alone, or use the one that is there.
 
@@ -159,6 +171,8 @@ def _set_up(database: Database, kek: Kek, gateway_name: str | None, now: datetim
         base_name = database.write(lambda uow: settle_base_name(uow, gateway_name)).result()
     for factory in found.faceless:
         run_blocking(ensure_shared_tls(factory, keyring, now=now), database)
+    for factory in database.read(factories_without_repository):
+        database.write(partial(ensure_repository, factory=factory, keyring=keyring, now=now)).result()
     return Installation(database, keyring, sub_keys, base_name)
 
 

@@ -78,6 +78,18 @@ class Keyring:
             raise KeyStoreError("sealed-unreadable", "A stored private key is not the one its entry names.")
         return key
 
+    def seal_tuf_key(self, key_id: str, private: bytes) -> bytes:
+        """Seal the private half of a TUF key, whatever its form."""
+        return self._sealer(SealedKeyPurpose.TUF).seal(private, bound_to=_binding_of_tuf_key(key_id))
+
+    def open_tuf_key(self, key_id: str, sealed: bytes) -> bytes:
+        """Return what was sealed for this key id.
+
+        Raises:
+            KeyStoreError: `sealed-unreadable`, `key-purpose`.
+        """
+        return self._sealer(SealedKeyPurpose.TUF).open(sealed, bound_to=_binding_of_tuf_key(key_id))
+
     def _open_on_token(self, sealed: SealedKey, key_id: bytes) -> PrivateKey:
         binding = _binding_on_token(sealed.purpose, sealed.spki_sha256)
         key = read_description(self._sealer(sealed.purpose).open(sealed.sealed, bound_to=binding))
@@ -106,6 +118,10 @@ def no_token() -> KeyStoreError:
 
 def _binding(purpose: SealedKeyPurpose, spki: bytes) -> bytes:
     return b"private-key:" + purpose.value.encode() + b":" + spki
+
+
+def _binding_of_tuf_key(key_id: str) -> bytes:
+    return b"tuf-key:" + key_id.encode("ascii")
 
 
 def _binding_on_token(purpose: SealedKeyPurpose, spki: bytes) -> bytes:

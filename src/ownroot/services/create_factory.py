@@ -16,6 +16,7 @@ from ownroot.services.scopes import Role, Scope
 from ownroot.services.shared_pki import ensure_shared_tls
 from ownroot.services.steps import Steps
 from ownroot.services.tokens import new_token, token_sha256
+from ownroot.services.tuf_publishing import ensure_repository
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ def create_factory(order: FactoryOrder, keyring: Keyring, *, now: datetime) -> S
         )
         details = {"gateway-name": factory.gateway_name, "owner": owner.polis_id}
         uow.audit.append(AuditEvent(factory.id, now, OPERATOR, EventKind.FACTORY_CREATED, name, details))
+        ensure_repository(uow, factory, keyring, now=now)
         uow.changes.announce(ChangeKind.FACTORY, factory.id)
         return CreatedFactory(factory, owner, token)
 

@@ -40,6 +40,7 @@ from ownroot.services.repositories import (
     Restores,
     TokenKeyRecords,
 )
+from ownroot.services.tuf_store import TufRepositories
 
 T = TypeVar("T")
 
@@ -65,6 +66,8 @@ class UnitOfWork(Protocol):
     def keys(self) -> BackendKeys: ...
     @property
     def token_keys(self) -> TokenKeyRecords: ...
+    @property
+    def tuf(self) -> TufRepositories: ...
     @property
     def devices(self) -> Devices: ...
     @property

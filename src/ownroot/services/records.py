@@ -52,6 +52,7 @@ class SealedKeyPurpose(StrEnum):
 
     CA = "ca"
     GATEWAY_TLS = "gateway-tls"
+    TUF = "tuf"
 
 
 @dataclass(frozen=True, slots=True)

@@ -496,3 +496,63 @@ changes = _table(
     _optional_text("uuid"),
     _number_since("announced_at_us"),  # Unix time in microseconds, a moment before the commit; 0 = not known
 )
+
+tuf_repositories = _table(
+    "tuf_repositories",
+    _factory_id(primary_key=True, autoincrement=False),
+    _number("ci_version"),  # the last one given to timestamp, snapshot and targets of test devices
+    _number("production_version"),
+)
+
+tuf_roots = _table(
+    "tuf_roots",
+    _factory_id(primary_key=True, autoincrement=False),
+    sa.Column("version", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("production", sa.Boolean(create_constraint=False), primary_key=True, autoincrement=False),
+    _bytes("document"),
+)
+
+tuf_keys = _table(
+    "tuf_keys",
+    _factory_id(primary_key=True, autoincrement=False),
+    _text("role", primary_key=True),
+    sa.Column("staged", sa.Boolean(create_constraint=False), primary_key=True, autoincrement=False),
+    _text("key_id"),
+    _bytes("sealed"),
+)
+
+tuf_updates = _table(
+    "tuf_updates",  # the change of the roots that is under way
+    _factory_id(primary_key=True, autoincrement=False),
+    _bytes("txid_sha256"),
+    _text("initiator"),
+    _flag("first_time"),
+    _bytes("ci_root"),
+    _optional_bytes("production_root"),
+    _text("online_keys"),  # JSON: role -> key id
+    _text("targets_signatures"),  # JSON: tag -> signatures
+    _number("created_at"),
+    _text("updated_by"),
+    _number("updated_at"),
+)
+
+tuf_documents = _table(
+    "tuf_documents",  # what devices of a tag fetch at present
+    _factory_id(primary_key=True, autoincrement=False),
+    sa.Column("production", sa.Boolean(create_constraint=False), primary_key=True, autoincrement=False),
+    _text("tag", primary_key=True),
+    _number("version"),
+    _bytes("timestamp"),
+    _bytes("snapshot"),
+    _bytes("targets"),
+    _number("expires_at"),
+    sa.Index("tuf_documents_end", "production", "expires_at"),
+)
+
+tuf_targets = _table(
+    "tuf_targets",
+    _factory_id(primary_key=True, autoincrement=False),
+    _text("tag", primary_key=True),
+    _text("name", primary_key=True),
+    _text("entry"),  # JSON
+)

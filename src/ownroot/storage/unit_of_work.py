@@ -23,6 +23,7 @@ from ownroot.storage.refusals import SqlRefusals
 from ownroot.storage.restores import SqlRestores
 from ownroot.storage.session import Session
 from ownroot.storage.token_keys import SqlTokenKeys
+from ownroot.storage.tuf_repositories import SqlTufRepositories
 
 
 class SqlUnitOfWork:
@@ -50,6 +51,7 @@ class SqlUnitOfWork:
         "restores",
         "tests",
         "token_keys",
+        "tuf",
         "updates",
     )
 
@@ -64,6 +66,7 @@ class SqlUnitOfWork:
         self.pki = SqlPkiStates(session)
         self.keys = SqlBackendKeys(session, kept_per_kind=options.pending_keys_kept)
         self.token_keys = SqlTokenKeys(session)
+        self.tuf = SqlTufRepositories(session)
         self.devices = SqlDevices(session, self.heads)
         self.groups = SqlDeviceGroups(session)
         self.reporters = SqlReporters(session)

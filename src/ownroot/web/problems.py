@@ -39,6 +39,7 @@ STATUS_BY_CODE: Mapping[str, HTTPStatus] = {
     "body-too-large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "wrong-content-type": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     "wrong-host": HTTPStatus.MISDIRECTED_REQUEST,
+    "tuf-root-invalid": HTTPStatus.UNPROCESSABLE_ENTITY,
     "too-many-requests": HTTPStatus.TOO_MANY_REQUESTS,
 }
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import msgspec
 
 from ownroot.errors import InvalidInputError, OwnrootError
+from ownroot.tuf.updates import FaultyRootError
 from ownroot.wire.documents import read_object
 
 
@@ -22,6 +23,8 @@ class ErrorBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def error_body(error: OwnrootError) -> ErrorBody:
     """Say an error of ours on the wire; its context stays behind."""
+    if isinstance(error, FaultyRootError):
+        return ErrorBody(message=error.detail, errors=tuple(fault.message for fault in error.faults), code=error.code)
     return ErrorBody(message=error.detail, errors=dict(error.fields) or (), code=error.code)
 
 

@@ -260,6 +260,7 @@ def test_device_with_another_root_leaves_an_alert_and_a_record(world: GatewayWor
         ("GET", "/ostree/download-urls", 405, "POST"),
         ("GET", "/config", 404, None),
         ("GET", "/repo/1.root.json", 404, None),
+        ("POST", "/repo/1.root.json", 405, "GET, HEAD"),
         ("GET", "/device/", 404, None),
     ],
 )

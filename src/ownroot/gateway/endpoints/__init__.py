@@ -11,6 +11,7 @@ from ownroot.gateway.endpoints.call import Answer, DeviceCall
 from ownroot.gateway.endpoints.device import show_device
 from ownroot.gateway.endpoints.ostree import name_no_other_server
 from ownroot.gateway.endpoints.reports import ReportEndpoints
+from ownroot.gateway.endpoints.repository import RepositoryEndpoints
 from ownroot.gateway.endpoints.routes import Route, RouteTable
 from ownroot.gateway.endpoints.tests import DeviceTestEndpoints
 from ownroot.gateway.responses import Response
@@ -23,6 +24,7 @@ def _routes(store: Store, report_quota_bytes: int) -> Mapping[str, Route]:
         "/ostree/download-urls": Route({"POST": name_no_other_server}),
         **ReportEndpoints(store).routes(),
         **DeviceTestEndpoints(store, quota_bytes=report_quota_bytes).routes(),
+        **RepositoryEndpoints(store).routes(),
     }
 
 

@@ -1,0 +1,152 @@
+"""Shapes of the TUF endpoints (protocol: tuf.md §3-4).
+
+Roots go to the client as text that holds JSON, and come from it as objects. What comes in is read by `tuf.canonical`:
+a member given twice, or a fraction, never gets as far as a signature.
+"""
+
+from typing import Any
+
+import msgspec
+
+from ownroot.errors import InvalidInputError
+from ownroot.tuf.canonical import Json, decode
+from ownroot.tuf.keys import KeyType
+from ownroot.tuf.metadata import ONLINE_ROLES, Document, Role, read_document
+from ownroot.tuf.root_rules import Chains, Fault
+from ownroot.tuf.signatures import Signature, parse_signatures
+from ownroot.tuf.updates import FaultyRootError, Upload
+from ownroot.wire.certs import ChangeMeta
+
+_MAX_OCTETS = 1024 * 1024
+
+
+class UpdateBegin(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
+    """POST: begin a change. `shortcut`: the client goes on by itself; nothing depends on it."""
+
+    message: str = ""
+    first_time: bool = False
+    shortcut: bool = False
+
+
+class UpdateBegun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The new change. The first root key comes with `first-time` alone and is written down as it is."""
+
+    txid: str
+    first_root_sec: dict[str, Any] | None = msgspec.field(default=None, name="first_root.sec")
+    first_root_pub: dict[str, Any] | None = msgspec.field(default=None, name="first_root.pub")
+
+
+class UpdateStep(msgspec.Struct, frozen=True, kw_only=True):
+    """A step of whoever began the change (empty `txid`), or of somebody who was told its id."""
+
+    txid: str = ""
+
+
+class UpdateStage(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
+    """PUT, for the description; it is read by `parse_stage`."""
+
+    txid: str = ""
+    ci_root: dict[str, Any]
+    prod_root: dict[str, Any]
+    targets_signatures: dict[str, list[dict[str, Any]]] = {}
+    waves_signatures: dict[str, list[dict[str, Any]]] = {}
+
+
+class OnlineKeysOrder(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
+    """POST: make new online keys for the roles that are true."""
+
+    txid: str = ""
+    key_type: str = KeyType.ED25519.value
+    targets: bool = False
+    snapshot: bool = False
+    timestamp: bool = False
+
+    @property
+    def roles(self) -> frozenset[Role]:
+        """The roles named."""
+        return frozenset(role for role in ONLINE_ROLES if getattr(self, role.value))
+
+
+class RootsState(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
+    """Both roots as text, empty if there is none, and the key ids of the online roles."""
+
+    ci_root: str
+    prod_root: str
+    online_keys: dict[str, str]
+
+
+class RootsNote(msgspec.Struct, frozen=True):
+    """One line about a change or a root."""
+
+    kind: str
+    message: str
+    args: dict[str, str] = {}
+
+
+class RootsIssues(msgspec.Struct, frozen=True):
+    """Why a change cannot be published, and what is unwise."""
+
+    errors: list[RootsNote]
+    warnings: list[RootsNote]
+
+
+class RootUpdates(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
+    """GET: the roots as they are and as they would be. `status`: NONE or STARTED."""
+
+    status: str
+    current: RootsState
+    updated: RootsState | None
+    change_meta: ChangeMeta
+    first_time: bool
+    amendments: list[RootsNote]
+    issues: RootsIssues
+
+
+class TargetForm(msgspec.Struct, frozen=True, kw_only=True):
+    """POST: publish a target to a tag's test devices (ours: docs/wire)."""
+
+    name: str
+    tag: str
+    target: dict[str, Any]
+
+
+class StagedUpload(msgspec.Struct, frozen=True):
+    """What `parse_stage` read."""
+
+    txid: str
+    upload: Upload
+
+
+def parse_stage(body: bytes) -> StagedUpload:
+    """Read what an owner's program wants staged.
+
+    Raises:
+        InvalidInputError: `json-too-long`, `json-malformed`. FaultyRootError: a document that is none.
+    """
+    sent = decode(body, max_octets=_MAX_OCTETS)
+    if not isinstance(sent, dict):
+        raise InvalidInputError("json-not-object", "The JSON document must be an object.")
+    txid = sent.get("txid") or ""
+    if not isinstance(txid, str):
+        raise InvalidInputError("bad-field", "txid must be text.", fields={"txid": "not text"})
+    if sent.get("waves-signatures"):
+        raise FaultyRootError([Fault("wave-unknown", "There is no wave of these names on this server.")])
+    try:
+        production = sent.get("prod-root")
+        chains = Chains(read_document(sent.get("ci-root")), None if production is None else read_document(production))
+        return StagedUpload(txid, Upload(chains, _signatures(sent.get("targets-signatures"))))
+    except InvalidInputError as error:
+        raise FaultyRootError([Fault(error.code, error.detail)]) from error
+
+
+def document_text(document: Document | None) -> str:
+    """Return a document as the text that clients parse; empty if there is none."""
+    return "" if document is None else document.encoded().decode()
+
+
+def _signatures(value: Json) -> dict[str, tuple[Signature, ...]]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise InvalidInputError("tuf-document-invalid", "`targets-signatures` is an object: tag -> signatures.")
+    return {tag: parse_signatures(made) for tag, made in value.items()}
