@@ -1,7 +1,6 @@
 """The process that serves the API."""
 
 import asyncio
-import gc
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from ownroot.api.audit_trail import AuditTrail
 from ownroot.api.backend import Backend
 from ownroot.api.ca_token_care import CaTokenCare
 from ownroot.api.gateway_workers import GatewayWorkers
+from ownroot.bootstrap.heap import spare_the_garbage_collector
 from ownroot.bootstrap.installation import (
     drop_what_has_ended,
     finish_what_a_crash_left,
@@ -99,9 +99,7 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._tidying = asyncio.create_task(self._tidy_up())
-            # What is loaded now stays; collecting it again and again is time taken from requests.
-            gc.collect()
-            gc.freeze()
+            spare_the_garbage_collector()
             self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -1,7 +1,6 @@
 """`ownroot serve registration`: one process that reads its keys, looks at everything, listens, and says where."""
 
 import asyncio
-import gc
 import os
 import signal
 import socket
@@ -20,6 +19,7 @@ from prometheus_client import CollectorRegistry
 
 from ownroot.bootstrap.api_tls import names_of
 from ownroot.bootstrap.hardening import allow_many_open_files, forbid_core_dumps
+from ownroot.bootstrap.heap import spare_the_garbage_collector
 from ownroot.bootstrap.logs import set_up_logs
 from ownroot.bootstrap.registration_settings import RegistrationSettings
 from ownroot.bootstrap.registration_tls import tls_context
@@ -111,10 +111,7 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._desk.couriers.start()
-            # What is loaded now stays, and what a request leaves behind is freed by its last reference.
-            gc.collect()
-            gc.freeze()
-            gc.set_threshold(20_000, 50, 100)
+            spare_the_garbage_collector()
             self._on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

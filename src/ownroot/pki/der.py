@@ -6,7 +6,8 @@ and the issuance of device certificates is our hot path. Extension values and ke
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from ownroot.errors import InvalidInputError
 
@@ -21,6 +22,10 @@ class Element(NamedTuple):
     tag: int
     raw: bytes
     content: bytes
+
+
+# Past the checks of a constructor written in Python: a certificate is read as some fifty values on its way.
+_new_element: Final = tuple.__new__
 
 
 def encode(tag: int, content: bytes) -> bytes:
@@ -52,6 +57,7 @@ def bit_string(content: bytes) -> bytes:
     return encode(BIT_STRING, b"\x00" + content)
 
 
+@lru_cache(maxsize=64)  # what is issued in one second begins, and mostly ends, at the same moments
 def time(moment: datetime) -> bytes:
     """Encode aware UTC in whole seconds as UTCTime until 2049, as GeneralizedTime after (RFC 5280 §4.1.2.5)."""
     if moment.year < 2050:
@@ -85,7 +91,7 @@ def read(content: bytes) -> Iterator[Element]:
         stop = start + size
         if stop > end:
             raise _malformed()
-        yield Element(tag, content[position:stop], content[start:stop])
+        yield _new_element(Element, (tag, content[position:stop], content[start:stop]))
         position = stop
 
 

@@ -18,7 +18,7 @@ from typing import Final, TypeVar
 
 from ownroot.errors import ConflictError, InvalidInputError, KeyStoreError, UnavailableError
 from ownroot.registration.journal_schema import SCHEMA, VERSION
-from ownroot.registration.journal_writer import JournalWriter, unavailable, write_now
+from ownroot.registration.journal_writer import JournalWriter, unavailable, unavailable_because, write_now
 
 T = TypeVar("T")
 
@@ -66,8 +66,11 @@ class Journal:
 
     def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Look something up, on any thread. Raises UnavailableError `journal-unavailable`."""
-        with self._lock, unavailable():
-            return work(self._reading)
+        with self._lock:
+            try:
+                return work(self._reading)
+            except sqlite3.Error as exc:
+                raise unavailable_because(exc) from exc
 
     async def commit(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run one work on the serving loop and wait for its commit, which it shares with whatever else is under way.

@@ -1,9 +1,12 @@
 """Writing the journal for many at once: what comes in while a commit is under way goes into the next one.
 
-A commit waits for the disk once, however many works it carries. Works run on the event loop, where their requests run
-too, and only the wait for the disk leaves it: a thread of Python that wrote beside the loop would fight with it over
-the interpreter at every statement. A work is some tens of microseconds; one that raises is undone alone, by its
-savepoint; a store that fails undoes all of them, and each hears the same. The backend's store has a writer too
+A commit waits for the disk once, however many works it carries, and costs about the same: measured, 0.4 to 0.7 ms of
+CPU. So a batch waits, not for a timer but for what is on its way, until nearly everybody is in it. Works run on the
+event loop, where their requests run too, since each is some tens of microseconds; only the wait for the disk leaves it.
+
+A work that raises is undone alone; a store that fails undoes all of them, and each hears the same. Errors are rare and
+savepoints are a good part of what a work costs, so a transaction begins without them; at the first error it is rolled
+back and run again from its start, each work with a savepoint this time. The backend's store does likewise
 (`storage.group_commit`), made for works that are long and for databases that are far away.
 """
 
@@ -20,14 +23,22 @@ from ownroot.errors import UnavailableError
 T = TypeVar("T")
 Work: TypeAlias = Callable[[sqlite3.Connection], Any]
 Result: TypeAlias = tuple[Any, BaseException | None]
+Run: TypeAlias = Callable[[sqlite3.Connection, Work], Result]
 
 _log: Final = logging.getLogger(__name__)
 _RETRY_SECONDS: Final = 5
+# Turns of the loop before a batch leaves: in the first the answers of the last one go out, in the second the requests
+# come in that wait for them, and with these the batch is whole.
+_TURNS: Final = 2
 
 
 class _Member(NamedTuple):
     work: Work
     outcome: "asyncio.Future[Any]"
+
+
+class _WorkFailedError(Exception):
+    """A work failed that has no savepoint of its own."""
 
 
 class JournalWriter:
@@ -49,7 +60,7 @@ class JournalWriter:
         self.commits = 0
 
     async def commit(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run a work and wait until it is on disk.
+        """Run a work and wait until it is on disk. It may run twice, and only what it did the last time counts.
 
         Raises:
             OwnrootError: what the work raises; UnavailableError `journal-unavailable`.
@@ -68,20 +79,26 @@ class JournalWriter:
         self._disk.shutdown()
 
     def _leave_soon(self) -> None:
-        """Go once everything else that became ready now has brought its works: one commit for all of them."""
+        """Go once everything that is ready, or comes in at once, has brought its works: one commit for all of them."""
         if not (self._is_under_way or self._is_leaving):
             self._is_leaving = True
-            self._loop.call_soon(self._leave)
+            self._loop.call_soon(self._leave_after, _TURNS)
 
-    def _leave(self) -> None:
+    def _leave_after(self, turns: int) -> None:
+        if turns:
+            self._loop.call_soon(self._leave_after, turns - 1)
+            return
         self._is_leaving = False
         batch, self._waiting = self._waiting, []
         self._is_under_way = True
+        self._begin(batch, _run_bare)
+
+    def _begin(self, batch: Sequence[_Member], run: Run) -> None:
         # Where an operator's command holds the lock, the disk's thread waits for it and not the loop.
         if self._begins_at_once():
-            self._write(batch, None)
+            self._write(batch, run, None)
         else:
-            self._on_disk(self._begin_patiently, lambda error: self._write(batch, error))
+            self._on_disk(self._begin_patiently, lambda error: self._write(batch, run, error))
 
     def _begins_at_once(self) -> bool:
         try:
@@ -97,11 +114,15 @@ class JournalWriter:
         finally:
             self._connection.execute("PRAGMA busy_timeout=0")
 
-    def _write(self, batch: Sequence[_Member], error: BaseException | None) -> None:
+    def _write(self, batch: Sequence[_Member], run: Run, error: BaseException | None) -> None:
         try:
             if error is not None:
                 raise error
-            results = [_run(self._connection, member.work) for member in batch]
+            results = [run(self._connection, member.work) for member in batch]
+        except _WorkFailedError:
+            self._connection.rollback()
+            self._begin(batch, _run_with_savepoint)
+            return
         except Exception as exc:  # noqa: BLE001 - the whole transaction is lost: the disk is full, the file is gone
             self._finish(batch, [], exc)
             return
@@ -125,7 +146,7 @@ class JournalWriter:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.rollback()
             # One error object each: every caller raises its own, with a traceback of its own.
-            results = [(None, _unavailable(str(error))) for _ in batch]
+            results = [(None, unavailable_because(error)) for _ in batch]
         for member, result in zip(batch, results, strict=True):
             _settle(member.outcome, result)
         self._is_under_way = False
@@ -156,10 +177,20 @@ def unavailable() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as exc:
-        raise _unavailable(str(exc)) from exc
+        raise unavailable_because(exc) from exc
 
 
-def _run(connection: sqlite3.Connection, work: Work) -> Result:
+def _run_bare(connection: sqlite3.Connection, work: Work) -> Result:
+    """Run a work whose writes nothing can take back but the end of the transaction."""
+    try:
+        return work(connection), None
+    except sqlite3.OperationalError:
+        raise  # nobody's work can be kept
+    except Exception as exc:
+        raise _WorkFailedError from exc
+
+
+def _run_with_savepoint(connection: sqlite3.Connection, work: Work) -> Result:
     connection.execute("SAVEPOINT work")
     try:
         result = work(connection)
@@ -183,10 +214,11 @@ def _settle(outcome: "asyncio.Future[Any]", result: Result) -> None:
         outcome.set_exception(error)
 
 
-def _unavailable(why: str) -> UnavailableError:
+def unavailable_because(cause: BaseException) -> UnavailableError:
+    """Say in our words that SQLite cannot serve."""
     return UnavailableError(
         "journal-unavailable",
         "The journal of this site cannot be written or read, so nothing is registered. Its operator looks at the disk.",
         retry_after=_RETRY_SECONDS,
-        context={"cause": why},
+        context={"cause": str(cause)},
     )

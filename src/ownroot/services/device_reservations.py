@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from functools import lru_cache
 from typing import Protocol
 
 from cryptography import x509
@@ -31,9 +30,6 @@ from ownroot.services.ports import UnitOfWork
 from ownroot.services.records import ChangeKind, Device, Factory, GroupRef, Issuance, IssuanceIntent, User
 from ownroot.services.reregistration import Reregistration
 from ownroot.trust.state import Standing
-
-# A registration names its CA several times; there are few of them.
-_ca_sha256 = lru_cache(maxsize=64)(certificate_sha256)
 
 
 class Reason(StrEnum):
@@ -257,7 +253,7 @@ def _row(applicant: Applicant, online: OnlineIssuer, group: GroupRef | None) -> 
         spki_der=verified.spki_der,
         spki_sha256=verified.spki_sha256,
         production=applicant.csr.production,
-        issuer_sha256=_ca_sha256(online.ca.certificate),
+        issuer_sha256=online.certificate_sha256,
         issuer_serial=online.ca.serial,
         created_at=applicant.now,
         group=group,
@@ -299,7 +295,9 @@ def _renew_row(uow: UnitOfWork, row: Device) -> None:
 
 def _find_issued(uow: UnitOfWork, applicant: Applicant, online: OnlineIssuer) -> Registered | None:
     """Find a certificate that answers the request: for this key, with this production mark, valid, its CA enabled."""
-    enabled = {_ca_sha256(ca.certificate): ca for ca in online.pki.device_cas if ca.standing is Standing.ENABLED}
+    enabled = {
+        certificate_sha256(ca.certificate): ca for ca in online.pki.device_cas if ca.standing is Standing.ENABLED
+    }
     for entry in uow.issuances.history(applicant.factory.id, applicant.csr.uuid, applicant.spki_sha256):
         ca = enabled.get(entry.intent.issuer_sha256)
         if ca is None or entry.certificate_der is None:

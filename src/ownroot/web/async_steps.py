@@ -20,6 +20,9 @@ _ASIDE_THREADS = 8
 # Behind a token that hangs, requests would pile up for as long as it does.
 _MOST_ASIDE = 512
 _RETRY_AFTER_SECONDS = 10
+# Turns of the loop before a batch leaves: in the first the answers of the last one go out, in the second the requests
+# come in that wait for them, and with these the batch is whole.
+_TURNS = 2
 
 
 class Aside(Protocol):
@@ -50,8 +53,9 @@ class StepRunner:
 
     The writer commits whatever it finds waiting, at once. Left to that, the callers fall into two groups that take
     turns, each commit carrying half of them; and a commit costs about the same, however many it carries. So what
-    comes in during a commit is held back until its outcomes are in and their services have run on, and both halves
-    go into the next one together. Nobody waits for a timer: with nothing under way, work leaves at once.
+    comes in during a commit is held back until its outcomes are in, their services have run on and what their answers
+    called forth has come too, and both halves go into the next one together. Nobody waits for a timer: a turn of the
+    loop is as long as what is ready in it takes, and with nothing else to do, microseconds.
     """
 
     def __init__(self, writer: Writer) -> None:
@@ -81,10 +85,7 @@ class StepRunner:
             self._set_aside(work, run)
             return
         self._waiting.append((work, run))
-        if not self._under_way and not self._is_leaving:
-            self._is_leaving = True
-            # After everything else that became ready with this request: the others of the batch are among it.
-            run.loop.call_soon(self._leave)
+        self._leave_soon(run.loop)
 
     def deliver(self, outcomes: Sequence[Outcome]) -> None:
         """Take outcomes from the writer's thread to the loop."""
@@ -113,10 +114,18 @@ class StepRunner:
         self._under_way -= len(outcomes)
         for run, result, error in outcomes:
             run.resume(result, error)
-        if not self._under_way:
-            self._leave()
+        if self._waiting:
+            self._leave_soon(self._waiting[0][1].loop)
 
-    def _leave(self) -> None:
+    def _leave_soon(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not (self._under_way or self._is_leaving):
+            self._is_leaving = True
+            loop.call_soon(self._leave_after, _TURNS, loop)
+
+    def _leave_after(self, turns: int, loop: asyncio.AbstractEventLoop) -> None:
+        if turns:
+            loop.call_soon(self._leave_after, turns - 1, loop)
+            return
         self._is_leaving = False
         batch, self._waiting = self._waiting, []
         self._under_way += len(batch)

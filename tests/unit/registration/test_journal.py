@@ -40,6 +40,22 @@ def test_works_of_one_moment_share_a_commit(tmp_path: Path) -> None:
         assert (journal.commits, names(journal)) == (1, ["a", "b", "c"])
 
 
+@pytest.mark.parametrize(("turns", "commits"), [(2, 1), (9, 2)])
+def test_work_that_is_on_its_way_is_waited_for_a_late_one_is_not(tmp_path: Path, turns: int, commits: int) -> None:
+    async def come_after(turns: int, journal: Journal) -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await journal.commit(add("b"))  # type: ignore[arg-type]
+
+    async def go(journal: Journal) -> None:
+        journal.serve(asyncio.get_running_loop())
+        await asyncio.gather(journal.commit(add("a")), come_after(turns, journal))  # type: ignore[arg-type]
+
+    with opened_journal(tmp_path / "site") as journal:
+        asyncio.run(go(journal))
+        assert (journal.commits, names(journal)) == (commits, ["a", "b"])
+
+
 def test_error_of_one_work_is_its_own(tmp_path: Path) -> None:
     def fail(connection: sqlite3.Connection) -> None:
         connection.execute("INSERT INTO tokens (name, sha256, made_at) VALUES ('lost', x'00', '')")

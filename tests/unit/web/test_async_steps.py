@@ -13,6 +13,12 @@ from ownroot.web.async_steps import Inbox, Outcome, StepRunner
 Steps = Generator[Any, Any, Any]
 
 
+async def settle() -> None:
+    """Let the loop go round until everything that is ready has left."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
 class HeldWriter:
     """Commits what was submitted when told to, from another thread, as a database does."""
 
@@ -28,7 +34,7 @@ class HeldWriter:
         batch, self.waiting = self.waiting, []
         if batch:
             await asyncio.to_thread(batch[0][1].deliver, [_outcome(work, ticket) for work, _, ticket in batch])
-        await asyncio.sleep(0)
+        await settle()
         return len(batch)
 
 
@@ -58,10 +64,13 @@ def add_twice(log: list[str]) -> Steps:
     return first + second
 
 
+def one_step() -> Steps:
+    return (yield lambda _: 1)
+
+
 async def begin(steps: Steps, writer: HeldWriter) -> "asyncio.Task[Any]":
     task = asyncio.ensure_future(writer.runner.run(steps))
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    await settle()
     return task
 
 
@@ -124,14 +133,13 @@ def test_outcomes_of_one_commit_wake_the_loop_once() -> None:
     async def scenario() -> None:
         writer = HeldWriter()
         tasks = [asyncio.ensure_future(writer.runner.run(add_twice([]))) for _ in range(50)]
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        await settle()
         loop.wake_ups = 0
         outcomes: Sequence[Outcome] = [_outcome(work, ticket) for work, _, ticket in writer.waiting]
         inbox, writer.waiting = writer.waiting[0][1], []
         inbox.deliver(outcomes)
         assert loop.wake_ups == 1
-        await asyncio.sleep(0)
+        await settle()
         assert await writer.commit() == 50
         assert await asyncio.gather(*tasks) == [3] * 50
 
@@ -167,6 +175,27 @@ def test_what_comes_in_during_a_commit_shares_the_next_one_with_those_it_carried
         assert (await first, await second) == (3, 3)
 
     asyncio.run(scenario())
+
+
+def test_what_an_answer_calls_forth_goes_along_with_the_next_commit() -> None:
+    async def ask_again(writer: HeldWriter, first: "asyncio.Task[Any]", turns: int) -> None:
+        await first
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await writer.runner.run(add_twice([]))
+
+    async def second_commit(turns: int) -> int:
+        writer = HeldWriter()
+        answered = await begin(one_step(), writer)
+        await begin(add_twice([]), writer)
+        asking = asyncio.ensure_future(ask_again(writer, answered, turns))
+        await writer.commit()  # the first work alone: the second came in while it was under way
+        carried = len(writer.waiting)
+        asking.cancel()
+        return carried
+
+    assert asyncio.run(second_commit(turns=1)) == 2
+    assert asyncio.run(second_commit(turns=9)) == 1  # nobody waits for ever
 
 
 def test_runner_serves_on_after_a_service_that_failed() -> None:
