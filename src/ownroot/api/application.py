@@ -6,6 +6,7 @@ from ownroot import __version__
 from ownroot.api import (
     accounts,
     certs,
+    config,
     device_groups,
     devices,
     fleet_import,
@@ -43,6 +44,7 @@ def build_application(
         *pki_health.endpoints(backend, gateway),
         *devices.endpoints(backend),
         *device_groups.endpoints(backend),
+        *config.endpoints(backend),
         *fleet_import.endpoints(backend),
         *held_devices.endpoints(backend),
         *status_feed.endpoints(backend),

@@ -3,8 +3,10 @@
 import msgspec
 
 from ownroot.pki.encoding import spki_pem
+from ownroot.services.change_config import StoredConfig
 from ownroot.services.records import DeniedDevice, Device, DeviceGroup, Factory
 from ownroot.wire.certs import ChangeMeta
+from ownroot.wire.config import ConfigObject, file_forms
 from ownroot.wire.devices import DeviceObject, GroupObject, wire_time
 
 
@@ -49,6 +51,18 @@ def device_object(device: Device, factory: Factory, group: DeviceGroup | None = 
         tag=device.tags,
         secondary_ecus=(),
         change_meta=ChangeMeta(created_by=device.owner, created_at=created),
+    )
+
+
+def config_object(stored: StoredConfig) -> ConfigObject:
+    """Show one entry of a configuration's history."""
+    change = stored.change
+    return ConfigObject(
+        created_at=wire_time(change.created_at) or "",
+        applied_at=wire_time(change.applied_at),
+        created_by=change.by,
+        reason=change.reason,
+        files=file_forms(stored.files),
     )
 
 

@@ -10,19 +10,19 @@ from functools import partial
 import msgspec
 
 from ownroot.api.backend import Backend
-from ownroot.api.device_objects import denied_object, device_object, listed_device_object
+from ownroot.api.device_objects import config_object, denied_object, device_object, listed_device_object
 from ownroot.api.guard import wrong_factory
 from ownroot.api.listing import Limit, Page, ca_serial, next_page
 from ownroot.api.registration import RegistrationEndpoint
 from ownroot.errors import InvalidInputError
 from ownroot.services.announce_device import Announcement, announce_device
 from ownroot.services.authority import Principal
+from ownroot.services.change_config import describe_device
 from ownroot.services.change_device import DeviceChange, change_device
 from ownroot.services.manage_devices import (
     DeviceRef,
     Paging,
     delete_device,
-    find_device_and_group,
     lift_denial,
     list_denied,
     list_devices,
@@ -161,8 +161,10 @@ class DeviceEndpoints:
 
     async def _show(self, call: Call[Principal]) -> Reply:
         factory, ref = call.caller.factory, _device(call)
-        device, group = await self.backend.read(lambda uow: find_device_and_group(uow, factory, ref))
-        return Reply(200, device_object(device, factory, group))
+        vault = self.backend.config_vault
+        device, group, config = await self.backend.read(lambda uow: describe_device(uow, vault, factory, ref))
+        shown = None if config is None else config_object(config)
+        return Reply(200, msgspec.structs.replace(device_object(device, factory, group), active_config=shown))
 
     async def _change(self, call: Call[Principal]) -> Reply:
         form: DeviceForm = call.body

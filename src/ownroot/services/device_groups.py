@@ -7,6 +7,7 @@ from ownroot.audit.events import EventKind
 from ownroot.errors import InvalidInputError, NotFoundError
 from ownroot.pki.names import parse_resource_name
 from ownroot.services.authority import Principal
+from ownroot.services.config_store import group_key
 from ownroot.services.ports import UnitOfWork
 from ownroot.services.records import DeviceGroup, Factory
 
@@ -98,6 +99,7 @@ def delete_group(uow: UnitOfWork, name: str, *, by: Principal, now: datetime) ->
     """
     group = find_group(uow, by.factory, name)
     uow.groups.delete(group)
+    uow.configs.forget(group_key(group))
     uow.audit.append(by.event(EventKind.DEVICE_GROUP_DELETED, group.name, {}, at=now))
 
 

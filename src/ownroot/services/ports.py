@@ -28,6 +28,7 @@ from ownroot.services.repositories import (
     AuditLog,
     BackendKeys,
     ChangeFeed,
+    Configs,
     DeviceGroups,
     Devices,
     Factories,
@@ -68,6 +69,8 @@ class UnitOfWork(Protocol):
     def devices(self) -> Devices: ...
     @property
     def groups(self) -> DeviceGroups: ...
+    @property
+    def configs(self) -> Configs: ...
     @property
     def restores(self) -> Restores: ...
     @property

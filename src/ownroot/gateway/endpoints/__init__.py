@@ -8,6 +8,7 @@ none of their paths is offered before all of them are.
 from collections.abc import Mapping
 
 from ownroot.gateway.endpoints.call import Answer, DeviceCall
+from ownroot.gateway.endpoints.config import ConfigEndpoints
 from ownroot.gateway.endpoints.device import show_device
 from ownroot.gateway.endpoints.ostree import name_no_other_server
 from ownroot.gateway.endpoints.routes import Route, RouteTable
@@ -15,9 +16,10 @@ from ownroot.gateway.responses import Response
 from ownroot.gateway.store import Store
 
 
-def _routes(_store: Store) -> Mapping[str, Route]:
+def _routes(_store: Store, config: ConfigEndpoints) -> Mapping[str, Route]:
     return {
         "/device": Route({"GET": show_device}),
+        **config.routes(),
         "/ostree/download-urls": Route({"POST": name_no_other_server}),
     }
 
@@ -25,8 +27,8 @@ def _routes(_store: Store) -> Mapping[str, Route]:
 class DeviceEndpoints:
     """Answers the requests of known devices."""
 
-    def __init__(self, store: Store) -> None:
-        self._table = RouteTable(_routes(store))
+    def __init__(self, store: Store, config: ConfigEndpoints) -> None:
+        self._table = RouteTable(_routes(store, config))
 
     def body_bytes(self, path: str) -> int | None:
         """How long a body this path takes; None: no longer than any other."""
