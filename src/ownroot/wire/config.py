@@ -10,12 +10,17 @@ from ownroot.wire.documents import convert_object, read_document, read_object, w
 
 
 class ConfigFileForm(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
-    """One file. `on_changed` is a handler with its arguments."""
+    """One file. `on_changed` is a handler with its arguments; clients of the field leave it out where there is none."""
 
     name: str
     value: str = ""
     unencrypted: bool | None = False
-    on_changed: tuple[str, ...] | None = ()
+    on_changed: tuple[str, ...] | msgspec.UnsetType | None = msgspec.UNSET
+
+    @property
+    def handler(self) -> tuple[str, ...]:
+        """The handler with its arguments, empty for none."""
+        return self.on_changed if isinstance(self.on_changed, tuple) else ()
 
 
 class ConfigForm(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
@@ -74,15 +79,18 @@ def parse_config_list(body: bytes) -> ConfigList:
 
 def config_files(forms: Iterable[ConfigFileForm]) -> tuple[ConfigFile, ...]:
     """Turn the files of the wire into values; nothing about them is checked."""
-    return tuple(
-        ConfigFile(form.name, form.value, bool(form.unencrypted), tuple(form.on_changed or ())) for form in forms
-    )
+    return tuple(ConfigFile(form.name, form.value, bool(form.unencrypted), form.handler) for form in forms)
 
 
 def file_forms(files: Iterable[ConfigFile]) -> tuple[ConfigFileForm, ...]:
     """Turn files into their form on the wire."""
     return tuple(
-        ConfigFileForm(name=file.name, value=file.value, unencrypted=file.unencrypted, on_changed=file.on_changed)
+        ConfigFileForm(
+            name=file.name,
+            value=file.value,
+            unencrypted=file.unencrypted,
+            on_changed=file.on_changed or msgspec.UNSET,
+        )
         for file in files
     )
 

@@ -46,7 +46,7 @@ def test_merge_keeps_what_is_not_named(server: RunningServer) -> None:
     assert (document["total"], document["next"]) == (2, None)
     assert newest["files"] == [
         {"name": "a", "value": "1", "unencrypted": True, "on-changed": ["/usr/share/fioconfig/handlers/h", "x"]},
-        {"name": "b", "value": "2", "unencrypted": False, "on-changed": []},
+        {"name": "b", "value": "2", "unencrypted": False},
     ]
     assert (newest["created-by"], newest["reason"]) == (server.owner_id, "why")
     assert newest["created-at"].endswith("+00:00")
