@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
+from functools import lru_cache
 from typing import Final
 
 NEVER: Final = 0
@@ -65,6 +66,7 @@ def decide_answer(effective: int, if_modified_since: str | None, *, fetch_anew: 
     return ConfigAnswer.NOT_MODIFIED
 
 
+@lru_cache(maxsize=16_384)  # devices ask again and again with the time of the copy they have
 def parse_http_date(text: str) -> datetime | None:
     """Read an HTTP date, its zone spelled `GMT` or, as clients of the field do, `UTC`; None for anything else."""
     match = _DATE.match(text.strip())

@@ -7,7 +7,7 @@ look-up. Only an answer with content reads the store.
 from dataclasses import dataclass
 from typing import Final
 
-from ownroot.fleet.config_times import ConfigAnswer, decide_answer, print_http_date
+from ownroot.fleet.config_times import NEVER, ConfigAnswer, decide_answer, print_http_date
 from ownroot.gateway.config_fetches import ConfigFetchRecorder
 from ownroot.gateway.endpoints.call import Answer, DeviceCall
 from ownroot.gateway.endpoints.routes import Route
@@ -54,6 +54,8 @@ class ConfigEndpoints:
     async def _deliver(self, call: DeviceCall) -> Response:
         device, vault = call.device, self.vault
         delivery = await self.store.read(lambda uow: read_delivery(uow, vault, device))
+        if delivery.config_time == NEVER:
+            return _NOTHING
         if call.request.method == "GET":
             self.fetches.note(
                 ConfigFetch(device.factory_id, device.uuid, device.spki_sha256, delivery.config_time, call.now)
