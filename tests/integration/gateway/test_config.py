@@ -17,7 +17,7 @@ from ownroot.pki.signer import generate_key
 from ownroot.services.change_config import GroupName
 from tests.support.configuring import ConfigDevice, ConfigOwner, a_file, by_uuid, public_pem
 from tests.support.gateway_world import GatewayWorld, gateway_world
-from tests.support.tls_device import Device, exchange
+from tests.support.tls_device import Device, exchange, read_reply
 
 ACTIONS = "fio-remote-actions"
 _numbers = count(1)
@@ -344,3 +344,43 @@ def test_other_methods_are_405(world: GatewayWorld, device: ConfigDevice, method
 @pytest.mark.parametrize("path", ["/config", "/config-device"])
 def test_strangers_get_no_configuration(world: GatewayWorld, path: str) -> None:
     assert Device().get(world.address, path).status == 403
+
+
+# §4.2: traps of clients of the field
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/toml", "text/html", ""])
+def test_neither_content_type_nor_the_body_of_a_get_is_looked_at(
+    world: GatewayWorld, owner: ConfigOwner, device: ConfigDevice, content_type: str
+) -> None:
+    owner.put(by_uuid(uuid_of(device)), a_file("x"))
+    world.await_(lambda: device.get().status == 200)
+    head = f"GET /config HTTP/1.1\r\nHost: g\r\nContent-Type: {content_type}\r\nContent-Length: 8\r\n\r\nnot json"
+    with Device(identity=device.identity).connect(world.address) as connection:
+        assert exchange(connection, head.encode()).status == 200
+    body = b'{"files":[{"name":"x","value":"2","unencrypted":true}]}'
+    head = f"PATCH /config HTTP/1.1\r\nHost: g\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
+    with Device(identity=device.identity).connect(world.address) as connection:
+        assert exchange(connection, head.encode() + body).status == 201
+
+
+def test_two_times_are_no_time(world: GatewayWorld, owner: ConfigOwner, device: ConfigDevice) -> None:
+    owner.put(by_uuid(uuid_of(device)), a_file("x"))
+    world.await_(lambda: device.get().status == 200)
+    since = in_words(settle(world, device))
+    request = f"GET /config HTTP/1.1\r\nHost: g\r\nIf-Modified-Since: {since}\r\nIf-Modified-Since: {since}\r\n\r\n"
+    with Device(identity=device.identity).connect(world.address) as connection:
+        assert exchange(connection, request.encode()).status == 200
+
+
+def test_looking_with_head_is_not_fetching(world: GatewayWorld, owner: ConfigOwner, device: ConfigDevice) -> None:
+    ref = by_uuid(uuid_of(device))
+    stored = owner.put(ref, a_file("x"))
+    since = in_words(stored.change.config_time)
+    world.await_(lambda: device.get("/config-device").status == 200)
+    with Device(identity=device.identity).connect(world.address) as connection:
+        for _ in range(3):
+            connection.sendall(f"HEAD /config HTTP/1.1\r\nHost: g\r\nIf-Modified-Since: {since}\r\n\r\n".encode())
+            assert read_reply(connection, method="HEAD").status in (200, 204)
+    assert owner.history(ref)[0].change.applied_at is None
+    assert world.stored(uuid_of(device)).fetch_config_anew  # type: ignore[union-attr]
