@@ -384,3 +384,16 @@ def test_looking_with_head_is_not_fetching(world: GatewayWorld, owner: ConfigOwn
             assert read_reply(connection, method="HEAD").status in (200, 204)
     assert owner.history(ref)[0].change.applied_at is None
     assert world.stored(uuid_of(device)).fetch_config_anew  # type: ignore[union-attr]
+
+
+def test_every_worker_hears_of_a_change_and_of_a_promotion(tmp_path: Path) -> None:
+    with gateway_world(tmp_path, workers=2) as world:
+        owner, device = ConfigOwner(world), ConfigDevice(world, world.device())
+        world.await_(lambda: device.get().status == 204)
+        time = owner.put(by_uuid("dev-1"), a_file("x")).change.config_time
+        since = in_words(time)
+        world.await_(lambda: all(device.get(If_Modified_Since=since).status == 304 for _ in range(8)))
+        renewed = ConfigDevice(world, world.device("dev-1", key=owner.announce_next_key("dev-1")))
+        assert renewed.get(If_Modified_Since=since).status == 200
+        world.await_(lambda: all(renewed.get(If_Modified_Since=since).status == 304 for _ in range(8)))
+        assert owner.history(by_uuid("dev-1"))[0].change.config_time == time
