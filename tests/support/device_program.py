@@ -45,6 +45,12 @@ class DeviceProgram:
         done = self._run([*cut, *self._arguments(*more)])
         assert done.returncode == -signal.SIGKILL, (done.returncode, done.stderr)
 
+    def run_cut(self, function: str, when: str, which: int, *arguments: str) -> None:
+        """Run any other command until this call of the function, or until that has returned, and kill it there."""
+        words = [sys.executable, "-m", "tests.support.cut_program", function, when, str(which), *arguments]
+        done = self._run([*words, "--dir", str(self.directory)])
+        assert done.returncode == -signal.SIGKILL, (done.returncode, done.stderr)
+
     def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """Run any other command of the program on this device's directory."""
         return self._run([PROGRAM, *arguments, "--dir", str(self.directory)])

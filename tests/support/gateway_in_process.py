@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from ownroot.clock import utc_now
 from ownroot.gateway.application import Peer
 from ownroot.gateway.check_ins import CheckInRecorder
+from ownroot.gateway.config_fetches import ConfigFetchRecorder
 from ownroot.gateway.device_gateway import DeviceGateway, Recorders
 from ownroot.gateway.http_parser import Request
 from ownroot.gateway.refusals import RefusalRecorder
@@ -26,7 +27,7 @@ from ownroot.gateway.watcher import TrustWatcher
 from ownroot.services.ports import Database
 from ownroot.services.read_gateway_trust import DeviceCertificatePolicy
 from tests.support.certificates import Pair
-from tests.support.gateway_world import GatewayWorld, idle_world
+from tests.support.gateway_world import VAULT, GatewayWorld, idle_world
 
 T = TypeVar("T")
 
@@ -56,8 +57,12 @@ class InProcess:
         self.memory = StandingMemory(capacity=capacity)
         self.check_ins = CheckInRecorder(database)
         self.refusals = RefusalRecorder(database)
-        recorders = Recorders(self.check_ins, self.refusals, RevocationTimes(time.time))
-        self.gateway = DeviceGateway(database, self.snapshot, self.memory, recorders, clock=lambda: self.now)
+        self.config_fetches = ConfigFetchRecorder(database)
+        revocation_times = RevocationTimes(time.time)
+        recorders = Recorders(self.check_ins, self.refusals, revocation_times, self.config_fetches)
+        self.gateway = DeviceGateway(
+            database, self.snapshot, self.memory, recorders, config_vault=VAULT, clock=lambda: self.now
+        )
         self.watcher = TrustWatcher(database, DeviceCertificatePolicy(), self.gateway, interval_seconds=60)
 
     async def start(self) -> None:

@@ -29,6 +29,7 @@ from ownroot.keystore.sealing import Sealer
 from ownroot.pki.encoding import spki_sha256
 from ownroot.pki.names import DeviceUuid, FactoryName
 from ownroot.services.backend_keys import Keyring
+from ownroot.services.config_vault import ConfigVault
 from ownroot.services.ports import UnitOfWork
 from ownroot.services.records import ChangeKind, DeniedDevice, Device, Factory, SealedKey, SealedKeyPurpose
 from ownroot.storage import SqlDatabase, open_database
@@ -39,7 +40,9 @@ T = TypeVar("T")
 OWNER_ID = "5f0c1d2e3a4b5c6d7e8f9012"
 BASE_NAME = "gw.example"
 _SEALING_KEY = bytes(range(32))
+_WORKER_PURPOSES = (SealedKeyPurpose.GATEWAY_TLS, SealedKeyPurpose.DEVICE_CONFIG)
 _START_SECONDS = 30.0
+VAULT = ConfigVault(Keyring({SealedKeyPurpose.DEVICE_CONFIG: Sealer(_SEALING_KEY)}))
 
 
 @dataclass(slots=True)
@@ -201,9 +204,16 @@ def serve(database_url: str, settings: GatewaySettings, ready: Connection) -> No
     """Run one worker; the entry of its process."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     database = open_database(database_url)
-    keyring = Keyring({SealedKeyPurpose.GATEWAY_TLS: Sealer(_SEALING_KEY)})
+    keyring = Keyring({purpose: Sealer(_SEALING_KEY) for purpose in _WORKER_PURPOSES})
     try:
-        status = run_worker(settings, database=database, open_key=keyring.open, clock=utc_now, ready=ready.send)
+        status = run_worker(
+            settings,
+            database=database,
+            open_key=keyring.open,
+            config_vault=ConfigVault(keyring),
+            clock=utc_now,
+            ready=ready.send,
+        )
     finally:
         database.close()
     raise SystemExit(status)

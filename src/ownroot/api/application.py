@@ -6,6 +6,7 @@ from ownroot import __version__
 from ownroot.api import (
     accounts,
     certs,
+    config,
     device_groups,
     device_reports,
     devices,
@@ -46,6 +47,7 @@ def build_application(
         *devices.endpoints(backend),
         *device_groups.endpoints(backend),
         *device_reports.endpoints(backend),
+        *config.endpoints(backend),
         *fleet_import.endpoints(backend),
         *held_devices.endpoints(backend),
         *status_feed.endpoints(backend),

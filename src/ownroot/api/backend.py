@@ -7,6 +7,7 @@ from typing import TypeVar
 from starlette.concurrency import run_in_threadpool
 
 from ownroot.services.backend_keys import Keyring
+from ownroot.services.config_vault import ConfigVault
 from ownroot.services.issuers import OnlineIssuers
 from ownroot.services.ports import Database, UnitOfWork
 from ownroot.services.register_device import RegistrationPolicy
@@ -32,9 +33,11 @@ class Backend:
     public_gateway_port: int
     public_url: str | None = None
     registration: RegistrationPolicy = field(default_factory=RegistrationPolicy)
+    config_vault: ConfigVault = field(init=False, repr=False)
     _runner: StepRunner = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "config_vault", ConfigVault(self.keyring))
         object.__setattr__(self, "_runner", StepRunner(self.database))
 
     async def read(self, work: Callable[[UnitOfWork], T]) -> T:

@@ -5,10 +5,12 @@ from typing import Any, Final
 import msgspec
 
 from ownroot.pki.encoding import spki_pem
+from ownroot.services.change_config import StoredConfig
 from ownroot.services.records import DeniedDevice, Device, DeviceGroup, Factory
 from ownroot.services.report_ports import DocumentKind, UpdateState
 from ownroot.services.view_reports import DeviceReports
 from ownroot.wire.certs import ChangeMeta
+from ownroot.wire.config import ConfigObject, file_forms
 from ownroot.wire.devices import DeviceObject, GroupObject, NetworkInfo, wire_time
 from ownroot.wire.documents import read_object
 
@@ -85,6 +87,18 @@ def _network_info(body: bytes) -> NetworkInfo:
 def _hardware_info(body: bytes) -> dict[str, Any] | list[Any] | None:
     said = msgspec.json.decode(body)
     return said if isinstance(said, dict | list) else None
+
+
+def config_object(stored: StoredConfig) -> ConfigObject:
+    """Show one entry of a configuration's history."""
+    change = stored.change
+    return ConfigObject(
+        created_at=wire_time(change.created_at) or "",
+        applied_at=wire_time(change.applied_at),
+        created_by=change.by,
+        reason=change.reason,
+        files=file_forms(stored.files),
+    )
 
 
 def denied_object(denied: DeniedDevice, factory: Factory) -> DeviceObject:

@@ -10,19 +10,25 @@ from functools import partial
 import msgspec
 
 from ownroot.api.backend import Backend
-from ownroot.api.device_objects import denied_object, device_object, listed_device_object, with_reports
+from ownroot.api.device_objects import (
+    config_object,
+    denied_object,
+    device_object,
+    listed_device_object,
+    with_reports,
+)
 from ownroot.api.guard import wrong_factory
 from ownroot.api.listing import Limit, Page, ca_serial, next_page
 from ownroot.api.registration import RegistrationEndpoint
 from ownroot.errors import InvalidInputError
 from ownroot.services.announce_device import Announcement, announce_device
 from ownroot.services.authority import Principal
+from ownroot.services.change_config import describe_device
 from ownroot.services.change_device import DeviceChange, change_device
 from ownroot.services.manage_devices import (
     DeviceRef,
     Paging,
     delete_device,
-    find_device_and_group,
     lift_denial,
     list_denied,
     list_devices,
@@ -163,10 +169,13 @@ class DeviceEndpoints:
 
     async def _show(self, call: Call[Principal]) -> Reply:
         factory, ref = call.caller.factory, _device(call)
+        vault = self.backend.config_vault
 
         def work(uow: UnitOfWork) -> DeviceObject:
-            device, group = find_device_and_group(uow, factory, ref)
-            return with_reports(device_object(device, factory, group), view_reports(uow, device))
+            device, group, config = describe_device(uow, vault, factory, ref)
+            shown = None if config is None else config_object(config)
+            described = msgspec.structs.replace(device_object(device, factory, group), active_config=shown)
+            return with_reports(described, view_reports(uow, device))
 
         return Reply(200, await self.backend.read(work))
 

@@ -79,6 +79,8 @@ class EventKind(StrEnum):
     DEVICE_GROUP_CHANGED = "device-group:changed"  # (name before)
     DEVICE_GROUP_DELETED = "device-group:deleted"  # (name)
 
+    CONFIG_CHANGED = "config:changed"  # (name of the factory or group, or uuid)
+
     DEVICE_ALLOWED = "device:allowed"  # (uuid it claims; somebody let it register)
     DEVICE_DECLINED = "device:declined"  # (uuid it claims)
     DEVICE_TOKEN_ISSUED = "device:token-issued"  # noqa: S105 (uuid)

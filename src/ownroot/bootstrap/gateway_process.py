@@ -7,11 +7,12 @@ from ownroot.bootstrap.jobs import GatewayJob
 from ownroot.clock import utc_now
 from ownroot.gateway.settings import GatewaySettings
 from ownroot.gateway.worker import WorkerReport, run_worker
+from ownroot.services.config_vault import ConfigVault
 from ownroot.storage import open_database
 
 
 def run_gateway(job: GatewayJob, ready: Callable[[], None]) -> int:
-    """Serve until SIGTERM or SIGINT; returns the exit status. The job's keys open TLS keys and no other."""
+    """Serve until SIGTERM or SIGINT; returns the exit status. The job's keys open TLS keys and configurations."""
 
     def report(_report: WorkerReport) -> None:
         ready()
@@ -28,7 +29,14 @@ def run_gateway(job: GatewayJob, ready: Callable[[], None]) -> int:
     )
     database = open_database(job.database_url)
     try:
-        open_key = keyring_of(job.sub_keys).open
-        return run_worker(settings, database=database, open_key=open_key, clock=utc_now, ready=report)
+        keyring = keyring_of(job.sub_keys)
+        return run_worker(
+            settings,
+            database=database,
+            open_key=keyring.open,
+            config_vault=ConfigVault(keyring),
+            clock=utc_now,
+            ready=report,
+        )
     finally:
         database.close()

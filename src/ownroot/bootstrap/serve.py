@@ -167,10 +167,10 @@ def _gateway_job(
     settings: Settings, installation: Installation, bound: socket.socket, worker: int, admin_port: int
 ) -> GatewayJob:
     gateway = settings.gateway
-    tls_only = {SealedKeyPurpose.GATEWAY_TLS: installation.sub_keys[SealedKeyPurpose.GATEWAY_TLS]}
+    purposes = (SealedKeyPurpose.GATEWAY_TLS, SealedKeyPurpose.DEVICE_CONFIG)
     return GatewayJob(
         database_url=settings.database_url,
-        sub_keys=tls_only,
+        sub_keys={purpose: installation.sub_keys[purpose] for purpose in purposes},
         log_level=settings.log_level,
         host=gateway.listen.host,
         port=_port(bound),

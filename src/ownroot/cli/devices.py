@@ -2,6 +2,7 @@
 
 import click
 
+from ownroot.cli.devices_config import device_config
 from ownroot.cli.devices_held import accept_devices, held_devices, refuse_devices
 from ownroot.cli.devices_reports import show_apps_states, show_updates, tests
 from ownroot.cli.options import Target, json_option, target_options, yes_option
@@ -15,7 +16,7 @@ by_uuid_option = click.option("-u", "--by-uuid", is_flag=True, help="NAME is the
 
 @click.group(cls=OrderedGroup)
 def devices() -> None:
-    """List, show and delete devices; review those held after a restore."""
+    """List, show, configure and delete devices; review those held after a restore."""
 
 
 @devices.command(
@@ -116,5 +117,6 @@ def delete_devices(target: Target, names: tuple[str, ...], by_uuid: bool, yes: b
     delete_all(target, names, by_uuid=by_uuid, assume_yes=yes, as_json=as_json)
 
 
+devices.add_command(device_config)
 for command in (show_updates, show_apps_states, tests, held_devices, accept_devices, refuse_devices):
     devices.add_command(command)

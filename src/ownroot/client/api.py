@@ -15,14 +15,16 @@ from urllib.parse import urlencode
 
 from ownroot.client.addresses import parse_base_url, path_segment, require_confidential
 from ownroot.client.closing import ClosedOnExit
+from ownroot.client.config_places import ConfigPlace
 from ownroot.client.refusals import error_of
 from ownroot.client.tls import api_trust
 from ownroot.client.transport import Answer, ExchangeLimits, Transport
 from ownroot.errors import InvalidInputError, NotFoundError
-from ownroot.wire.accounts import FactorySummary, UserDetails
+from ownroot.wire.accounts import FactorySummary, UserDetails, UserSummary
 from ownroot.wire.certs import CertsUpload, CsrReply, CsrRequest, FactoryCerts
+from ownroot.wire.config import ConfigForm, ConfigList, ConfigObject
 from ownroot.wire.device_reports import AppsStates, DeviceTestList, DeviceTestObject, EventObject, UpdateList
-from ownroot.wire.devices import DeviceList, DeviceObject, GroupForm, GroupList
+from ownroot.wire.devices import DeviceForm, DeviceList, DeviceObject, GroupForm, GroupList
 from ownroot.wire.documents import read_document, read_list, write_document
 from ownroot.wire.fleet_import import ImportForm, ImportList, ImportReply, ImportResult
 from ownroot.wire.held_devices import HeldDeviceList, HeldReview, HeldVerdicts
@@ -126,6 +128,7 @@ class Api(ClosedOnExit):
         require_confidential(url)
         name, value = access.credential()
         self._factory = access.factory
+        self._url = url
         self._transport = Transport(
             url, tls=api_trust(access.cacert), headers={name: value}, limits=limits or ExchangeLimits()
         )
@@ -185,6 +188,43 @@ class Api(ClosedOnExit):
     def create_device_group(self, name: str, *, description: str = "") -> None:
         """Make a device group."""
         self._send("POST", self._in_factory("device-groups/"), GroupForm(name=name, description=description))
+
+    def change_device_group(self, name: str, form: GroupForm) -> None:
+        """Rename or describe a device group."""
+        self._send("PATCH", self._group_path(name), form)
+
+    def delete_device_group(self, name: str) -> None:
+        """Delete a device group that no device is in."""
+        self._send("DELETE", self._group_path(name))
+
+    def users(self) -> tuple[UserSummary, ...]:
+        """List the members of the factory."""
+        return _readable(self._send("GET", self._in_factory("users/")), lambda body: read_list(body, UserSummary))
+
+    def config_history(self, place: ConfigPlace, *, limit: int) -> tuple[ConfigObject, ...]:
+        """Return the newest changes of a configuration, newest first; follows pages of the server's own address."""
+        path: str | None = place.path(self._factory)
+        found: list[ConfigObject] = []
+        while path is not None and len(found) < limit:
+            page = _read(self._send("GET", path), ConfigList)
+            found.extend(page.config)
+            path = self._own_path(page.next) if page.next else None
+        return tuple(found[:limit])
+
+    def change_config(
+        self, place: ConfigPlace, form: ConfigForm, *, replaces: bool = False, force: bool = False
+    ) -> ConfigObject:
+        """Merge files into a configuration, or put them in the place of all."""
+        answer = self._send("POST" if replaces else "PATCH", place.path(self._factory, force=force), form)
+        return _read(answer, ConfigObject) if answer.body else ConfigObject()
+
+    def delete_config_file(self, place: ConfigPlace, name: str) -> None:
+        """Take one file out of a configuration."""
+        self._send("DELETE", place.file_path(self._factory, name))
+
+    def change_device(self, name: str, form: DeviceForm, *, by_uuid: bool = False) -> DeviceObject:
+        """Rename a device, give it another owner, put it in a group or out of it."""
+        return _read(self._send("PATCH", self._device_path(name, by_uuid), form), DeviceObject)
 
     def import_devices(self, devices: Sequence[ImportForm]) -> tuple[ImportResult, ...]:
         """Pin one batch of devices (`wire.fleet_import.MAX_DEVICES`); one result for each, in their order.
@@ -247,6 +287,15 @@ class Api(ClosedOnExit):
 
     def _in_factory(self, rest: str) -> str:
         return f"/ota/factories/{path_segment(self._factory)}/{rest}"
+
+    def _own_path(self, url: str) -> str:
+        """Return path and query of an address the server gave; our token goes to nobody else."""
+        if not url.startswith(f"{self._url}/"):
+            raise InvalidInputError("bad-answer", f"The next page is said to be at {url[:200]}, another server.")
+        return url.removeprefix(self._url)
+
+    def _group_path(self, name: str) -> str:
+        return self._in_factory(f"device-groups/{path_segment(name)}/")
 
     def _device_path(self, name: str, by_uuid: bool, rest: str = "") -> str:
         query = [("factory", self._factory)] + ([("by-uuid", "1")] if by_uuid else [])

@@ -1,6 +1,7 @@
 """The verbs of `ownroot-device`."""
 
 import json
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,9 +13,13 @@ from ownroot.console.text import printable
 from ownroot.device import registration
 from ownroot.device.check_in import check_in as visit
 from ownroot.device.check_in import open_gateway
+from ownroot.device.config import ConfigPlaces, DeviceConfig
+from ownroot.device.config_handlers import HandlerPlaces, Handlers
+from ownroot.device.config_options import config_options, warn
 from ownroot.device.identity import load_identity
 from ownroot.device.system_report import send_reports
 from ownroot.device.token_options import chosen_token, key_place, token_options
+from ownroot.errors import OwnrootError
 
 _DIRECTORY = click.option(
     "--dir",
@@ -100,27 +105,41 @@ def register(  # noqa: PLR0913 - one parameter an option
 
 
 @click.command("check-in", epilog=EXIT_CODES_HELP)
+@config_options
 @_DIRECTORY
 @_JSON
-def check_in(*, directory: Path, as_json: bool) -> None:
-    """Visit the gateway once: prove who this device is and say what it runs.
+def check_in(*, secrets_dir: Path, handlers_dir: Path, actions_dir: Path, directory: Path, as_json: bool) -> None:
+    """Visit the gateway once: prove who this device is, say what it runs, fetch its configuration and carry it out.
+
+    Files of the configuration go below the secrets directory, readable by their owner alone; programs that it names
+    run only from the handlers directory.
 
     Hardware, network and settings are sent along when they have changed; the PIN of a token is left out.
 
     \b
     Example:
-      ownroot-device check-in --dir /var/sota
+      ownroot-device check-in --dir /var/sota --secrets-dir /run/secrets
     """
     identity = load_identity(directory)
+    places = ConfigPlaces(directory, secrets_dir, actions_dir)
+    handlers = Handlers(HandlerPlaces(handlers_dir, directory, sys.argv[0]), warn)
+    config = DeviceConfig(places, identity.key_file, handlers)
     with open_gateway(identity) as gateway:
         device = visit(identity, gateway)
+        try:
+            config.tell_actions(gateway)
+        except OwnrootError as error:
+            warn(f"The gateway did not take the list of actions: {error.detail}")
+        done = config.sync(gateway)
         faults = send_reports(directory, identity, gateway)
     for fault in faults:
         click.echo(f"Warning: not reported, {printable(fault)}", err=True)
     if as_json:
-        _print_json(device)
-    else:
-        click.echo(f"{identity.server} knows this device as {device.get('name')} ({device.get('uuid')}).")
+        _print_json({**device, "config": {"new": done.is_new, "changed": done.changed, "removed": done.removed}})
+        return
+    click.echo(f"{identity.server} knows this device as {device.get('name')} ({device.get('uuid')}).")
+    if done.changed or done.removed:
+        click.echo(f"Configuration: {len(done.changed)} file(s) written, {len(done.removed)} removed.")
 
 
 @click.command(epilog=EXIT_CODES_HELP)

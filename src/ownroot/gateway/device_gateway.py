@@ -19,8 +19,10 @@ import structlog
 from ownroot.errors import ConflictError, OwnrootError, UnavailableError
 from ownroot.gateway.application import ConnectionControl, Peer
 from ownroot.gateway.check_ins import CheckInRecorder
+from ownroot.gateway.config_fetches import ConfigFetchRecorder
 from ownroot.gateway.endpoints import DeviceEndpoints
 from ownroot.gateway.endpoints.call import Answer, DeviceCall
+from ownroot.gateway.endpoints.config import ConfigEndpoints
 from ownroot.gateway.http_parser import Request
 from ownroot.gateway.problems import error_response
 from ownroot.gateway.refusals import RefusalRecorder, RefusedRequest
@@ -39,6 +41,7 @@ from ownroot.services.authorize_device import (
     identify_caller,
     settle_standing,
 )
+from ownroot.services.config_vault import ConfigVault
 from ownroot.services.ports import Database
 from ownroot.services.read_gateway_trust import DeviceKey, FactoryTrust, Refreshed, TrustPicture
 from ownroot.services.record_tests import DEFAULT_QUOTA_BYTES
@@ -59,23 +62,26 @@ class Recorders:
     check_ins: CheckInRecorder
     refusals: RefusalRecorder
     revocation_times: RevocationTimes
+    config_fetches: ConfigFetchRecorder
 
 
 class DeviceGateway:
     """See the module. One per process; everything runs on the event loop but look-ups, which have their threads."""
 
-    def __init__(  # noqa: PLR0913 - what it is wired from
+    def __init__(  # noqa: PLR0913  (what it is wired from)
         self,
         database: Database,
         snapshot: Snapshot,
         memory: StandingMemory,
         recorders: Recorders,
         *,
+        config_vault: ConfigVault,
         clock: Callable[[], datetime],
         report_quota_bytes: int = DEFAULT_QUOTA_BYTES,
     ) -> None:
         self._store = Store(database)
-        self._endpoints = DeviceEndpoints(self._store, report_quota_bytes=report_quota_bytes)
+        config = ConfigEndpoints(self._store, config_vault, recorders.config_fetches)
+        self._endpoints = DeviceEndpoints(self._store, config, report_quota_bytes=report_quota_bytes)
         self._snapshot = snapshot
         self._memory = memory
         self._check_ins = recorders.check_ins
@@ -253,7 +259,9 @@ class DeviceGateway:
         if entry.device is None:
             raise AssertionError("a standing is made with a device")
         self._check_ins.note(entry, request.headers, now)
-        call = DeviceCall(standing.trust.factory, entry.device, entry.values, request, now)
+        call = DeviceCall(
+            standing.trust.factory, entry.device, entry.values, request, now, self._snapshot.config_times(entry.key[0])
+        )
         try:
             return self._endpoints.answer(call)
         except OwnrootError as error:

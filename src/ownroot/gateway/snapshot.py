@@ -14,11 +14,12 @@ from OpenSSL import SSL
 from ownroot.gateway.sni import Site, SiteTable
 from ownroot.gateway.tls_context import make_site_context
 from ownroot.pki.encoding import certificate_sha256
-from ownroot.services.read_gateway_trust import FactoryTrust, TrustPicture
+from ownroot.services.read_gateway_trust import FactoryTrust, SharedConfigTimes, TrustPicture
 from ownroot.services.records import SealedKey
 
 _log = structlog.get_logger(__name__)
 _NEVER = datetime.max.replace(tzinfo=UTC)
+_NO_CONFIG = SharedConfigTimes()
 OpenKey = Callable[[SealedKey], ec.EllipticCurvePrivateKey]
 
 
@@ -41,6 +42,9 @@ class Snapshot:
 
     def find(self, factory_id: int) -> FactoryTrust | None:
         return self.picture.factories.get(factory_id)
+
+    def config_times(self, factory_id: int) -> SharedConfigTimes:
+        return self.picture.configs.get(factory_id, _NO_CONFIG)
 
     def confirm(self, at: float) -> None:
         """The store was asked at this time (monotonic) and nothing in the picture is older."""

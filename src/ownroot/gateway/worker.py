@@ -1,7 +1,7 @@
 """One gateway worker process, from the first read of trust to the last flush.
 
-Workers share nothing but the port and the database. A worker can open gateway TLS keys and no other; whoever starts
-the process forbids its core dumps before it gets a key (`bootstrap.hardening`).
+Workers share nothing but the port and the database. A worker can open gateway TLS keys and configurations, and nothing
+else; whoever starts the process forbids its core dumps before it gets a key (`bootstrap.hardening`).
 """
 
 import asyncio
@@ -18,6 +18,7 @@ import structlog
 
 from ownroot.gateway.admin import AdminServer, Gauges, Readiness, WorkerMetrics
 from ownroot.gateway.check_ins import CheckInRecorder
+from ownroot.gateway.config_fetches import ConfigFetchRecorder
 from ownroot.gateway.device_gateway import DeviceGateway, Recorders
 from ownroot.gateway.engine import Engine
 from ownroot.gateway.hub import Hub
@@ -28,6 +29,7 @@ from ownroot.gateway.snapshot import OpenKey, Snapshot
 from ownroot.gateway.standing import DeviceSession, StandingMemory
 from ownroot.gateway.sweeps import RevocationTimes
 from ownroot.gateway.watcher import TrustWatcher
+from ownroot.services.config_vault import ConfigVault
 from ownroot.services.ports import Database
 from ownroot.services.read_gateway_trust import DeviceCertificatePolicy
 
@@ -46,11 +48,12 @@ class WorkerReport:
     admin: tuple[str, int] | None
 
 
-def run_worker(
+def run_worker(  # noqa: PLR0913  (what a process is given)
     settings: GatewaySettings,
     *,
     database: Database,
     open_key: OpenKey,
+    config_vault: ConfigVault,
     clock: Callable[[], datetime],
     ready: Callable[[WorkerReport], None],
 ) -> int:
@@ -58,12 +61,13 @@ def run_worker(
 
     Args:
         open_key: opens sealed gateway TLS keys; it need not open others.
+        config_vault: opens configurations, and seals what devices send of theirs.
         ready: called once, when the socket listens and trust was read.
     Raises:
         UnavailableError: trust could not be read at the start. Nothing was closed that was given.
     """
     settings = replace(settings, limits=fit_limits(settings.limits, _raise_file_limit()))
-    worker = _Worker(settings, database, open_key, clock)
+    worker = _Worker(settings, database, open_key, config_vault, clock)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(worker.run(ready))
     return 0
@@ -93,14 +97,21 @@ class _Worker:
     """Wires one process and owns what it starts."""
 
     def __init__(
-        self, settings: GatewaySettings, database: Database, open_key: OpenKey, clock: Callable[[], datetime]
+        self,
+        settings: GatewaySettings,
+        database: Database,
+        open_key: OpenKey,
+        config_vault: ConfigVault,
+        clock: Callable[[], datetime],
     ) -> None:
         self._settings = settings
+        self._config_vault = config_vault
         self._clock = clock
         self._snapshot = Snapshot(open_key, grace_seconds=settings.trust_grace_seconds)
         self._memory = StandingMemory(capacity=_REMEMBERED_STANDINGS)
         self._check_ins = CheckInRecorder(database)
         self._refusals = RefusalRecorder(database)
+        self._config_fetches = ConfigFetchRecorder(database)
         # Finer than the clock of decisions, which tells whole seconds.
         self._revocation_times = RevocationTimes(time.time)
         self._database = database
@@ -112,7 +123,8 @@ class _Worker:
             self._database,
             self._snapshot,
             self._memory,
-            Recorders(self._check_ins, self._refusals, self._revocation_times),
+            Recorders(self._check_ins, self._refusals, self._revocation_times, self._config_fetches),
+            config_vault=self._config_vault,
             clock=self._clock,
             report_quota_bytes=settings.report_quota_bytes,
         )
@@ -135,7 +147,8 @@ class _Worker:
         )
         address = await engine.start(settings.host, settings.port)
         admin_address = None if settings.admin_port is None else await admin.start(settings.admin_port)
-        jobs = [asyncio.create_task(job()) for job in (watcher.run, self._check_ins.run, self._refusals.run)]
+        recorders = (self._check_ins, self._refusals, self._config_fetches)
+        jobs = [asyncio.create_task(job.run()) for job in (watcher, *recorders)]
         _spare_the_garbage_collector()
         ready(WorkerReport(settings.worker, os.getpid(), address, admin_address))
         await stop.wait()
@@ -156,6 +169,7 @@ class _Worker:
         await asyncio.gather(*jobs, return_exceptions=True)
         await self._check_ins.flush()
         await self._refusals.flush()
+        await self._config_fetches.flush()
         self._gateway.close()
 
     def _readiness(self) -> Readiness:

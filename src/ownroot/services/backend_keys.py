@@ -54,12 +54,12 @@ class Keyring:
         key = generate_key()
         der = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
         spki = spki_sha256(key.public_key())
-        return key, SealedKey(spki, purpose, self._sealer(purpose).seal(der, bound_to=_binding(purpose, spki)))
+        return key, SealedKey(spki, purpose, self.sealer(purpose).seal(der, bound_to=_binding(purpose, spki)))
 
     def seal_description(self, purpose: SealedKeyPurpose, key: KeyOnToken) -> SealedKey:
         """Return the row of a key that lies on a token."""
         spki = spki_sha256(key.public_key)
-        sealed = self._sealer(purpose).seal(describe(key), bound_to=_binding_on_token(purpose, spki))
+        sealed = self.sealer(purpose).seal(describe(key), bound_to=_binding_on_token(purpose, spki))
         return SealedKey(spki, purpose, sealed, key.id)
 
     def open(self, sealed: SealedKey) -> PrivateKey:
@@ -72,34 +72,23 @@ class Keyring:
         if sealed.token_key_id is not None:
             return self._open_on_token(sealed, sealed.token_key_id)
         binding = _binding(sealed.purpose, sealed.spki_sha256)
-        der = self._sealer(sealed.purpose).open(sealed.sealed, bound_to=binding)
+        der = self.sealer(sealed.purpose).open(sealed.sealed, bound_to=binding)
         key = load_der_private_key(der, password=None)
         if not isinstance(key, ec.EllipticCurvePrivateKey) or spki_sha256(key.public_key()) != sealed.spki_sha256:
             raise KeyStoreError("sealed-unreadable", "A stored private key is not the one its entry names.")
         return key
 
-    def seal_tuf_key(self, key_id: str, private: bytes) -> bytes:
-        """Seal the private half of a TUF key, whatever its form."""
-        return self._sealer(SealedKeyPurpose.TUF).seal(private, bound_to=_binding_of_tuf_key(key_id))
-
-    def open_tuf_key(self, key_id: str, sealed: bytes) -> bytes:
-        """Return what was sealed for this key id.
-
-        Raises:
-            KeyStoreError: `sealed-unreadable`, `key-purpose`.
-        """
-        return self._sealer(SealedKeyPurpose.TUF).open(sealed, bound_to=_binding_of_tuf_key(key_id))
-
     def _open_on_token(self, sealed: SealedKey, key_id: bytes) -> PrivateKey:
         binding = _binding_on_token(sealed.purpose, sealed.spki_sha256)
-        key = read_description(self._sealer(sealed.purpose).open(sealed.sealed, bound_to=binding))
+        key = read_description(self.sealer(sealed.purpose).open(sealed.sealed, bound_to=binding))
         if key.id != key_id or spki_sha256(key.public_key) != sealed.spki_sha256:
             raise KeyStoreError("sealed-unreadable", "A stored private key is not the one its entry names.")
         if self._token is None:
             raise no_token()
         return self._token.open(key)
 
-    def _sealer(self, purpose: SealedKeyPurpose) -> Sealer:
+    def sealer(self, purpose: SealedKeyPurpose) -> Sealer:
+        """Return what seals for a purpose. Raises KeyStoreError `key-purpose`: this process was not given it."""
         sealer = self._sealers.get(purpose)
         if sealer is None:
             raise KeyStoreError("key-purpose", f"This process does not hold the key that opens {purpose.value} keys.")
@@ -118,10 +107,6 @@ def no_token() -> KeyStoreError:
 
 def _binding(purpose: SealedKeyPurpose, spki: bytes) -> bytes:
     return b"private-key:" + purpose.value.encode() + b":" + spki
-
-
-def _binding_of_tuf_key(key_id: str) -> bytes:
-    return b"tuf-key:" + key_id.encode("ascii")
 
 
 def _binding_on_token(purpose: SealedKeyPurpose, spki: bytes) -> bytes:

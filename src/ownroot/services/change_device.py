@@ -7,6 +7,7 @@ from ownroot.audit.events import EventKind
 from ownroot.errors import InvalidInputError
 from ownroot.pki.names import parse_resource_name
 from ownroot.services.authority import Principal
+from ownroot.services.config_store import move_config_time
 from ownroot.services.device_conflicts import name_taken, require_no_uuid_of_another
 from ownroot.services.device_groups import require_group
 from ownroot.services.manage_devices import DeviceRef, find_device
@@ -43,6 +44,7 @@ def change_device(uow: UnitOfWork, ref: DeviceRef, change: DeviceChange, *, by: 
     if after == before:
         return before
     uow.devices.describe(after)
+    after = move_config_time(uow, before, after, now=now)
     uow.audit.append(by.event(EventKind.DEVICE_CHANGED, after.uuid, _details(before, after), at=now))
     uow.changes.announce(ChangeKind.DEVICE, after.factory_id, after.uuid)
     return after

@@ -58,14 +58,16 @@ def create_device(
     """
     ownership = Ownership(factory.id, identified.issuer.owner_of_new_devices, now)
     row = make_row(Credential.of(identified), ownership, name=_free_name(uow, factory, identified))
-    device = replace(row, last_seen=seen_at)
+    device = replace(
+        row, last_seen=seen_at, fetch_config_anew=True
+    )  # a deleted device may come back with a copy of what it had then
     uow.devices.add(device)
     uow.changes.announce(ChangeKind.DEVICE, factory.id, identified.uuid)
     return device
 
 
 def replace_device_key(uow: UnitOfWork, device: Device, identified: Identified) -> Device:
-    """Pin a known device to the key it came with, and tell the gateways.
+    """Pin a known device to the key it came with, and tell the gateways; its next GET /config is answered in full.
 
     Raises:
         ConflictError: `device-key-taken`.
@@ -75,8 +77,10 @@ def replace_device_key(uow: UnitOfWork, device: Device, identified: Identified) 
         spki_der=identified.spki_der,
         spki_sha256=identified.spki_sha256,
         next_spki_sha256=None,
+        fetch_config_anew=True,
     )
     uow.devices.replace_key(changed)
+    uow.configs.stamp_device(changed)
     uow.changes.announce(ChangeKind.DEVICE, device.factory_id, device.uuid)
     return changed
 

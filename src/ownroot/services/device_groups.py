@@ -7,8 +7,9 @@ from ownroot.audit.events import EventKind
 from ownroot.errors import InvalidInputError, NotFoundError
 from ownroot.pki.names import parse_resource_name
 from ownroot.services.authority import Principal
+from ownroot.services.config_store import group_key
 from ownroot.services.ports import UnitOfWork
-from ownroot.services.records import DeviceGroup, Factory
+from ownroot.services.records import ChangeKind, DeviceGroup, Factory
 
 MAX_DESCRIPTION_CHARS = 512
 
@@ -98,6 +99,8 @@ def delete_group(uow: UnitOfWork, name: str, *, by: Principal, now: datetime) ->
     """
     group = find_group(uow, by.factory, name)
     uow.groups.delete(group)
+    uow.configs.forget(group_key(group))
+    uow.changes.announce(ChangeKind.DEVICE, by.factory.id)  # its id may be given again, its times must not
     uow.audit.append(by.event(EventKind.DEVICE_GROUP_DELETED, group.name, {}, at=now))
 
 

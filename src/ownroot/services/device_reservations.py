@@ -257,6 +257,7 @@ def _row(applicant: Applicant, online: OnlineIssuer, group: GroupRef | None) -> 
         issuer_serial=online.ca.serial,
         created_at=applicant.now,
         group=group,
+        fetch_config_anew=True,  # a deleted device may come back with a copy of what it had then
     )
 
 

@@ -12,6 +12,7 @@ from datetime import datetime
 from ownroot.audit.events import EventKind
 from ownroot.errors import NotFoundError
 from ownroot.services.authority import Principal
+from ownroot.services.config_store import device_key
 from ownroot.services.device_reservations import void_open_intents
 from ownroot.services.ports import UnitOfWork
 from ownroot.services.records import ChangeKind, DeniedDevice, Device, DeviceFilter, DeviceGroup, DeviceSort, Factory
@@ -71,6 +72,7 @@ def delete_device(uow: UnitOfWork, ref: DeviceRef, *, by: Principal, now: dateti
     device = find_device(uow, by.factory, ref)
     void_open_intents(uow, device)
     uow.devices.delete(device.factory_id, device.uuid)
+    uow.configs.forget(device_key(device))
     uow.held_devices.release(device.factory_id, device.uuid)  # the denial answers for every key of it
     uow.devices.deny(
         DeniedDevice(

@@ -29,6 +29,7 @@ from ownroot.services.repositories import (
     AuditLog,
     BackendKeys,
     ChangeFeed,
+    Configs,
     DeviceGroups,
     Devices,
     Factories,
@@ -80,6 +81,8 @@ class UnitOfWork(Protocol):
     def updates(self) -> DeviceUpdates: ...
     @property
     def tests(self) -> DeviceTests: ...
+    @property
+    def configs(self) -> Configs: ...
     @property
     def restores(self) -> Restores: ...
     @property

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from cryptography import x509
 
+from ownroot.fleet.config_times import NEVER, ConfigTimes
 from ownroot.pki.encoding import certificate_sha256, load_certificate_der, spki_sha256
 from ownroot.pki.names import DeviceUuid
 from ownroot.services.effective_pki import EffectivePkis
@@ -49,11 +50,29 @@ class FactoryTrust:
 
 
 @dataclass(frozen=True, slots=True)
+class SharedConfigTimes:
+    """When the configuration of a factory changed, and of its groups, by id (`fleet.config_times`)."""
+
+    factory: int = NEVER
+    groups: Mapping[int, int] = field(default_factory=dict)
+
+    def of(self, device: Device) -> ConfigTimes:
+        """Return the times of what this device is told."""
+        group = NEVER if device.group is None else self.groups.get(device.group.id, NEVER)
+        return ConfigTimes(self.factory, group, device.config_time)
+
+
+@dataclass(frozen=True, slots=True)
 class TrustPicture:
-    """Every factory at one generation of the change feed."""
+    """Every factory at one generation of the change feed.
+
+    Attributes:
+        configs: by factory, the times of what its devices are told. Apart from the trust, which they do not move.
+    """
 
     generation: int
     factories: Mapping[int, FactoryTrust]
+    configs: Mapping[int, SharedConfigTimes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +94,8 @@ def read_trust(uow: UnitOfWork, policy: DeviceCertificatePolicy) -> TrustPicture
     """Read everything: a few queries per factory, none per device, and the shared PKI once."""
     pkis = EffectivePkis(uow)
     factories = {factory.id: _read_factory(uow, factory, pkis, policy) for factory in uow.factories.list()}
-    return TrustPicture(uow.changes.generation(), factories)
+    configs = {factory_id: _read_config_times(uow, factory_id) for factory_id in factories}
+    return TrustPicture(uow.changes.generation(), factories, configs)
 
 
 def refresh_trust(
@@ -119,10 +139,12 @@ def _reread_factories(
     uow: UnitOfWork, policy: DeviceCertificatePolicy, known: TrustPicture, changes: Iterable[Change]
 ) -> TrustPicture:
     moved = {change.factory_id for change in changes if change.kind is not ChangeKind.DEVICE}
-    if not moved:
-        return known
     if None in moved:
         return read_trust(uow, policy)
+    retold = {change.factory_id for change in changes if change.uuid is None and change.factory_id is not None}
+    configs = {**known.configs, **{factory_id: _read_config_times(uow, factory_id) for factory_id in retold}}
+    if not moved:
+        return replace(known, configs=configs)
     pkis = EffectivePkis(uow)
     factories = {
         factory.id: _read_factory(uow, factory, pkis, policy)
@@ -130,7 +152,7 @@ def _reread_factories(
         else known.factories[factory.id]
         for factory in uow.factories.list()
     }
-    return TrustPicture(known.generation, factories)
+    return TrustPicture(known.generation, factories, configs)
 
 
 def _read_devices(uow: UnitOfWork, keys: Iterable[DeviceKey]) -> dict[DeviceKey, Device | None]:
@@ -157,6 +179,10 @@ def _read_factory(
         tls=tls,
         tls_key=None if tls is None else uow.keys.find(spki_sha256(tls.public_key())),
     )
+
+
+def _read_config_times(uow: UnitOfWork, factory_id: int) -> SharedConfigTimes:
+    return SharedConfigTimes(*uow.configs.times(factory_id))
 
 
 def _shared_tls(uow: UnitOfWork, factory: Factory) -> x509.Certificate | None:

@@ -48,11 +48,12 @@ class Token:
 
 
 class SealedKeyPurpose(StrEnum):
-    """Which sub-key of the key-encryption key seals a private key; a gateway can open the TLS ones only."""
+    """Which sub-key of the key-encryption key seals something; a gateway has those for TLS keys and configurations."""
 
     CA = "ca"
     GATEWAY_TLS = "gateway-tls"
     TUF = "tuf"
+    DEVICE_CONFIG = "device-config"  # no keys: what `services.config_vault` keeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,55 @@ class Device:
     target_name: str | None = None
     ostree_hash: str | None = None
     docker_apps: str | None = None
+    config_time: int = 0  # of its own configuration, and of its moves between groups (`fleet.config_times`)
+    fetch_config_anew: bool = False  # what it says of its copy is not to be trusted, until it has fetched once
+
+
+class ConfigScope(StrEnum):
+    """Whom a configuration is for."""
+
+    FACTORY = "factory"
+    GROUP = "group"
+    DEVICE = "device"
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigKey:
+    """Whose configuration: `name` is empty for a factory's, a group's id, or a device's uuid."""
+
+    factory_id: int
+    scope: ConfigScope
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigChange:
+    """One entry of a configuration's history: all of it, as it was from then on.
+
+    Attributes:
+        config_time: Unix time that devices are told (`fleet.config_times`); it orders the history.
+        by: polis-id, or `device:<uuid>`.
+        sealed: the files (`services.config_vault`).
+        applied_at: when the device fetched it; None for what is not a device's own, or was not fetched.
+    """
+
+    config_time: int
+    created_at: datetime
+    by: str
+    reason: str
+    sealed: bytes
+    applied_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigFetch:
+    """A device was answered with its configuration as of `config_time`."""
+
+    factory_id: int
+    uuid: DeviceUuid
+    spki_sha256: bytes
+    config_time: int
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +303,7 @@ class ChangeKind(StrEnum):
     """What moved, for processes that hold a snapshot."""
 
     TRUST = "trust"  # the factory's PKI, its TLS certificate or a CA's standing
-    DEVICE = "device"  # one device's standing or pinned key
+    DEVICE = "device"  # one device's standing, pinned key or configuration; without a uuid, what devices are told
     FACTORY = "factory"  # a factory was made
 
 

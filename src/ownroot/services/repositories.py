@@ -1,6 +1,6 @@
 """What a transaction can be asked and told, one protocol for each kind of record. The rules are those of `ports`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -11,6 +11,9 @@ from ownroot.services.records import (
     Change,
     ChangeKind,
     CheckIn,
+    ConfigChange,
+    ConfigFetch,
+    ConfigKey,
     DeniedDevice,
     Device,
     DeviceFilter,
@@ -252,6 +255,47 @@ class DeviceGroups(Protocol):
 
     def delete(self, group: DeviceGroup) -> None:
         """Raises ConflictError `device-group-in-use`: a device is in it."""
+        ...
+
+
+class Configs(Protocol):
+    """Configurations of factories, groups and devices, each with its last changes; a new change is a whole one."""
+
+    def add(self, key: ConfigKey, change: ConfigChange, *, kept: int) -> None:
+        """Store the newest change and keep so many; its time is later than that of the one before."""
+        ...
+
+    def newest(self, key: ConfigKey) -> ConfigChange | None: ...
+    def time_of(self, key: ConfigKey) -> int:
+        """The time of its newest change; 0 if it has none."""
+        ...
+
+    def history(self, key: ConfigKey) -> Sequence[ConfigChange]:
+        """Newest first."""
+        ...
+
+    def forget(self, key: ConfigKey) -> None:
+        """Drop a configuration with its history; no error if there is none."""
+        ...
+
+    def times(self, factory_id: int) -> tuple[int, Mapping[int, int]]:
+        """Times of the factory's configuration (0 = none) and of its groups', by group id."""
+        ...
+
+    def newest_time(self, factory_id: int) -> int:
+        """The newest time any configuration of this factory ever had; 0 before the first."""
+        ...
+
+    def put_newest_time(self, factory_id: int, config_time: int) -> None:
+        """Raise it; a smaller one changes nothing."""
+        ...
+
+    def stamp_device(self, device: Device) -> None:
+        """Store `config_time` and `fetch_config_anew` of a device; everything else of the row stays."""
+        ...
+
+    def record_fetches(self, fetches: Iterable[ConfigFetch]) -> None:
+        """Mark what was fetched as applied, and end `fetch_config_anew` of devices that still have that key."""
         ...
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from ownroot.errors import KeyStoreError
 from ownroot.services.backend_keys import Keyring
 from ownroot.services.ports import UnitOfWork
+from ownroot.services.records import SealedKeyPurpose
 from ownroot.services.tuf_store import SealedTufKey
 from ownroot.tuf.canonical import decode, encode
 from ownroot.tuf.keys import KeyType, TufSigner, generate_signer, parse_signer
@@ -21,7 +22,8 @@ def make_key(role: Role, keyring: Keyring, keytype: KeyType = KeyType.ED25519) -
     """Make a key for a role; it exists only in memory until the sealed form is stored."""
     signer = generate_signer(keytype)
     key_id = signer.key.key_id
-    return signer, SealedTufKey(role, key_id, keyring.seal_tuf_key(key_id, encode(signer.document())))
+    sealed = keyring.sealer(SealedKeyPurpose.TUF).seal(encode(signer.document()), bound_to=_binding(key_id))
+    return signer, SealedTufKey(role, key_id, sealed)
 
 
 def open_signer(sealed: SealedTufKey, keyring: Keyring) -> TufSigner:
@@ -30,7 +32,7 @@ def open_signer(sealed: SealedTufKey, keyring: Keyring) -> TufSigner:
     Raises:
         KeyStoreError: `sealed-unreadable`, `key-purpose`.
     """
-    private = keyring.open_tuf_key(sealed.key_id, sealed.sealed)
+    private = keyring.sealer(SealedKeyPurpose.TUF).open(sealed.sealed, bound_to=_binding(sealed.key_id))
     signer = parse_signer(decode(private, max_octets=_MAX_OCTETS))
     if signer.key.key_id != sealed.key_id:
         raise KeyStoreError("sealed-unreadable", "A stored TUF key is not the one its entry names.")
@@ -47,6 +49,10 @@ def online_signers(uow: UnitOfWork, factory_id: int, keyring: Keyring, *, staged
     if staged:
         sealed |= uow.tuf.keys(factory_id, staged=True)
     return {role: open_signer(_require(sealed, role), keyring) for role in ONLINE_ROLES}
+
+
+def _binding(key_id: str) -> bytes:
+    return b"tuf-key:" + key_id.encode("ascii")
 
 
 def _require(sealed: Mapping[Role, SealedTufKey], role: Role) -> SealedTufKey:

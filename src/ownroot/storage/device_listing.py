@@ -32,6 +32,8 @@ DEVICE_COLUMNS: Final = (
     devices.c.target_name,
     devices.c.ostree_hash,
     devices.c.docker_apps,
+    devices.c.config_time,
+    devices.c.fetch_config_anew,
 )
 
 
@@ -74,6 +76,8 @@ def read_device(row: Row) -> Device:
         target_name=row[15],
         ostree_hash=row[16],
         docker_apps=row[17],
+        config_time=row[18],
+        fetch_config_anew=bool(row[19]),
     )
 
 

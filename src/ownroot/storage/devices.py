@@ -41,6 +41,8 @@ _ADD: Final = insert_if_absent(
     "target_name",
     "ostree_hash",
     "docker_apps",
+    "config_time",
+    "fetch_config_anew",
 )
 _IN_FACTORY: Final = devices.c.factory_id == param("factory")
 _IS_TWIN: Final = devices.c.uuid_folded == param("folded")
@@ -171,6 +173,8 @@ class SqlDevices:
             target_name=device.target_name,
             ostree_hash=device.ostree_hash,
             docker_apps=device.docker_apps,
+            config_time=device.config_time,
+            fetch_config_anew=int(device.fetch_config_anew),
         )
         if not added:
             raise self._why_not_added(device)

@@ -307,6 +307,8 @@ devices = _table(
     _optional_text("target_name"),
     _optional_text("ostree_hash"),
     _optional_text("docker_apps"),
+    _number_since("config_time"),
+    _number_since("fetch_config_anew"),  # 0 or 1
     sa.Index("devices_uuid", "factory_id", "uuid_folded", unique=True),
     sa.Index("devices_name", "factory_id", "name", unique=True),
     sa.Index("devices_key", "factory_id", "spki_sha256", unique=True),
@@ -487,6 +489,21 @@ audit_events = _table(
     _bytes("body"),
     sa.Index("audit_events_factory", "factory_id", "sequence"),
 )
+
+config_changes = _table(
+    "config_changes",  # each row is a whole configuration, sealed; the newest of a scope is the one in force
+    _factory_id(primary_key=True, autoincrement=False),
+    _text("scope", primary_key=True),  # factory, group or device
+    _text("scope_name", primary_key=True),  # empty, the group's id, or the device's uuid
+    sa.Column("config_time", sa.BigInteger, primary_key=True, autoincrement=False),
+    _number("created_at"),
+    _text("created_by"),
+    _text("reason"),
+    _bytes("files"),
+    _number("applied_at"),  # 0 = not fetched by the device
+)
+
+config_clocks = _table("config_clocks", _factory_id(primary_key=True, autoincrement=False), _number("newest"))
 
 changes = _table(
     "changes",

@@ -4,6 +4,7 @@ from ownroot.storage.accounts import SqlAccounts
 from ownroot.storage.audit_log import SqlAuditLog
 from ownroot.storage.backend_keys import SqlBackendKeys
 from ownroot.storage.change_feed import SqlChangeFeed
+from ownroot.storage.configs import SqlConfigs
 from ownroot.storage.device_authorizations import SqlDeviceAuthorizations
 from ownroot.storage.device_documents import SqlDeviceDocuments, SqlReporters
 from ownroot.storage.device_groups import SqlDeviceGroups
@@ -33,6 +34,7 @@ class SqlUnitOfWork:
         "accounts",
         "audit",
         "changes",
+        "configs",
         "device_authorizations",
         "devices",
         "documents",
@@ -73,6 +75,7 @@ class SqlUnitOfWork:
         self.documents = SqlDeviceDocuments(session)
         self.updates = SqlDeviceUpdates(session)
         self.tests = SqlDeviceTests(session)
+        self.configs = SqlConfigs(session)
         self.restores = SqlRestores(session)
         self.held_devices = SqlHeldDevices(session, kept_per_ca=options.held_devices_kept)
         self.issuances = SqlIssuanceLog(session)

@@ -154,7 +154,7 @@ class WebApplication(Generic[Caller]):
         body = await read_body(
             receive,
             headers,
-            max_bytes=self._edge.limits.max_body_bytes,
+            max_bytes=max(self._edge.limits.max_body_bytes, wanted.max_bytes or 0),
             timeout_seconds=self._edge.limits.body_timeout_seconds,
         )
         if body:

@@ -111,11 +111,13 @@ class JsonBody:
         parse: bytes to shape; raises InvalidInputError. Gets the empty body too.
         shape: the type `parse` returns.
         required: whether OpenAPI calls the body required.
+        max_bytes: where it may be longer than others; None: it may not.
     """
 
     parse: Callable[[bytes], Any]
     shape: type[msgspec.Struct]
     required: bool = True
+    max_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,7 @@ class FormBody:
     parse: Callable[[bytes], Any]
     shape: type[msgspec.Struct]
     required: bool = True
+    max_bytes: int | None = None
 
 
 class Guard(Protocol[GuardCaller_co]):

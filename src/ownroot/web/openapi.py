@@ -10,7 +10,7 @@ from ownroot.web.endpoint import Endpoint, FormBody, JsonBody
 from ownroot.wire.errors import ErrorBody
 
 _REF = "#/components/schemas/{name}"
-_PARAMETER = re.compile(r"\{(\w+)\}")
+_PARAMETER = re.compile(r"\{(\w+)(?::path)?\}")  # `:path`: it may hold slashes, which OpenAPI cannot say
 _SECURITY: list[dict[str, list[str]]] = [{"token": []}, {"bearer": []}]
 
 
@@ -22,7 +22,9 @@ def describe(endpoints: Iterable[Endpoint[Any]], *, title: str, version: str) ->
     by_shape = dict(zip(shapes, schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in shown:
-        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint, by_shape)
+        paths.setdefault(_PARAMETER.sub(r"{\1}", endpoint.path), {})[endpoint.method.lower()] = _operation(
+            endpoint, by_shape
+        )
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version},

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from ownroot.wire.certs import ChangeMeta
+from ownroot.wire.config import ConfigObject
 from ownroot.wire.documents import read_document
 
 
@@ -87,7 +88,7 @@ class DeviceObject(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     network_info: NetworkInfo | None = None
     hardware_info: dict[str, Any] | list[Any] | None = None
     aktualizr_toml: str | None = None
-    active_config: dict[str, Any] | None = None
+    active_config: ConfigObject | None = None
     secondary_ecus: tuple[SecondaryEcu, ...] | None = None
     apps_state: dict[str, Any] | None = None
     change_meta: ChangeMeta | None = None

@@ -8,6 +8,7 @@ none of their paths is offered before all of them are.
 from collections.abc import Mapping
 
 from ownroot.gateway.endpoints.call import Answer, DeviceCall
+from ownroot.gateway.endpoints.config import ConfigEndpoints
 from ownroot.gateway.endpoints.device import show_device
 from ownroot.gateway.endpoints.ostree import name_no_other_server
 from ownroot.gateway.endpoints.reports import ReportEndpoints
@@ -18,9 +19,10 @@ from ownroot.gateway.responses import Response
 from ownroot.gateway.store import Store
 
 
-def _routes(store: Store, report_quota_bytes: int) -> Mapping[str, Route]:
+def _routes(store: Store, config: ConfigEndpoints, report_quota_bytes: int) -> Mapping[str, Route]:
     return {
         "/device": Route({"GET": show_device}),
+        **config.routes(),
         "/ostree/download-urls": Route({"POST": name_no_other_server}),
         **ReportEndpoints(store).routes(),
         **DeviceTestEndpoints(store, quota_bytes=report_quota_bytes).routes(),
@@ -31,8 +33,8 @@ def _routes(store: Store, report_quota_bytes: int) -> Mapping[str, Route]:
 class DeviceEndpoints:
     """Answers the requests of known devices."""
 
-    def __init__(self, store: Store, *, report_quota_bytes: int) -> None:
-        self._table = RouteTable(_routes(store, report_quota_bytes))
+    def __init__(self, store: Store, config: ConfigEndpoints, *, report_quota_bytes: int) -> None:
+        self._table = RouteTable(_routes(store, config, report_quota_bytes))
 
     def body_bytes(self, path: str) -> int | None:
         """How long a body this path takes; None: no longer than any other."""

@@ -9,6 +9,7 @@ import msgspec
 from ownroot.gateway.http_parser import Request
 from ownroot.gateway.responses import Response
 from ownroot.gateway.standing import CheckInValues
+from ownroot.services.read_gateway_trust import SharedConfigTimes
 from ownroot.services.records import Device, Factory
 
 Answer: TypeAlias = Response | Awaitable[Response]
@@ -20,6 +21,7 @@ class DeviceCall(msgspec.Struct, frozen=True):
     Attributes:
         device: as stored when it was last looked up.
         values: tags, target, OSTree hash and apps as of this very request, which may be newer than `device`.
+        shared_config: of the factory, as this process knows it.
         now: aware UTC, whole seconds.
     """
 
@@ -28,3 +30,4 @@ class DeviceCall(msgspec.Struct, frozen=True):
     values: CheckInValues
     request: Request
     now: datetime
+    shared_config: SharedConfigTimes

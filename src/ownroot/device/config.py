@@ -1,0 +1,160 @@
+"""A device's configuration: fetched, decrypted, carried out, and only then believed to be there (gateway.md §6.3).
+
+In this order, so that a run may be killed anywhere: everything is decrypted before anything is written; files are made
+and taken away, each whole or not at all; handlers run; the copy is replaced. Whatever is repeated is harmless.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from ownroot.client.gateway import GatewayClient
+from ownroot.client.refusals import error_of
+from ownroot.clock import utc_now
+from ownroot.device.config_copy import ConfigCopy, StoredCopy
+from ownroot.device.config_files import SecretsDirectory
+from ownroot.device.config_handlers import Handlers
+from ownroot.errors import InvalidInputError, KeyStoreError
+from ownroot.fleet.config_files import ConfigFile, parse_file_name
+from ownroot.fleet.config_times import parse_http_date
+from ownroot.keystore.file import load_key
+from ownroot.pki.ecies import decrypt
+from ownroot.pki.signer import PrivateKey
+from ownroot.wire.config import ConfigFileForm, DevicePatchForm, parse_delivery
+from ownroot.wire.documents import write_document
+
+ACTIONS_FILE = "fio-remote-actions"
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigPlaces:
+    """Directories of this device.
+
+    Attributes:
+        storage: of its identity; the copy of its configuration lies there.
+        secrets: where the files go.
+        actions: programs that the owner may have run here.
+    """
+
+    storage: Path
+    secrets: Path
+    actions: Path
+
+
+@dataclass(slots=True)
+class Applied:
+    """What a check-in did to the device's configuration. `is_new`: the gateway had another one than we."""
+
+    is_new: bool = False
+    changed: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+
+
+class DeviceConfig:
+    """Keeps the device's configuration what its owner wants it to be."""
+
+    def __init__(self, places: ConfigPlaces, key_file: Path, handlers: Handlers) -> None:
+        self._places = places
+        self._key_file = key_file
+        self._copy = ConfigCopy(places.storage)
+        self._secrets = SecretsDirectory(places.secrets)
+        self._handlers = handlers
+
+    def tell_actions(self, gateway: GatewayClient) -> None:
+        """Tell the owner which actions this device offers, if that is not what its configuration says.
+
+        Raises:
+            OwnrootError: the gateway did not take it.
+        """
+        offered = ",".join(_programs_in(self._places.actions))
+        if offered.encode() == (self._secrets.read(ACTIONS_FILE) or b""):
+            return
+        file = ConfigFileForm(name=ACTIONS_FILE, value=offered, unencrypted=True)
+        body = write_document(DevicePatchForm(files=(file,), reason="Set list of available remote actions"))
+        answer = gateway.request("PATCH", "/config", body=body, headers={"Content-Type": "application/json"})
+        if answer.status != 201:
+            raise error_of(answer)
+
+    def sync(self, gateway: GatewayClient) -> Applied:
+        """Fetch what is new and carry it out; put back what is missing of what is known.
+
+        Raises:
+            UnavailableError: `config-aborted`: a handler said so.
+            InvalidInputError: `config-file-name`, `ciphertext-malformed`, `ciphertext-foreign`: nothing was changed;
+                `config-directory`, `device-directory`: the next check-in goes on.
+            OwnrootError: as `GatewayClient.request` and `error_of`.
+        """
+        known = self._copy.load()
+        since = known.if_modified_since
+        answer = gateway.request("GET", "/config", headers={} if since is None else {"If-Modified-Since": since})
+        match answer.status:
+            case 200:
+                stamp = parse_http_date(answer.headers.get("date", "")) or utc_now()
+                done = self._carry_out(known, parse_delivery(answer.body))
+                self._copy.finish(answer.body, int(stamp.timestamp()))
+                done.is_new = True
+                return done
+            case 204 | 304:
+                done = self._carry_out(known, known.files)
+                self._copy.forget_begun()
+                return done
+            case _:
+                raise error_of(answer)
+
+    def _carry_out(self, known: StoredCopy, files: tuple[ConfigFile, ...]) -> Applied:
+        wanted = {file.name: (file, content) for file, content in self._open(files)}
+        before = {file.name: file for file in known.files}
+        begun = self._copy.names_begun()
+        self._secrets.sweep({*wanted, *begun, *before})
+        # What a killed run had begun counts as changed: its handler may not have run.
+        changed = [name for name, (_, new) in wanted.items() if name in begun or self._secrets.read(name) != new]
+        gone = sorted({*before, *begun} - set(wanted))
+        if not begun.issuperset(changed):
+            self._copy.begin(changed)
+        for name in gone:
+            self._secrets.remove(name)
+        for name in changed:
+            self._secrets.write(name, wanted[name][1])
+        for name in gone:
+            self._handle(before.get(name))
+        for name in changed:
+            self._handle(wanted[name][0])
+        return Applied(changed=changed, removed=gone)
+
+    def _open(self, files: Iterable[ConfigFile]) -> list[tuple[ConfigFile, bytes]]:
+        key = None
+        opened = []
+        for file in files:
+            parse_file_name(file.name)
+            if file.unencrypted:
+                opened.append((file, file.value.encode("utf-8")))
+                continue
+            key = key or self._key()
+            opened.append((file, _decrypt(file, key)))
+        return opened
+
+    def _key(self) -> PrivateKey:
+        try:
+            return load_key(self._key_file.read_bytes(), where=str(self._key_file))
+        except OSError as error:
+            raise KeyStoreError("key-unreadable", f"The key {self._key_file} cannot be read.") from error
+
+    def _handle(self, file: ConfigFile | None) -> None:
+        if file is not None:
+            self._handlers.run(file.on_changed, self._secrets.path_of(file.name))
+
+
+def _decrypt(file: ConfigFile, key: PrivateKey) -> bytes:
+    try:
+        return decrypt(file.value, key.curve, lambda peer: key.exchange(ec.ECDH(), peer))
+    except InvalidInputError as error:
+        raise InvalidInputError(error.code, f"The file {file.name!r} cannot be read. {error.detail}") from error
+
+
+def _programs_in(directory: Path) -> list[str]:
+    try:
+        return sorted(entry.name for entry in directory.iterdir() if entry.is_file())
+    except OSError:
+        return []
