@@ -7,6 +7,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated
@@ -50,10 +51,11 @@ class GatewayFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     listen on. `trust_grace_seconds`: how long known devices go on while the database cannot be read.
     `allow_rsa`, `allow_ca_profile`: accept device certificates that other tools made (protocol: gateway.md T11).
     `admin_port`: on loopback; worker 0 answers `/readyz` and `/metrics` there, worker n on the n-th port after it. 0
-    takes free ports.
+    takes free ports. `est`: HOST:PORT of a second listener for EST alone, with its own certificate.
     """
 
     listen: str = "0.0.0.0:8443"
+    est: str | None = None
     name: str | None = None
     workers: Natural | None = None
     public_port: Port | None = None
@@ -61,6 +63,19 @@ class GatewayFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     allow_rsa: bool = False
     allow_ca_profile: bool = False
     admin_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
+
+
+class CertificatesFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[certificates]` of the file: what the server issues.
+
+    `device_days`, `renewal_days`: how long a device's first certificate lasts, and one that was renewed; never beyond
+    the end of its CA. `backdate_minutes`: how long before its making a certificate begins, for devices whose clock is
+    behind.
+    """
+
+    device_days: Natural = 7300
+    renewal_days: Natural = 1095
+    backdate_minutes: Annotated[int, msgspec.Meta(ge=0, le=7 * 24 * 60)] = 5
 
 
 class LogFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -93,13 +108,19 @@ class OnlineCaFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class SettingsFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole file. `database`: URL; default is SQLite in the data directory."""
+    """The whole file.
+
+    `database`: URL; default is SQLite in the data directory. `issuing_socket`: where gateway workers ask for renewed
+    certificates, relative to the data directory.
+    """
 
     database: str | None = None
+    issuing_socket: str = "issuing.sock"
     api: ApiFile = ApiFile()
     gateway: GatewayFile = GatewayFile()
     keystore: KeystoreFile = KeystoreFile()
     online_ca: OnlineCaFile = OnlineCaFile()
+    certificates: CertificatesFile = CertificatesFile()
     log: LogFile = LogFile()
 
 
@@ -110,6 +131,7 @@ class Options:
     api: str | None = None
     gateway: str | None = None
     gateway_name: str | None = None
+    est: str | None = None
     workers: int | None = None
     api_tls: tuple[str, str] | None = None
     behind_proxy: tuple[str, ...] = ()
@@ -161,10 +183,12 @@ class ApiSettings:
 class GatewayPart:
     """The gateway's listeners.
 
-    `public_port` None: devices are told the port we listen on. `admin_ports`: one for each worker; 0 is any free one.
+    `est` None: EST is served beside everything else, and nowhere by itself. `public_port` None: devices are told the
+    port we listen on. `admin_ports`: one for each worker; 0 is any free one.
     """
 
     listen: Address
+    est: Address | None
     name: str | None
     workers: int
     public_port: int | None
@@ -194,6 +218,15 @@ class OnlineCaToken:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateSettings:
+    """What the server issues. Lifetimes count from the making, which `backdate` comes before."""
+
+    device_days: int
+    renewal_days: int
+    backdate: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """A server's settings, checked.
 
@@ -207,6 +240,8 @@ class Settings:
     gateway: GatewayPart
     kek_token: KekToken | None
     online_ca_token: OnlineCaToken | None
+    issuing_socket: Path
+    certificates: CertificateSettings
     log_level: str = field(default="info")
 
 
@@ -232,6 +267,8 @@ def load_settings(data_dir: Path, file: Path | None, options: Options) -> Settin
         gateway=_gateway(raw.gateway, options),
         kek_token=_kek_token(raw.keystore, base=base),
         online_ca_token=_online_ca_token(raw.online_ca, base=base),
+        issuing_socket=directory / raw.issuing_socket,
+        certificates=_certificates(raw.certificates),
         log_level=raw.log.level,
     )
 
@@ -285,6 +322,14 @@ def _online_ca_token(raw: OnlineCaFile, *, base: Path) -> OnlineCaToken | None:
         raise InvalidInputError("config-invalid", "[online_ca] needs both module and token_label.")
     pin_file = None if raw.pin_file is None else base / raw.pin_file
     return OnlineCaToken(module=Path(raw.module), token_label=raw.token_label, pin_file=pin_file)
+
+
+def _certificates(raw: CertificatesFile) -> CertificateSettings:
+    return CertificateSettings(
+        device_days=raw.device_days,
+        renewal_days=raw.renewal_days,
+        backdate=timedelta(minutes=raw.backdate_minutes),
+    )
 
 
 def _api(raw: ApiFile, options: Options, *, base: Path) -> ApiSettings:
@@ -346,8 +391,10 @@ def _gateway(raw: GatewayFile, options: Options) -> GatewayPart:
     if options.workers is not None and options.workers < 1:
         raise InvalidInputError("config-invalid", "The gateway needs at least one worker.")
     workers = options.workers or raw.workers or default_workers()
+    est = options.est or raw.est
     return GatewayPart(
         listen=parse_address(options.gateway or raw.listen),
+        est=None if est is None else parse_address(est),
         name=options.gateway_name or raw.name,
         workers=workers,
         public_port=raw.public_port,

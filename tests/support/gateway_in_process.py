@@ -17,7 +17,9 @@ from ownroot.gateway.application import Peer
 from ownroot.gateway.check_ins import CheckInRecorder
 from ownroot.gateway.device_gateway import DeviceGateway, Recorders
 from ownroot.gateway.http_parser import Request
+from ownroot.gateway.issuing_desk import IssuingDesk
 from ownroot.gateway.refusals import RefusalRecorder
+from ownroot.gateway.renewals import RenewalPace, Renewals
 from ownroot.gateway.responses import Response
 from ownroot.gateway.snapshot import Snapshot
 from ownroot.gateway.standing import DeviceSession, StandingMemory
@@ -57,7 +59,10 @@ class InProcess:
         self.check_ins = CheckInRecorder(database)
         self.refusals = RefusalRecorder(database)
         recorders = Recorders(self.check_ins, self.refusals, RevocationTimes(time.time))
-        self.gateway = DeviceGateway(database, self.snapshot, self.memory, recorders, clock=lambda: self.now)
+        renewals = Renewals(IssuingDesk(Path("nobody-listens-here.sock")), RenewalPace(time.monotonic))
+        self.gateway = DeviceGateway(
+            database, self.snapshot, self.memory, recorders, renewals=renewals, clock=lambda: self.now
+        )
         self.watcher = TrustWatcher(database, DeviceCertificatePolicy(), self.gateway, interval_seconds=60)
 
     async def start(self) -> None:

@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from ownroot.services.backend_keys import Keyring
 from ownroot.services.issuers import OnlineIssuers
 from ownroot.services.ports import Database, UnitOfWork
+from ownroot.services.register_device import RegistrationPolicy
 from ownroot.services.steps import Steps, one_step
 from ownroot.web.async_steps import StepRunner
 
@@ -20,6 +21,7 @@ class Backend:
     """The store, the keys, and what others are told of us.
 
     Attributes:
+        policy: what the operator decides about certificates of new devices.
         public_gateway_port: the port at which devices find the gateway.
         public_url: where people find the API's pages, without a slash at the end; None: where a request was sent to.
     """
@@ -29,6 +31,7 @@ class Backend:
     issuers: OnlineIssuers
     public_gateway_port: int
     public_url: str | None = None
+    policy: RegistrationPolicy = field(default_factory=RegistrationPolicy)
     _runner: StepRunner = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

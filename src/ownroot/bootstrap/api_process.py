@@ -5,6 +5,8 @@ import gc
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from ownroot.api.audit_trail import AuditTrail
 from ownroot.api.backend import Backend
 from ownroot.api.ca_token_care import CaTokenCare
 from ownroot.api.gateway_workers import GatewayWorkers
+from ownroot.api.issuing_desk import IssuingDesk
 from ownroot.bootstrap.installation import drop_what_has_ended, finish_what_a_crash_left, keyring_of
 from ownroot.bootstrap.jobs import ApiJob, TokenAccess
 from ownroot.clock import utc_now
@@ -25,6 +28,9 @@ from ownroot.errors import OwnrootError
 from ownroot.keystore.ca_keys_on_token import CaKeysOnToken
 from ownroot.services.issuers import OnlineIssuers
 from ownroot.services.ports import Database
+from ownroot.services.read_gateway_trust import DeviceCertificatePolicy
+from ownroot.services.register_device import RegistrationPolicy
+from ownroot.services.renew_device import Renewing
 from ownroot.services.token_keys import CaToken, settle_installation_id
 from ownroot.storage import open_database
 from ownroot.web.application import BodyLimits, Edge
@@ -42,7 +48,10 @@ def run_api(job: ApiJob, ready: Callable[[], None]) -> int:
         finish_what_a_crash_left(database, alone=job.alone, clock=utc_now)
         with _ca_token(job.online_ca_token, database) as token:
             keyring = keyring_of(job.sub_keys, token)
-            backend = Backend(database, keyring, OnlineIssuers(keyring), job.public_gateway_port, job.public_url)
+            policy = RegistrationPolicy(validity=timedelta(days=job.device_days), backdate=_backdate(job))
+            backend = Backend(
+                database, keyring, OnlineIssuers(keyring), job.public_gateway_port, job.public_url, policy=policy
+            )
             care = CaTokenCare(backend)
             pages = activation.endpoints(backend, AuditTrail(backend), job.public_url)
             gateway = GatewayWorkers(job.gateway_admin_ports)
@@ -50,7 +59,8 @@ def run_api(job: ApiJob, ready: Callable[[], None]) -> int:
             config = uvicorn.Config(
                 application, ssl_certfile=job.tls_certificate, ssl_keyfile=job.tls_key, **server_options()
             )
-            server = _Server(config, database, care, ready)
+            desk = IssuingDesk(backend, _renewing(job, backend), utc_now)
+            server = _Server(config, _Company(desk, Path(job.issuing_socket), care), database, ready)
             server.run(sockets=[socket.socket(fileno=job.socket_fd)])
             return 0 if server.started else 1
     finally:
@@ -74,15 +84,25 @@ def _ca_token(access: TokenAccess | None, database: Database) -> Iterator[CaToke
         keys.close()
 
 
+@dataclass(frozen=True, slots=True)
+class _Company:
+    """What runs on the loop beside the API."""
+
+    desk: IssuingDesk
+    issuing_socket: Path
+    care: CaTokenCare
+
+
 class _Server(uvicorn.Server):
     """Says when it serves, and tidies up behind requests that died between two commits."""
 
     def __init__(
-        self, config: uvicorn.Config, database: Database, care: CaTokenCare, ready: Callable[[], None]
+        self, config: uvicorn.Config, company: _Company, database: Database, ready: Callable[[], None]
     ) -> None:
         super().__init__(config)
         self._database = database
-        self._care = care
+        self._company = company
+        self._care = company.care
         self._ready = ready
         self._tidying: asyncio.Task[None] | None = None
         self._log = structlog.get_logger("ownroot.api")
@@ -91,6 +111,7 @@ class _Server(uvicorn.Server):
         """Listen, then say so."""
         await super().startup(sockets)
         if self.started:
+            await self._company.desk.start(self._company.issuing_socket)
             self._tidying = asyncio.create_task(self._tidy_up())
             # What is loaded now stays; collecting it again and again is time taken from requests.
             gc.collect()
@@ -101,6 +122,7 @@ class _Server(uvicorn.Server):
         """Finish what is under way."""
         if self._tidying is not None:
             self._tidying.cancel()
+        self._company.desk.close()
         await super().shutdown(sockets)
 
     async def _tidy_up(self) -> None:
@@ -115,6 +137,19 @@ class _Server(uvicorn.Server):
             except Exception:  # noqa: BLE001 - the task's edge: unseen, it would never tidy up again
                 self._log.exception("tidying up failed")
             await asyncio.sleep(_TIDYING_INTERVAL_SECONDS)
+
+
+def _backdate(job: ApiJob) -> timedelta:
+    return timedelta(seconds=job.backdate_seconds)
+
+
+def _renewing(job: ApiJob, backend: Backend) -> Renewing:
+    return Renewing(
+        backend.issuers,
+        DeviceCertificatePolicy(job.allow_rsa, job.allow_ca_profile),
+        validity=timedelta(days=job.renewal_days),
+        backdate=_backdate(job),
+    )
 
 
 def _edge(job: ApiJob) -> Edge:

@@ -41,6 +41,12 @@ class ApiJob(msgspec.Struct, frozen=True, kw_only=True, tag="api"):
     gateway_admin_ports: tuple[int, ...]
     alone: bool
     online_ca_token: TokenAccess | None
+    issuing_socket: str
+    allow_rsa: bool
+    allow_ca_profile: bool
+    device_days: int
+    renewal_days: int
+    backdate_seconds: int
 
 
 class GatewayJob(msgspec.Struct, frozen=True, kw_only=True, tag="gateway"):
@@ -56,6 +62,9 @@ class GatewayJob(msgspec.Struct, frozen=True, kw_only=True, tag="gateway"):
     allow_rsa: bool
     allow_ca_profile: bool
     admin_port: int
+    issuing_socket: str
+    est_host: str | None
+    est_port: int
 
 
 Job: TypeAlias = ApiJob | GatewayJob

@@ -1,6 +1,7 @@
 """Settings of one gateway worker process."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ownroot.gateway.limits import Limits
 
@@ -17,6 +18,8 @@ class GatewaySettings:
         shutdown_grace_seconds: for requests in progress after SIGTERM.
         allow_rsa: accept devices with RSA keys of at least 2048 bits.
         allow_ca_profile: accept device certificates marked CA:TRUE, as some sample scripts make them.
+        issuing_socket: where the issuing desk listens.
+        est_host, est_port: a second listener for EST alone; without a host there is none.
         admin_port: loopback port of `/readyz` and `/metrics`; None = none, 0 = any free one.
     """
 
@@ -29,4 +32,7 @@ class GatewaySettings:
     shutdown_grace_seconds: int = 5
     allow_rsa: bool = False
     allow_ca_profile: bool = False
+    issuing_socket: Path = Path("issuing.sock")
+    est_host: str | None = None
+    est_port: int = 0
     admin_port: int | None = None

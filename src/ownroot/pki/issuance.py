@@ -195,19 +195,21 @@ def plan_requested(csr: VerifiedCsr, issuer: x509.Certificate | IssuerTerms, *, 
     return _plan_tls(csr, issuer, list(csr.alternative_names or ()), now=now, serial=serial)
 
 
-def plan_device(
+def plan_device(  # noqa: PLR0913  (the terms of one certificate)
     csr: DeviceCsr,
     issuer: x509.Certificate | IssuerTerms,
     *,
     now: datetime,
     serial: Serial,
     validity: timedelta = timedelta(days=profiles.DEVICE.lifetime.days),
+    backdate: timedelta = DEVICE_BACKDATE,
 ) -> Plan:
     """Plan a device certificate: the CSR's subject as it is, back-dated, never longer than the CA lives.
 
     Args:
         issuer: the device CA; pass `Issuer.terms` where many certificates are issued.
         validity: counted from `now`.
+        backdate: how long before `now` it begins, for clocks that are behind.
 
     Raises:
         InvalidInputError: `serial-out-of-range`, `validity-empty`.
@@ -222,7 +224,7 @@ def plan_device(
         public_key=csr.verified.public_key,
         spki_der=csr.verified.spki_der,
         serial=serial,
-        not_before=now - DEVICE_BACKDATE,
+        not_before=now - backdate,
         not_after=terms.cut(now + validity),
     )
     return _check_and_encode(contents, now)

@@ -28,6 +28,7 @@ from ownroot.services.repositories import (
     AuditLog,
     BackendKeys,
     ChangeFeed,
+    DeniedKeys,
     DeviceGroups,
     Devices,
     Factories,
@@ -35,6 +36,7 @@ from ownroot.services.repositories import (
     HeldDevices,
     IssuanceLog,
     PkiStates,
+    RecoveryPolicies,
     Refusals,
     Restores,
     TokenKeyRecords,
@@ -72,6 +74,10 @@ class UnitOfWork(Protocol):
     def restores(self) -> Restores: ...
     @property
     def held_devices(self) -> HeldDevices: ...
+    @property
+    def denied_keys(self) -> DeniedKeys: ...
+    @property
+    def recovery_policies(self) -> RecoveryPolicies: ...
     @property
     def issuances(self) -> IssuanceLog: ...
     @property

@@ -32,6 +32,7 @@ DEVICE_COLUMNS: Final = (
     devices.c.target_name,
     devices.c.ostree_hash,
     devices.c.docker_apps,
+    devices.c.next_key_at,
 )
 
 
@@ -74,6 +75,7 @@ def read_device(row: Row) -> Device:
         target_name=row[15],
         ostree_hash=row[16],
         docker_apps=row[17],
+        next_key_at=None if row[18] is None else from_seconds(row[18]),
     )
 
 

@@ -306,9 +306,18 @@ devices = _table(
     _optional_text("target_name"),
     _optional_text("ostree_hash"),
     _optional_text("docker_apps"),
+    sa.Column("next_key_at", sa.BigInteger),
     sa.Index("devices_uuid", "factory_id", "uuid_folded", unique=True),
     sa.Index("devices_name", "factory_id", "name", unique=True),
     sa.Index("devices_key", "factory_id", "spki_sha256", unique=True),
+    sa.Index(
+        "devices_next_key",
+        "factory_id",
+        "next_spki_sha256",
+        unique=True,
+        sqlite_where=sa.text("next_spki_sha256 IS NOT NULL"),
+        postgresql_where=sa.text("next_spki_sha256 IS NOT NULL"),
+    ),
     sa.Index("devices_owner", "factory_id", "owner", "name"),
     sa.Index("devices_issuer", "factory_id", "issuer_serial"),
     sa.Index("devices_last_seen", "factory_id", "last_seen", "name"),
@@ -344,6 +353,23 @@ denied_devices = _table(
     _bytes("spki_sha256"),
     _number("denied_at"),
     _text("denied_by"),
+)
+
+denied_keys = _table(
+    "denied_keys",  # keys that live devices have replaced
+    _factory_id(primary_key=True, autoincrement=False),
+    _bytes("spki_sha256", primary_key=True),
+    _text("uuid"),
+    _number("denied_at"),
+    _number("shown_at"),  # 0 = never since
+)
+
+recovery_policies = _table(
+    "recovery_policies",  # factories whose expired devices may renew
+    _factory_id(primary_key=True, autoincrement=False),
+    _number("max_expired_days"),
+    _text("set_by"),
+    _number("set_at"),
 )
 
 restores = _table("restores", _id(), _number("backup_made_at"), _number("restored_at"))

@@ -4,6 +4,7 @@ from ownroot.storage.accounts import SqlAccounts
 from ownroot.storage.audit_log import SqlAuditLog
 from ownroot.storage.backend_keys import SqlBackendKeys
 from ownroot.storage.change_feed import SqlChangeFeed
+from ownroot.storage.denied_keys import SqlDeniedKeys
 from ownroot.storage.device_authorizations import SqlDeviceAuthorizations
 from ownroot.storage.device_groups import SqlDeviceGroups
 from ownroot.storage.devices import SqlDevices
@@ -16,6 +17,7 @@ from ownroot.storage.logins import SqlLogins
 from ownroot.storage.oauth import SqlOAuth
 from ownroot.storage.options import StorageOptions
 from ownroot.storage.pki_states import SqlPkiStates
+from ownroot.storage.recovery_policies import SqlRecoveryPolicies
 from ownroot.storage.refusals import SqlRefusals
 from ownroot.storage.restores import SqlRestores
 from ownroot.storage.session import Session
@@ -29,6 +31,7 @@ class SqlUnitOfWork:
         "accounts",
         "audit",
         "changes",
+        "denied_keys",
         "device_authorizations",
         "devices",
         "factories",
@@ -41,6 +44,7 @@ class SqlUnitOfWork:
         "logins",
         "oauth",
         "pki",
+        "recovery_policies",
         "refusals",
         "restores",
         "token_keys",
@@ -61,6 +65,8 @@ class SqlUnitOfWork:
         self.groups = SqlDeviceGroups(session)
         self.restores = SqlRestores(session)
         self.held_devices = SqlHeldDevices(session, kept_per_ca=options.held_devices_kept)
+        self.denied_keys = SqlDeniedKeys(session)
+        self.recovery_policies = SqlRecoveryPolicies(session)
         self.issuances = SqlIssuanceLog(session)
         self.refusals = SqlRefusals(session, kept_per_factory=options.refusals_kept)
         self.audit = SqlAuditLog(session, self.heads)

@@ -20,6 +20,9 @@ JOB = GatewayJob(
     allow_rsa=False,
     allow_ca_profile=False,
     admin_port=0,
+    issuing_socket="/nowhere/issuing.sock",
+    est_host=None,
+    est_port=0,
 )
 
 

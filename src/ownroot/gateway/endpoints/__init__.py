@@ -9,15 +9,18 @@ from collections.abc import Mapping
 
 from ownroot.gateway.endpoints.call import Answer, DeviceCall
 from ownroot.gateway.endpoints.device import show_device
+from ownroot.gateway.endpoints.next_key import NextKeyEndpoint
 from ownroot.gateway.endpoints.ostree import name_no_other_server
 from ownroot.gateway.endpoints.routes import Route, RouteTable
+from ownroot.gateway.renewals import ENROLMENT_PATHS, Renewals
 from ownroot.gateway.responses import Response
 from ownroot.gateway.store import Store
 
 
-def _routes(_store: Store) -> Mapping[str, Route]:
+def _routes(store: Store, renewals: Renewals) -> Mapping[str, Route]:
     return {
-        "/device": Route({"GET": show_device}),
+        "/device": Route({"GET": show_device, "PATCH": NextKeyEndpoint(store).announce}),
+        **{path: Route({"POST": renewals.enrol}) for path in ENROLMENT_PATHS},
         "/ostree/download-urls": Route({"POST": name_no_other_server}),
     }
 
@@ -25,8 +28,8 @@ def _routes(_store: Store) -> Mapping[str, Route]:
 class DeviceEndpoints:
     """Answers the requests of known devices."""
 
-    def __init__(self, store: Store) -> None:
-        self._table = RouteTable(_routes(store))
+    def __init__(self, store: Store, renewals: Renewals) -> None:
+        self._table = RouteTable(_routes(store, renewals))
 
     def body_bytes(self, path: str) -> int | None:
         """How long a body this path takes; None: no longer than any other."""

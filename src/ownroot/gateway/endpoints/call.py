@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from ownroot.gateway.application import Peer
 from ownroot.gateway.http_parser import Request
 from ownroot.gateway.responses import Response
 from ownroot.gateway.standing import CheckInValues
@@ -21,6 +22,7 @@ class DeviceCall(msgspec.Struct, frozen=True):
         device: as stored when it was last looked up.
         values: tags, target, OSTree hash and apps as of this very request, which may be newer than `device`.
         now: aware UTC, whole seconds.
+        peer: the certificate that was shown and where it was shown from.
     """
 
     factory: Factory
@@ -28,3 +30,4 @@ class DeviceCall(msgspec.Struct, frozen=True):
     values: CheckInValues
     request: Request
     now: datetime
+    peer: Peer
