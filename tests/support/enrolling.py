@@ -1,16 +1,24 @@
 """A device that renews its certificate: real handshakes, and EST bodies as existing programs write them."""
 
 import base64
+import contextlib
+import http.client
 import json
-from collections.abc import Mapping
+import sqlite3
+import ssl
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, pkcs7
+from cryptography.x509.name import _ASN1Type
 
+from tests.support.api_owner import ApiOwner
 from tests.support.certificates import Key, Pair, csr, make_key
 from tests.support.tls_device import Device, Reply, exchange
+from tests.support.world import RunningServer
 
 EST: Final = "/.well-known/est"
 REENROL: Final = f"{EST}/simplereenroll"
@@ -87,3 +95,38 @@ def certificate_of(reply: Reply) -> x509.Certificate:
 def code_of(reply: Reply) -> tuple[int, str]:
     """Return status and code of a refusal."""
     return reply.status, reply.text.partition(":")[0]
+
+
+def printable(name: Iterable[x509.NameAttribute[str]]) -> x509.Name:
+    """Return the same name in the other string type."""
+    return x509.Name([x509.NameAttribute(part.oid, part.value, _ASN1Type.PrintableString) for part in name])
+
+
+def registered(owner: ApiOwner, uuid: str) -> Enrolling:
+    """Register a device through the API; it has not called yet."""
+    return Enrolling(owner.server.gateway_address, owner.register_pair(uuid))
+
+
+def renewals(server: RunningServer, uuid: str) -> int:
+    """Count the certificates that a device got in place of another."""
+    with sqlite3.connect(server.data_dir / "ownroot.db") as database:
+        asked = "SELECT count(*) FROM issuances WHERE profile = 'device-renewal' AND subject_key = ? AND state = 1"
+        return int(database.execute(asked, (uuid,)).fetchone()[0])
+
+
+def eventually(condition: Callable[[], object], seconds: float = 8.0) -> None:
+    """Wait until the gateway has heard of a change; a connection that the change cut is tried again."""
+    end = time.monotonic() + seconds
+    while True:
+        with contextlib.suppress(ConnectionError, ssl.SSLError, http.client.HTTPException):
+            if condition():
+                return
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def audited(server: RunningServer) -> list[dict[str, Any]]:
+    """Return the audit log as it is stored, oldest first."""
+    with sqlite3.connect(server.data_dir / "ownroot.db") as database:
+        rows = database.execute("SELECT body FROM audit_events ORDER BY sequence").fetchall()
+    return [json.loads(row[0]) for row in rows]

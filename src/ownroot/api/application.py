@@ -13,6 +13,7 @@ from ownroot.api import (
     oauth,
     operations,
     pki_health,
+    renewals,
     status_feed,
 )
 from ownroot.api.backend import Backend
@@ -45,6 +46,7 @@ def build_application(
         *device_groups.endpoints(backend),
         *fleet_import.endpoints(backend),
         *held_devices.endpoints(backend),
+        *renewals.endpoints(backend),
         *status_feed.endpoints(backend),
         *oauth.endpoints(backend),
         *operations.endpoints(backend, edge.metrics, gateway, ca_token),

@@ -5,7 +5,7 @@ import msgspec
 from ownroot.pki.encoding import spki_pem
 from ownroot.services.records import DeniedDevice, Device, DeviceGroup, Factory
 from ownroot.wire.certs import ChangeMeta
-from ownroot.wire.devices import DeviceObject, GroupObject, wire_time
+from ownroot.wire.devices import DeviceObject, GroupObject, NextKeyObject, wire_time
 
 
 def listed_device_object(device: Device, factory: Factory) -> DeviceObject:
@@ -48,8 +48,16 @@ def device_object(device: Device, factory: Factory, group: DeviceGroup | None = 
         docker_apps=tuple(device.docker_apps.split(",")) if device.docker_apps else (),
         tag=device.tags,
         secondary_ecus=(),
+        next_key=_next_key(device),
         change_meta=ChangeMeta(created_by=device.owner, created_at=created),
     )
+
+
+def _next_key(device: Device) -> NextKeyObject | None:
+    if device.next_spki_sha256 is None or device.next_key_at is None:
+        return None
+    announced_at = wire_time(device.next_key_at) or ""
+    return NextKeyObject(key_sha256=device.next_spki_sha256.hex(), announced_at=announced_at)
 
 
 def denied_object(denied: DeniedDevice, factory: Factory) -> DeviceObject:

@@ -3,6 +3,7 @@
 import click
 
 from ownroot.cli.devices_held import accept_devices, held_devices, refuse_devices
+from ownroot.cli.devices_renewals import cancel_rotation, recovery
 from ownroot.cli.options import Target, json_option, target_options, yes_option
 from ownroot.console.lazy import OrderedGroup
 
@@ -115,5 +116,5 @@ def delete_devices(target: Target, names: tuple[str, ...], by_uuid: bool, yes: b
     delete_all(target, names, by_uuid=by_uuid, assume_yes=yes, as_json=as_json)
 
 
-for command in (held_devices, accept_devices, refuse_devices):
+for command in (held_devices, accept_devices, refuse_devices, cancel_rotation, recovery):
     devices.add_command(command)

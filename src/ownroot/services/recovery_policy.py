@@ -16,9 +16,12 @@ from ownroot.services.records import RecoveryPolicy
 MAX_EXPIRED_DAYS: Final = 3650
 
 
-def set_recovery_policy(uow: UnitOfWork, max_expired_days: int, *, by: Principal, now: datetime) -> None:
+def set_recovery_policy(
+    uow: UnitOfWork, max_expired_days: int, *, by: Principal, now: datetime
+) -> RecoveryPolicy | None:
     """Let devices renew up to so many days after the end of their certificate; 0 closes the lane.
 
+    Returns: what is in force now; None: closed.
     Raises:
         InvalidInputError: `recovery-days`.
     """
@@ -26,12 +29,14 @@ def set_recovery_policy(uow: UnitOfWork, max_expired_days: int, *, by: Principal
         rule = f"a number of days from 0 (never) to {MAX_EXPIRED_DAYS}"
         raise InvalidInputError("recovery-days", f"How long after its end: {rule}.", fields={"max-expired-days": rule})
     factory = by.factory
-    if max_expired_days:
-        uow.recovery_policies.put(RecoveryPolicy(factory.id, max_expired_days, by.user.polis_id, now))
+    policy = RecoveryPolicy(factory.id, max_expired_days, by.user.polis_id, now) if max_expired_days else None
+    if policy is not None:
+        uow.recovery_policies.put(policy)
     else:
         uow.recovery_policies.remove(factory.id)
     details = {"max-expired-days": str(max_expired_days)}
     uow.audit.append(by.event(EventKind.RECOVERY_POLICY_SET, factory.name, details, at=now))
+    return policy
 
 
 def find_recovery_policy(uow: UnitOfWork, by: Principal) -> RecoveryPolicy | None:
