@@ -1,4 +1,4 @@
-"""The issuing desk: gateway workers ask here for renewed certificates, since they hold no CA key (docs/adr/0014).
+"""The issuing desk: gateway workers ask here for renewed certificates, since they hold no CA key (docs/adr/0012).
 
 It listens on a Unix socket that our own user alone may open. Even so it believes a worker nothing but what TLS has
 proven, the possession of a key; every rule is applied here (`services.renew_device`). What one connection may have

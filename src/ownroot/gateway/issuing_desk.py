@@ -1,4 +1,4 @@
-"""The worker's end of the issuing desk (docs/adr/0014): a worker holds no CA key, so it asks a process that does.
+"""The worker's end of the issuing desk (docs/adr/0012): a worker holds no CA key, so it asks a process that does.
 
 One connection, opened when it is first needed, carries every question of this worker. While the desk is away a question
 fails at once: the device comes again, and gets the same certificate if it had been issued already.
