@@ -16,10 +16,10 @@ from ownroot.clock import utc_now
 from ownroot.gateway.application import Peer
 from ownroot.gateway.check_ins import CheckInRecorder
 from ownroot.gateway.device_gateway import DeviceGateway, Recorders
+from ownroot.gateway.endpoints.est import RenewalPace, Renewals
 from ownroot.gateway.http_parser import Request
 from ownroot.gateway.issuing_desk import IssuingDesk
 from ownroot.gateway.refusals import RefusalRecorder
-from ownroot.gateway.renewals import RenewalPace, Renewals
 from ownroot.gateway.responses import Response
 from ownroot.gateway.snapshot import Snapshot
 from ownroot.gateway.standing import DeviceSession, StandingMemory

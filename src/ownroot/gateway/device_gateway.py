@@ -21,11 +21,11 @@ from ownroot.gateway.application import ConnectionControl, Peer
 from ownroot.gateway.check_ins import CheckInRecorder
 from ownroot.gateway.endpoints import DeviceEndpoints
 from ownroot.gateway.endpoints.call import Answer, DeviceCall
+from ownroot.gateway.endpoints.est import ENROLMENT_PATHS, Renewals
 from ownroot.gateway.endpoints.open_paths import OPEN_PREFIX, answer_open
 from ownroot.gateway.http_parser import Request
 from ownroot.gateway.problems import error_response
 from ownroot.gateway.refusals import RefusalRecorder, RefusedRequest
-from ownroot.gateway.renewals import ENROLMENT_PATHS, Renewals
 from ownroot.gateway.responses import Response
 from ownroot.gateway.snapshot import Snapshot
 from ownroot.gateway.standing import DeviceSession, Standing, StandingMemory

@@ -19,13 +19,13 @@ import structlog
 from ownroot.gateway.admin import AdminServer, Gauges, Readiness, WorkerMetrics
 from ownroot.gateway.check_ins import CheckInRecorder
 from ownroot.gateway.device_gateway import DeviceGateway, Recorders
+from ownroot.gateway.endpoints.est import RenewalPace, Renewals
 from ownroot.gateway.engine import Engine
 from ownroot.gateway.est_listener import EstListener
 from ownroot.gateway.hub import Hub
 from ownroot.gateway.issuing_desk import IssuingDesk
 from ownroot.gateway.limits import Limits
 from ownroot.gateway.refusals import RefusalRecorder
-from ownroot.gateway.renewals import RenewalPace, Renewals
 from ownroot.gateway.settings import GatewaySettings
 from ownroot.gateway.snapshot import OpenKey, Snapshot
 from ownroot.gateway.standing import DeviceSession, StandingMemory
@@ -187,7 +187,8 @@ class _Worker:
         return Readiness(True, closed)
 
     def _gauges(self) -> Gauges:
-        return Gauges(len(self._hub), len(self._memory), self._gateway.swept)
+        renewals = self._renewals
+        return Gauges(len(self._hub), len(self._memory), self._gateway.swept, renewals.renewed, renewals.recovered)
 
 
 def _stop_event() -> asyncio.Event:

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 
 from ownroot.gateway.endpoints.call import Answer, DeviceCall
 from ownroot.gateway.endpoints.device import show_device
+from ownroot.gateway.endpoints.est import ENROLMENT_PATHS, Renewals
 from ownroot.gateway.endpoints.next_key import NextKeyEndpoint
 from ownroot.gateway.endpoints.ostree import name_no_other_server
 from ownroot.gateway.endpoints.routes import Route, RouteTable
-from ownroot.gateway.renewals import ENROLMENT_PATHS, Renewals
 from ownroot.gateway.responses import Response
 from ownroot.gateway.store import Store
 
