@@ -76,6 +76,7 @@ def serve(settings: Settings, parts: frozenset[Part], say: Callable[[ServeReport
             gateway_name=settings.gateway.name,
             clock=utc_now,
             kek_token=settings.kek_token,
+            backdate=settings.certificates.backdate,
         ) as installation:
             jobs = _jobs(settings, installation, sockets)
             report = _report(settings, installation, sockets)
