@@ -14,6 +14,7 @@ from benchmarks import (
     nginx,
     reenrolment,
     registration_site,
+    renewal_storm,
     time_to_revoke,
 )
 from benchmarks.report import Section, environment, page
@@ -22,6 +23,7 @@ BENCHMARKS: dict[str, Callable[[], Section]] = {
     "handshakes": handshakes.measure,
     "issuance": issuance.measure,
     "re-enrolment": reenrolment.measure,
+    "renewal-storm": renewal_storm.measure,
     "registration": registration_site.measure,
     "idle-memory": idle_memory.measure,
     "time-to-revoke": time_to_revoke.measure,

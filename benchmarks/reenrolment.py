@@ -81,16 +81,16 @@ def renewal_request(device: Device) -> bytes:
     return head.encode() + body
 
 
-def read_answer(connection: SSL.Connection) -> tuple[int, bytes]:
-    """Read one answer whole."""
+def read_whole_answer(connection: SSL.Connection) -> tuple[int, bytes, bytes]:
+    """Read one answer: status, head and body."""
     data = b""
     while b"\r\n\r\n" not in data:
         data += connection.recv(65536)
-    head, _, body = data.partition(b"\r\n\r\n")
+    head, end, body = data.partition(b"\r\n\r\n")
     length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
     while len(body) < length:
         body += connection.recv(65536)
-    return int(head[9:12]), body
+    return int(head[9:12]), head + end, body
 
 
 def _run(server: Server, devices: list[Device], *, keep_open: bool) -> Round:
@@ -142,7 +142,7 @@ def _work(pipe: Connection, port: int, devices: list[Device], keep_open: bool) -
         started = perf_counter()
         raw, connection = held[number] if keep_open else connect(contexts[number], target)
         connection.sendall(text)
-        status, body = read_answer(connection)
+        status, _, body = read_whole_answer(connection)
         if status != 200:
             raise RuntimeError(f"a renewal was answered {status}: {body.decode()}")
         answers.append((perf_counter() - started, body))

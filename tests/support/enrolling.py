@@ -130,3 +130,14 @@ def audited(server: RunningServer) -> list[dict[str, Any]]:
     with sqlite3.connect(server.data_dir / "ownroot.db") as database:
         rows = database.execute("SELECT body FROM audit_events ORDER BY sequence").fetchall()
     return [json.loads(row[0]) for row in rows]
+
+
+def recorded_renewals(server: RunningServer) -> list[bytes]:
+    """Return every certificate that the log of issuances knows as a renewal, DER."""
+    with sqlite3.connect(server.data_dir / "ownroot.db") as database:
+        asked = "SELECT certificate_der FROM issuances WHERE profile = 'device-renewal' AND state = 1"
+        return [row[0] for row in database.execute(asked)]
+
+
+def der_of(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(Encoding.DER)

@@ -7,7 +7,6 @@ import http.client
 import os
 import random
 import signal
-import sqlite3
 import ssl
 import threading
 import time
@@ -19,7 +18,7 @@ import pytest
 
 from tests.support.api_owner import ApiOwner
 from tests.support.certificates import Pair
-from tests.support.enrolling import Enrolling, certificate_of, registered
+from tests.support.enrolling import Enrolling, certificate_of, recorded_renewals, registered
 from tests.support.tls_device import Reply
 from tests.support.world import RunningServer, running_server
 
@@ -80,14 +79,7 @@ def rotate_fleet(folder: Path, *, devices: int, kills: int, seed: int) -> None:
                 done.set()
         assert killer.result() > 0
         assert [until_answered(device.get).status for device in rotated] == [200] * devices
-        assert sorted(recorded(server)) == sorted(device.identity.der for device in rotated if device.identity)
-
-
-def recorded(server: RunningServer) -> list[bytes]:
-    """Every certificate that the log of issuances knows as a renewal."""
-    with sqlite3.connect(server.data_dir / "ownroot.db") as database:
-        asked = "SELECT certificate_der FROM issuances WHERE profile = 'device-renewal' AND state = 1"
-        return [row[0] for row in database.execute(asked)]
+        assert sorted(recorded_renewals(server)) == sorted(device.identity.der for device in rotated if device.identity)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
