@@ -6,27 +6,19 @@ under way is bounded, so that a storm of renewals waits at the gateway and not i
 """
 
 import asyncio
-import contextlib
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, cast
 
 import structlog
 
 from ownroot.api.backend import Backend
 from ownroot.errors import InvalidInputError, OwnrootError, UnavailableError
 from ownroot.services.renew_device import RenewalRequest, Renewing, renew_device
-from ownroot.wire.issuing_desk import (
-    LENGTH_OCTETS,
-    RenewalAnswer,
-    RenewalQuestion,
-    frame,
-    message_octets,
-    parse_message,
-)
+from ownroot.wire.issuing_desk import RenewalAnswer, RenewalQuestion, Unframer, frame, parse_message
 
 _log = structlog.get_logger("ownroot.api")
 _MOST_UNDER_WAY: Final = 512
@@ -50,7 +42,8 @@ class IssuingDesk:
         Raises:
             UnavailableError: `issuing-socket`.
         """
-        self._server = await asyncio.start_unix_server(self._serve, sock=_bind(path))
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_unix_server(lambda: _Worker(self.decide), sock=_bind(path))
         self._path = path
 
     def close(self) -> None:
@@ -59,32 +52,8 @@ class IssuingDesk:
             self._server.close()
             self._path.unlink(missing_ok=True)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        room = asyncio.Semaphore(_MOST_UNDER_WAY)
-        answering: set[asyncio.Task[None]] = set()
-        try:
-            while True:
-                octets = message_octets(await reader.readexactly(LENGTH_OCTETS))
-                question = parse_message(await reader.readexactly(octets), RenewalQuestion)
-                await room.acquire()
-                task = asyncio.create_task(self._answer(question, writer))
-                answering.add(task)
-                task.add_done_callback(answering.discard)
-                task.add_done_callback(lambda _done: room.release())
-        except (OSError, EOFError):
-            pass  # the worker is gone; what it asked for is finished all the same, and kept for the device
-        except InvalidInputError as error:
-            _log.error("a gateway worker speaks another language", code=error.code, detail=error.detail)
-        finally:
-            writer.close()
-
-    async def _answer(self, question: RenewalQuestion, writer: asyncio.StreamWriter) -> None:
-        answer = await self._decide(question)
-        with contextlib.suppress(OSError):
-            writer.write(frame(answer))
-            await writer.drain()
-
-    async def _decide(self, question: RenewalQuestion) -> RenewalAnswer:
+    async def decide(self, question: RenewalQuestion) -> RenewalAnswer:
+        """Answer one question; what goes wrong is an answer, too."""
         request = RenewalRequest(question.factory_id, question.certificate_der, question.csr_der, question.peer)
         steps = renew_device(request, renewing=self._renewing, now=self._clock())
         try:
@@ -94,9 +63,43 @@ class IssuingDesk:
             return RenewalAnswer(question.number, b"", type(error).__name__, error.code, error.detail, retry_after)
         except Exception:  # noqa: BLE001 - the edge of a question
             _log.exception("a renewal failed")
-            return RenewalAnswer(
-                question.number, b"", UnavailableError.__name__, "internal-error", "internal error", 30
-            )
+            return RenewalAnswer(question.number, b"", UnavailableError.__name__, "renewal-failed", "Try later.", 30)
+
+
+class _Worker(asyncio.Protocol):
+    """The connection of one gateway worker; what it may have under way is bounded by not reading on."""
+
+    def __init__(self, decide: Callable[[RenewalQuestion], Coroutine[Any, Any, RenewalAnswer]]) -> None:
+        self._decide = decide
+        self._unframer = Unframer()
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Remember where answers go."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Begin with every question that is whole. What a worker asked is finished even if it is gone meanwhile."""
+        try:
+            for message in self._unframer.feed(data):
+                task = asyncio.create_task(self._answer(parse_message(message, RenewalQuestion)))
+                self._under_way.add(task)
+                task.add_done_callback(self._done)
+        except InvalidInputError as error:
+            _log.error("a gateway worker speaks another language", code=error.code, detail=error.detail)
+            self._transport.close()
+        if len(self._under_way) >= _MOST_UNDER_WAY:
+            self._transport.pause_reading()
+
+    async def _answer(self, question: RenewalQuestion) -> None:
+        answer = await self._decide(question)
+        if not self._transport.is_closing():
+            self._transport.write(frame(answer))
+
+    def _done(self, task: "asyncio.Task[None]") -> None:
+        self._under_way.discard(task)
+        if len(self._under_way) < _MOST_UNDER_WAY and not self._transport.is_closing():
+            self._transport.resume_reading()
 
 
 def _bind(path: Path) -> socket.socket:

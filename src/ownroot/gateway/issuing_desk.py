@@ -9,17 +9,10 @@ import itertools
 import random
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from ownroot.errors import InvalidInputError, KeyStoreError, OwnrootError, RefusedError, UnavailableError
-from ownroot.wire.issuing_desk import (
-    LENGTH_OCTETS,
-    RenewalAnswer,
-    RenewalQuestion,
-    frame,
-    message_octets,
-    parse_message,
-)
+from ownroot.wire.issuing_desk import RenewalAnswer, RenewalQuestion, Unframer, frame, parse_message
 
 # A worker that has more under way only keeps devices waiting; they are told to come later instead.
 _MOST_UNDER_WAY: Final = 256
@@ -30,20 +23,63 @@ _FAMILIES: Final[Mapping[str, type[OwnrootError]]] = {
 }
 
 
+class _Line(asyncio.Protocol):
+    """One connection to the desk, and who waits for an answer over it."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._unframer = Unframer()
+        self._waiting: dict[int, asyncio.Future[RenewalAnswer]] = {}
+        self.is_open = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self.is_open = True
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for message in self._unframer.feed(data):
+                answer = parse_message(message, RenewalAnswer)
+                waiting = self._waiting.get(answer.number)
+                if waiting is not None and not waiting.done():
+                    waiting.set_result(answer)
+        except InvalidInputError:
+            self.close()  # what that means is said to each of those who wait
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.is_open = False
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_exception(ConnectionResetError("it ended the connection"))
+
+    async def ask(self, question: RenewalQuestion) -> RenewalAnswer:
+        """Raises OSError when the connection ends before the answer is here."""
+        waiting: asyncio.Future[RenewalAnswer] = self._loop.create_future()
+        self._waiting[question.number] = waiting
+        try:
+            self._transport.write(frame(question))
+            return await waiting
+        finally:
+            del self._waiting[question.number]
+
+    def close(self) -> None:
+        self.is_open = False
+        self._transport.close()
+
+
 class IssuingDesk:
     """Asks the desk.
 
     Attributes:
-        fault: why the last question could not be asked, for readiness; empty if it could.
+        fault: why the last question was not answered, for readiness; empty if it was.
     """
 
     def __init__(self, socket: Path) -> None:
         self._socket = socket
         self._numbers = itertools.count(1)
-        self._pending: dict[int, asyncio.Future[RenewalAnswer]] = {}
-        self._writer: asyncio.StreamWriter | None = None
-        self._reading: asyncio.Task[None] | None = None
+        self._line: _Line | None = None
         self._connecting = asyncio.Lock()
+        self._under_way = 0
         self.fault = ""
 
     async def renew(self, factory_id: int, certificate_der: bytes, csr_der: bytes, *, peer: str) -> bytes:
@@ -54,55 +90,36 @@ class IssuingDesk:
             UnavailableError: as there; `renewals-busy`; `issuing-desk-away`: whether a certificate was issued is not
                 known, and asking again finds out.
         """
-        if len(self._pending) >= _MOST_UNDER_WAY:
+        if self._under_way >= _MOST_UNDER_WAY:
             raise UnavailableError(
                 "renewals-busy", "Many devices renew at this moment. Try later.", retry_after=_later()
             )
         question = RenewalQuestion(next(self._numbers), factory_id, certificate_der, csr_der, peer)
-        answer: asyncio.Future[RenewalAnswer] = asyncio.get_running_loop().create_future()
-        self._pending[question.number] = answer
+        self._under_way += 1
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
-                await self._send(frame(question))
-                return _certificate(await answer)
+                line = await self._open_line()
+                answer = await line.ask(question)
         except (OSError, TimeoutError) as exc:
             raise self._away(exc) from exc
         finally:
-            self._pending.pop(question.number, None)
-
-    async def close(self) -> None:
-        """Let go of the connection; questions under way fail."""
-        if self._reading is not None:
-            self._reading.cancel()
-            await asyncio.gather(self._reading, return_exceptions=True)
-
-    async def _send(self, message: bytes) -> None:
-        async with self._connecting:
-            if self._writer is None:
-                reader, self._writer = await asyncio.open_unix_connection(str(self._socket))
-                self._reading = asyncio.create_task(self._read(reader, self._writer))
-            writer = self._writer
-        writer.write(message)
-        await writer.drain()
+            self._under_way -= 1
         self.fault = ""
+        return _certificate(answer)
 
-    async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Hand out answers until the connection ends, however it ends."""
-        try:
-            while True:
-                octets = message_octets(await reader.readexactly(LENGTH_OCTETS))
-                answer = parse_message(await reader.readexactly(octets), RenewalAnswer)
-                waiting = self._pending.get(answer.number)
-                if waiting is not None and not waiting.done():
-                    waiting.set_result(answer)
-        except (OSError, EOFError, InvalidInputError):
-            pass  # what it means is said to each of those who wait
-        finally:
-            self._writer = None
-            writer.close()
-            for waiting in self._pending.values():
-                if not waiting.done():
-                    waiting.set_exception(ConnectionResetError("the issuing desk ended the connection"))
+    def close(self) -> None:
+        """Let go of the connection; questions under way fail."""
+        if self._line is not None:
+            self._line.close()
+
+    async def _open_line(self) -> _Line:
+        if self._line is not None and self._line.is_open:
+            return self._line
+        async with self._connecting:
+            if self._line is None or not self._line.is_open:
+                loop = asyncio.get_running_loop()
+                _, self._line = await loop.create_unix_connection(_Line, str(self._socket))
+            return self._line
 
     def _away(self, exc: Exception) -> UnavailableError:
         self.fault = f"certificates are not renewed, the issuing desk at {self._socket} is away: {exc or 'no answer'}"

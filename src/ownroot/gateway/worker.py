@@ -151,7 +151,7 @@ class _Worker:
         stopping = [engine] if est is None else [engine, est[0]]
         await asyncio.gather(*(part.stop(grace_seconds=settings.shutdown_grace_seconds) for part in stopping))
         await self._wind_up(jobs)
-        await desk.close()
+        desk.close()
         admin.close()
         watcher.close()
 

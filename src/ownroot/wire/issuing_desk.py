@@ -58,18 +58,31 @@ def frame(message: RenewalQuestion | RenewalAnswer) -> bytes:
     return len(data).to_bytes(LENGTH_OCTETS, "big") + data
 
 
-def message_octets(head: bytes) -> int:
-    """Return how many octets follow a length.
+class Unframer:
+    """Puts messages together again from what a socket brings."""
 
-    Raises:
-        InvalidInputError: `desk-message`.
-    """
-    octets = int.from_bytes(head, "big")
-    if octets > MAX_MESSAGE_OCTETS:
-        raise InvalidInputError(
-            "desk-message", f"A message of the issuing desk has at most {MAX_MESSAGE_OCTETS} octets."
-        )
-    return octets
+    def __init__(self) -> None:
+        self._held = bytearray()
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Take what came in; returns the messages that are whole now, without their lengths.
+
+        Raises:
+            InvalidInputError: `desk-message`: one says it is longer than any is.
+        """
+        held, start, whole = self._held, 0, []
+        held += data
+        while len(held) - start >= LENGTH_OCTETS:
+            octets = int.from_bytes(held[start : start + LENGTH_OCTETS], "big")
+            if octets > MAX_MESSAGE_OCTETS:
+                raise InvalidInputError("desk-message", f"A message has at most {MAX_MESSAGE_OCTETS} octets.")
+            end = start + LENGTH_OCTETS + octets
+            if len(held) < end:
+                break
+            whole.append(bytes(held[start + LENGTH_OCTETS : end]))
+            start = end
+        del held[:start]
+        return whole
 
 
 def parse_message(data: bytes, shape: type[T]) -> T:

@@ -10,8 +10,8 @@ from ownroot.wire.issuing_desk import (
     MAX_MESSAGE_OCTETS,
     RenewalAnswer,
     RenewalQuestion,
+    Unframer,
     frame,
-    message_octets,
     parse_message,
 )
 from tests.support.certificates import device_ca, factory_root
@@ -73,9 +73,8 @@ def test_the_attributes_are_one_sequence_of_the_length_it_says() -> None:
 
 def test_a_message_is_read_back() -> None:
     question = RenewalQuestion(7, 1, b"certificate", b"csr", "192.0.2.1")
-    framed = frame(question)
-    assert message_octets(framed[:4]) == len(framed) - 4
-    assert parse_message(framed[4:], RenewalQuestion) == question
+    (message,) = Unframer().feed(frame(question))
+    assert parse_message(message, RenewalQuestion) == question
     answer = RenewalAnswer(7, b"", "RefusedError", "device-denied", "It was deleted.", 0)
     assert parse_message(frame(answer)[4:], RenewalAnswer) == answer
 
@@ -87,7 +86,18 @@ def test_a_message_of_another_shape_is_refused(data: bytes) -> None:
     assert refused.value.code == "desk-message"
 
 
+@pytest.mark.parametrize("size", [1, 3, 5, 1000])
+def test_messages_are_whole_however_they_arrive(size: int) -> None:
+    questions = [RenewalQuestion(number, 1, b"c" * number, b"", "") for number in range(20)]
+    sent = b"".join(map(frame, questions))
+    unframer, got = Unframer(), []
+    for start in range(0, len(sent), size):
+        got += unframer.feed(sent[start : start + size])
+    assert [parse_message(message, RenewalQuestion) for message in got] == questions
+
+
 def test_a_message_that_would_be_too_long_is_refused_by_its_length() -> None:
-    assert message_octets(MAX_MESSAGE_OCTETS.to_bytes(4, "big")) == MAX_MESSAGE_OCTETS
-    with pytest.raises(InvalidInputError):
-        message_octets((MAX_MESSAGE_OCTETS + 1).to_bytes(4, "big"))
+    assert Unframer().feed(MAX_MESSAGE_OCTETS.to_bytes(4, "big")) == []
+    with pytest.raises(InvalidInputError) as refused:
+        Unframer().feed((MAX_MESSAGE_OCTETS + 1).to_bytes(4, "big"))
+    assert refused.value.code == "desk-message"
