@@ -1,5 +1,6 @@
 """The issuing desk away, mute, or talking nonsense: renewals wait, everything else goes on (docs/adr/0012)."""
 
+import asyncio
 import socket
 import stat
 import threading
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from ownroot.errors import UnavailableError
+from ownroot.gateway import issuing_desk
 from ownroot.wire.issuing_desk import RenewalAnswer, frame
 from tests.support.api_owner import ApiOwner
 from tests.support.enrolling import Enrolling, code_of, eventually, registered
@@ -71,6 +74,35 @@ def test_an_answer_to_nobodys_question_is_dropped(world: GatewayWorld, tmp_path:
     device = Enrolling(world.address, world.device("waits"))
     with desk(tmp_path / "issuing.sock", frame(RenewalAnswer(999, b"certificate"))):
         assert code_of(device.enrol()) == (503, "issuing-desk-away")
+
+
+def test_beyond_what_may_be_under_way_devices_are_told_to_come_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(issuing_desk, "_MOST_UNDER_WAY", 2)
+    monkeypatch.setattr(issuing_desk, "_ANSWER_SECONDS", 0.5)
+
+    async def three_at_once() -> list[str]:
+        async def hold(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+            await asyncio.sleep(5)
+
+        server = await asyncio.start_unix_server(hold, tmp_path / "issuing.sock")
+        client = issuing_desk.IssuingDesk(tmp_path / "issuing.sock")
+        outcomes = await asyncio.gather(*(code(client) for _ in range(3)))
+        again = await code(client)
+        client.close()
+        server.close()
+        return [*outcomes, again]
+
+    async def code(client: issuing_desk.IssuingDesk) -> str:
+        try:
+            await client.renew(1, b"certificate", b"csr", peer="192.0.2.1")
+        except UnavailableError as error:
+            return error.code if 5 <= error.retry_after <= 30 else "no time to wait"
+        return "answered"
+
+    away, busy = "issuing-desk-away", "renewals-busy"
+    assert asyncio.run(three_at_once()) == [away, away, busy, away]
 
 
 def test_only_its_own_user_may_open_the_desk_and_it_goes_with_the_server(tmp_path: Path) -> None:
