@@ -96,12 +96,18 @@ def renew_device(request: RenewalRequest, *, renewing: Renewing, now: datetime) 
         KeyStoreError: the online CA's key cannot be used; nothing is left behind.
         What an identified device is refused is in the audit log before it is raised.
     """
-    view = renewing.views.get(request.factory_id)
+    view, is_fresh = renewing.views.get(request.factory_id), False
     for _ in range(_ATTEMPTS):
         if view is None:
             view = yield partial(_look, factory_id=request.factory_id, renewing=renewing)
-            renewing.views[request.factory_id] = view
-        identified, expired_for = _identify(request, view, now)
+            renewing.views[request.factory_id], is_fresh = view, True
+        try:
+            identified, expired_for = _identify(request, view, now)
+        except RefusedError:
+            if is_fresh:
+                raise
+            view = None  # perhaps its CA is newer than what we remember
+            continue
         try:
             csr = read_reenrolment(request.csr_der, identified.certificate)
             request_sha256 = sha256(request.csr_der)

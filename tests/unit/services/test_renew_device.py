@@ -168,6 +168,13 @@ def test_trust_that_moved_since_it_was_last_looked_at_is_looked_at_again(renewer
     assert renewer.renew().issuer == renewer.certificate.issuer
 
 
+def test_a_device_of_a_ca_that_is_newer_than_what_the_desk_remembers_renews_at_once(renewer: Renewer) -> None:
+    renewer.renew()
+    ca = renewer.world.take_over()
+    renewer.certificate, renewer.key = renewer.world.register(device_csr(key=new_key())).certificate, new_key()
+    renewer.renew().verify_directly_issued_by(ca)
+
+
 # --- which certificate answers a repeated request
 
 
