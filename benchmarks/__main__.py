@@ -5,12 +5,25 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import handshakes, help_time, hsm, idle_memory, issuance, nginx, registration_site, time_to_revoke
+from benchmarks import (
+    handshakes,
+    help_time,
+    hsm,
+    idle_memory,
+    issuance,
+    nginx,
+    reenrolment,
+    registration_site,
+    renewal_storm,
+    time_to_revoke,
+)
 from benchmarks.report import Section, environment, page
 
 BENCHMARKS: dict[str, Callable[[], Section]] = {
     "handshakes": handshakes.measure,
     "issuance": issuance.measure,
+    "re-enrolment": reenrolment.measure,
+    "renewal-storm": renewal_storm.measure,
     "registration": registration_site.measure,
     "idle-memory": idle_memory.measure,
     "time-to-revoke": time_to_revoke.measure,

@@ -7,6 +7,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
@@ -51,9 +52,11 @@ class GatewayFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     `allow_rsa`, `allow_ca_profile`: accept device certificates that other tools made (protocol: gateway.md T11).
     `admin_port`: on loopback; worker 0 answers `/readyz` and `/metrics` there, worker n on the n-th port after it. 0
     takes free ports. `report_quota_mib`: what the test artifacts of one device may take in the database.
+    takes free ports. `est`: HOST:PORT of a second listener for EST alone, with its own certificate.
     """
 
     listen: str = "0.0.0.0:8443"
+    est: str | None = None
     name: str | None = None
     workers: Natural | None = None
     public_port: Port | None = None
@@ -62,6 +65,19 @@ class GatewayFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     allow_ca_profile: bool = False
     admin_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
     report_quota_mib: Natural = 20
+
+
+class CertificatesFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[certificates]` of the file: what the server issues.
+
+    `device_days`, `renewal_days`: how long a device's first certificate lasts, and one that was renewed; never beyond
+    the end of its CA. `backdate_minutes`: how long before its making a certificate begins, for devices whose clock is
+    behind.
+    """
+
+    device_days: Natural = 7300
+    renewal_days: Natural = 1095
+    backdate_minutes: Annotated[int, msgspec.Meta(ge=0, le=7 * 24 * 60)] = 5
 
 
 class LogFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -105,14 +121,20 @@ class RegistrationFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 class SettingsFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole file. `database`: URL; default is SQLite in the data directory."""
+    """The whole file.
+
+    `database`: URL; default is SQLite in the data directory. `issuing_socket`: where gateway workers ask for renewed
+    certificates, relative to the data directory.
+    """
 
     database: str | None = None
+    issuing_socket: str = "issuing.sock"
     api: ApiFile = ApiFile()
     gateway: GatewayFile = GatewayFile()
     keystore: KeystoreFile = KeystoreFile()
     online_ca: OnlineCaFile = OnlineCaFile()
     registration: RegistrationFile = RegistrationFile()
+    certificates: CertificatesFile = CertificatesFile()
     log: LogFile = LogFile()
 
 
@@ -123,6 +145,7 @@ class Options:
     api: str | None = None
     gateway: str | None = None
     gateway_name: str | None = None
+    est: str | None = None
     workers: int | None = None
     api_tls: tuple[str, str] | None = None
     behind_proxy: tuple[str, ...] = ()
@@ -174,10 +197,12 @@ class ApiSettings:
 class GatewayPart:
     """The gateway's listeners.
 
-    `public_port` None: devices are told the port we listen on. `admin_ports`: one for each worker; 0 is any free one.
+    `est` None: EST is served beside everything else, and nowhere by itself. `public_port` None: devices are told the
+    port we listen on. `admin_ports`: one for each worker; 0 is any free one.
     """
 
     listen: Address
+    est: Address | None
     name: str | None
     workers: int
     public_port: int | None
@@ -218,6 +243,15 @@ class RegistrationPart:
     reregister: str
 
 
+@dataclass(frozen=True, slots=True)
+class CertificateSettings:
+    """What the server issues. Lifetimes count from the making, which `backdate` comes before."""
+
+    device_days: int
+    renewal_days: int
+    backdate: timedelta
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """A server's settings, checked.
@@ -233,6 +267,8 @@ class Settings:
     kek_token: KekToken | None
     online_ca_token: OnlineCaToken | None
     registration: RegistrationPart
+    issuing_socket: Path
+    certificates: CertificateSettings
     log_level: str = field(default="info")
 
 
@@ -259,6 +295,8 @@ def load_settings(data_dir: Path, file: Path | None, options: Options) -> Settin
         kek_token=_kek_token(raw.keystore, base=base),
         online_ca_token=_online_ca_token(raw.online_ca, base=base),
         registration=_registration(raw.registration),
+        issuing_socket=directory / raw.issuing_socket,
+        certificates=_certificates(raw.certificates),
         log_level=raw.log.level,
     )
 
@@ -323,6 +361,14 @@ def _registration(raw: RegistrationFile) -> RegistrationPart:
     return RegistrationPart(production_groups=groups, reregister=raw.reregister)
 
 
+def _certificates(raw: CertificatesFile) -> CertificateSettings:
+    return CertificateSettings(
+        device_days=raw.device_days,
+        renewal_days=raw.renewal_days,
+        backdate=timedelta(minutes=raw.backdate_minutes),
+    )
+
+
 def _api(raw: ApiFile, options: Options, *, base: Path) -> ApiSettings:
     public_url, public_name = _public_url(raw.public_url)
     settings = ApiSettings(
@@ -382,8 +428,10 @@ def _gateway(raw: GatewayFile, options: Options) -> GatewayPart:
     if options.workers is not None and options.workers < 1:
         raise InvalidInputError("config-invalid", "The gateway needs at least one worker.")
     workers = options.workers or raw.workers or default_workers()
+    est = options.est or raw.est
     return GatewayPart(
         listen=parse_address(options.gateway or raw.listen),
+        est=None if est is None else parse_address(est),
         name=options.gateway_name or raw.name,
         workers=workers,
         public_port=raw.public_port,

@@ -116,15 +116,16 @@ class ApiOwner:
 
     def register(self, uuid: str) -> httpx2.Response:
         """Register a device through the API, over a key of its own."""
-        return self._register(uuid, make_key())
+        return self.register_over(uuid, make_key())
 
     def register_pair(self, uuid: str) -> Pair:
         """The same, for a device that is to connect."""
         key = make_key()
-        answer = accept(self._register(uuid, key))
+        answer = accept(self.register_over(uuid, key))
         return Pair(x509.load_pem_x509_certificate(answer.json()["client.pem"].encode()), key)
 
-    def _register(self, uuid: str, key: Key) -> httpx2.Response:
+    def register_over(self, uuid: str, key: Key) -> httpx2.Response:
+        """The same, over a key that is there."""
         request = csr_pem(csr(key, device_name(uuid, self.server.factory)))
         document = {"uuid": uuid, "csr": request, "hardware-id": "test"}
         return self.server.call("POST", "/ota/devices/", document=document)

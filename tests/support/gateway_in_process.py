@@ -17,7 +17,9 @@ from ownroot.gateway.application import Peer
 from ownroot.gateway.check_ins import CheckInRecorder
 from ownroot.gateway.config_fetches import ConfigFetchRecorder
 from ownroot.gateway.device_gateway import DeviceGateway, Recorders
+from ownroot.gateway.endpoints.est import RenewalPace, Renewals
 from ownroot.gateway.http_parser import Request
+from ownroot.gateway.issuing_desk import IssuingDesk
 from ownroot.gateway.refusals import RefusalRecorder
 from ownroot.gateway.responses import Response
 from ownroot.gateway.snapshot import Snapshot
@@ -60,8 +62,15 @@ class InProcess:
         self.config_fetches = ConfigFetchRecorder(database)
         revocation_times = RevocationTimes(time.time)
         recorders = Recorders(self.check_ins, self.refusals, revocation_times, self.config_fetches)
+        renewals = Renewals(IssuingDesk(Path("nobody-listens-here.sock")), RenewalPace(time.monotonic))
         self.gateway = DeviceGateway(
-            database, self.snapshot, self.memory, recorders, config_vault=VAULT, clock=lambda: self.now
+            database,
+            self.snapshot,
+            self.memory,
+            recorders,
+            config_vault=VAULT,
+            renewals=renewals,
+            clock=lambda: self.now,
         )
         self.watcher = TrustWatcher(database, DeviceCertificatePolicy(), self.gateway, interval_seconds=60)
 

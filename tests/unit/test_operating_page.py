@@ -24,7 +24,7 @@ def test_every_setting_is_shown_and_no_other():
     uncommented = re.sub(r"^# (\w+ = )", r"\1", EXAMPLE, flags=re.MULTILINE)
     shown = tomllib.loads(uncommented)
     assert set(shown) == {field.encode_name for field in msgspec.structs.fields(SettingsFile)}
-    for part in ("api", "gateway", "keystore", "online_ca", "registration", "log"):
+    for part in ("api", "gateway", "keystore", "online_ca", "registration", "certificates", "log"):
         known = next(field for field in msgspec.structs.fields(SettingsFile) if field.name == part)
         assert set(shown[part]) == {field.encode_name for field in msgspec.structs.fields(known.type)}
 

@@ -15,6 +15,7 @@ from ownroot.api import (
     oauth,
     operations,
     pki_health,
+    renewals,
     status_feed,
     tuf,
 )
@@ -50,6 +51,7 @@ def build_application(
         *config.endpoints(backend),
         *fleet_import.endpoints(backend),
         *held_devices.endpoints(backend),
+        *renewals.endpoints(backend),
         *status_feed.endpoints(backend),
         *tuf.endpoints(backend),
         *oauth.endpoints(backend),

@@ -22,9 +22,9 @@ class Backend:
     """The store, the keys, and what others are told of us.
 
     Attributes:
+        policy: what the operator decides about certificates of new devices.
         public_gateway_port: the port at which devices find the gateway.
         public_url: where people find the API's pages, without a slash at the end; None: where a request was sent to.
-        registration: what the operator decides about device certificates.
     """
 
     database: Database
@@ -32,7 +32,7 @@ class Backend:
     issuers: OnlineIssuers
     public_gateway_port: int
     public_url: str | None = None
-    registration: RegistrationPolicy = field(default_factory=RegistrationPolicy)
+    policy: RegistrationPolicy = field(default_factory=RegistrationPolicy)
     config_vault: ConfigVault = field(init=False, repr=False)
     _runner: StepRunner = field(init=False, repr=False)
 

@@ -11,7 +11,7 @@ from ownroot.services.report_ports import DocumentKind, UpdateState
 from ownroot.services.view_reports import DeviceReports
 from ownroot.wire.certs import ChangeMeta
 from ownroot.wire.config import ConfigObject, file_forms
-from ownroot.wire.devices import DeviceObject, GroupObject, NetworkInfo, wire_time
+from ownroot.wire.devices import DeviceObject, GroupObject, NetworkInfo, NextKeyObject, wire_time
 from ownroot.wire.documents import read_object
 
 _STATUSES: Final = {UpdateState.RUNNING: "Updating", UpdateState.COMPLETED: "OK", UpdateState.FAILED: "Update failed"}
@@ -57,6 +57,7 @@ def device_object(device: Device, factory: Factory, group: DeviceGroup | None = 
         docker_apps=tuple(device.docker_apps.split(",")) if device.docker_apps else (),
         tag=device.tags,
         secondary_ecus=(),
+        next_key=_next_key(device),
         change_meta=ChangeMeta(created_by=device.owner, created_at=created),
     )
 
@@ -99,6 +100,13 @@ def config_object(stored: StoredConfig) -> ConfigObject:
         reason=change.reason,
         files=file_forms(stored.files),
     )
+
+
+def _next_key(device: Device) -> NextKeyObject | None:
+    if device.next_spki_sha256 is None or device.next_key_at is None:
+        return None
+    announced_at = wire_time(device.next_key_at) or ""
+    return NextKeyObject(key_sha256=device.next_spki_sha256.hex(), announced_at=announced_at)
 
 
 def denied_object(denied: DeniedDevice, factory: Factory) -> DeviceObject:

@@ -70,7 +70,7 @@ class _ListQuery(msgspec.Struct, frozen=True):
     uuid: str | None = None
 
 
-class _DeviceQuery(msgspec.Struct, frozen=True, rename="kebab"):
+class DeviceQuery(msgspec.Struct, frozen=True, rename="kebab"):
     """How the path names the device: by name, or with `by-uuid` by uuid."""
 
     factory: str | None = None
@@ -108,7 +108,7 @@ class DeviceEndpoints:
                 handler=self._show,
                 access=_READ,
                 summary="Show one device.",
-                query=_DeviceQuery,
+                query=DeviceQuery,
                 replies={200: DeviceObject},
             ),
             Endpoint(
@@ -126,7 +126,7 @@ class DeviceEndpoints:
                 handler=self._change,
                 access=_UPDATE,
                 summary="Rename a device, give it another owner, put it in a group or out of it.",
-                query=_DeviceQuery,
+                query=DeviceQuery,
                 body=JsonBody(lambda body: read_document(body, DeviceForm), DeviceForm),
                 replies={200: DeviceObject},
             ),
@@ -136,7 +136,7 @@ class DeviceEndpoints:
                 handler=self._delete,
                 access=_DELETE,
                 summary="Delete a device, cut its connections and deny its uuid.",
-                query=_DeviceQuery,
+                query=DeviceQuery,
                 replies={204: None},
             ),
             Endpoint(
@@ -168,7 +168,7 @@ class DeviceEndpoints:
         return Reply(200, DeviceList(devices=devices, total=total, next=next_page(call, _LIST, paging, total)))
 
     async def _show(self, call: Call[Principal]) -> Reply:
-        factory, ref = call.caller.factory, _device(call)
+        factory, ref = call.caller.factory, named_device(call)
         vault = self.backend.config_vault
 
         def work(uow: UnitOfWork) -> DeviceObject:
@@ -182,7 +182,7 @@ class DeviceEndpoints:
     async def _change(self, call: Call[Principal]) -> Reply:
         form: DeviceForm = call.body
         change = DeviceChange(form.name, form.owner, form.group)
-        work = partial(change_device, ref=_device(call), change=change, by=call.caller, now=call.now)
+        work = partial(change_device, ref=named_device(call), change=change, by=call.caller, now=call.now)
         device = await self.backend.commit(work)
         return Reply(200, listed_device_object(device, call.caller.factory))
 
@@ -194,7 +194,7 @@ class DeviceEndpoints:
         return Reply(201 if announced.is_new else 200, document)
 
     async def _delete(self, call: Call[Principal]) -> Reply:
-        await self.backend.commit(partial(delete_device, ref=_device(call), by=call.caller, now=call.now))
+        await self.backend.commit(partial(delete_device, ref=named_device(call), by=call.caller, now=call.now))
         return Reply(204)
 
     async def _list_denied(self, call: Call[Principal]) -> Reply:
@@ -219,7 +219,8 @@ def _require_factory(caller: Principal, factory: str | None) -> None:
         raise wrong_factory(caller)
 
 
-def _device(call: Call[Principal]) -> DeviceRef:
+def named_device(call: Call[Principal]) -> DeviceRef:
+    """Return which device the path and its `DeviceQuery` name; raises as `guard.wrong_factory`."""
     _require_factory(call.caller, call.query.factory)
     return DeviceRef(call.path["device"], is_uuid=call.query.by_uuid)
 

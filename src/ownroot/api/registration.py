@@ -38,7 +38,7 @@ class RegistrationEndpoint:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._issuing = Issuing(backend.issuers, backend.registration)
+        self._issuing = Issuing(backend.issuers, backend.policy)
 
     def endpoint(self) -> Endpoint[Principal]:
         """Declare it."""

@@ -91,6 +91,12 @@ class EventKind(StrEnum):
     DEVICE_REGISTRATION_REFUSED = "device:registration-refused"  # (uuid)
     DEVICE_FIRST_SEEN = "device:first-seen"  # (uuid)
     DEVICE_KEY_CHANGED = "device:key-changed"  # (uuid)
+    DEVICE_KEY_ANNOUNCED = "device:key-announced"  # (uuid) the key it will come with next
+    DEVICE_ROTATION_CANCELLED = "device:rotation-cancelled"  # (uuid) its next key forgotten, by the owner
+    DEVICE_OLD_KEY_SHOWN = "device:old-key-shown"  # (uuid) a key it replaced came again; at most one each hour
+    DEVICE_RENEWED = "device:renewed"  # (uuid) a certificate in place of another
+    DEVICE_RENEWAL_REFUSED = "device:renewal-refused"  # (uuid)
+    RECOVERY_POLICY_SET = "device:recovery-policy-set"  # (factory name)
     DEVICE_DELETED = "device:deleted"  # (uuid)
     DEVICE_DENIAL_LIFTED = "device:denial-lifted"  # (uuid)
     DEVICE_HELD = "device:held"  # (uuid)

@@ -4,6 +4,8 @@ import asyncio
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from ownroot.api.audit_trail import AuditTrail
 from ownroot.api.backend import Backend
 from ownroot.api.ca_token_care import CaTokenCare
 from ownroot.api.gateway_workers import GatewayWorkers
+from ownroot.api.issuing_desk import IssuingDesk
 from ownroot.bootstrap.heap import spare_the_garbage_collector
 from ownroot.bootstrap.installation import (
     drop_what_has_ended,
@@ -30,7 +33,9 @@ from ownroot.errors import OwnrootError
 from ownroot.keystore.ca_keys_on_token import CaKeysOnToken
 from ownroot.services.issuers import OnlineIssuers
 from ownroot.services.ports import Database
+from ownroot.services.read_gateway_trust import DeviceCertificatePolicy
 from ownroot.services.register_device import ProductionPolicy, RegistrationPolicy
+from ownroot.services.renew_device import Renewing
 from ownroot.services.token_keys import CaToken, settle_installation_id
 from ownroot.storage import open_database
 from ownroot.web.application import BodyLimits, Edge
@@ -58,7 +63,8 @@ def run_api(job: ApiJob, ready: Callable[[], None]) -> int:
             config = uvicorn.Config(
                 application, ssl_certfile=job.tls_certificate, ssl_keyfile=job.tls_key, **server_options()
             )
-            server = _Server(config, backend, care, ready)
+            desk = IssuingDesk(backend, _renewing(job, backend), utc_now)
+            server = _Server(config, _Company(desk, Path(job.issuing_socket), care), backend, ready)
             server.run(sockets=[socket.socket(fileno=job.socket_fd)])
             return 0 if server.started else 1
     finally:
@@ -82,14 +88,24 @@ def _ca_token(access: TokenAccess | None, database: Database) -> Iterator[CaToke
         keys.close()
 
 
+@dataclass(frozen=True, slots=True)
+class _Company:
+    """What runs on the loop beside the API."""
+
+    desk: IssuingDesk
+    issuing_socket: Path
+    care: CaTokenCare
+
+
 class _Server(uvicorn.Server):
     """Says when it serves, and tidies up behind requests that died between two commits."""
 
-    def __init__(self, config: uvicorn.Config, backend: Backend, care: CaTokenCare, ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, company: _Company, backend: Backend, ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._database = backend.database
         self._keyring = backend.keyring
-        self._care = care
+        self._company = company
+        self._care = company.care
         self._ready = ready
         self._tidying: asyncio.Task[None] | None = None
         self._log = structlog.get_logger("ownroot.api")
@@ -98,6 +114,7 @@ class _Server(uvicorn.Server):
         """Listen, then say so."""
         await super().startup(sockets)
         if self.started:
+            await self._company.desk.start(self._company.issuing_socket)
             self._tidying = asyncio.create_task(self._tidy_up())
             spare_the_garbage_collector()
             self._ready()
@@ -106,6 +123,7 @@ class _Server(uvicorn.Server):
         """Finish what is under way."""
         if self._tidying is not None:
             self._tidying.cancel()
+        self._company.desk.close()
         await super().shutdown(sockets)
 
     async def _tidy_up(self) -> None:
@@ -126,7 +144,25 @@ class _Server(uvicorn.Server):
 def _policy(job: ApiJob) -> RegistrationPolicy:
     groups = job.production_groups
     production = ProductionPolicy(everywhere=groups is None, groups=frozenset(groups or ()))
-    return RegistrationPolicy(production=production, reregister=job.reregister)
+    return RegistrationPolicy(
+        production=production,
+        reregister=job.reregister,
+        validity=timedelta(days=job.device_days),
+        backdate=_backdate(job),
+    )
+
+
+def _backdate(job: ApiJob) -> timedelta:
+    return timedelta(seconds=job.backdate_seconds)
+
+
+def _renewing(job: ApiJob, backend: Backend) -> Renewing:
+    return Renewing(
+        backend.issuers,
+        DeviceCertificatePolicy(job.allow_rsa, job.allow_ca_profile),
+        validity=timedelta(days=job.renewal_days),
+        backdate=_backdate(job),
+    )
 
 
 def _edge(job: ApiJob) -> Edge:

@@ -16,7 +16,7 @@ from ownroot.services.steps import run_blocking
 def make_factory(data_dir: Path, file: Path | None, database: str | None, order: FactoryOrder) -> CreatedFactory:
     """Make a factory; running gateways learn of it within a moment."""
     with _opened(data_dir, file, database) as installation:
-        steps = create_factory(order, installation.keyring, now=utc_now())
+        steps = create_factory(order, installation.keyring, now=utc_now(), backdate=installation.backdate)
         return run_blocking(steps, installation.database)
 
 
@@ -37,5 +37,6 @@ def _opened(data_dir: Path, file: Path | None, database: str | None) -> Iterator
         gateway_name=settings.gateway.name,
         clock=utc_now,
         kek_token=settings.kek_token,
+        backdate=settings.certificates.backdate,
     ) as installation:
         yield installation

@@ -1,6 +1,7 @@
 """A process that serves the gateway: one of several workers on one port."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from ownroot.bootstrap.installation import keyring_of
 from ownroot.bootstrap.jobs import GatewayJob
@@ -26,6 +27,9 @@ def run_gateway(job: GatewayJob, ready: Callable[[], None]) -> int:
         allow_ca_profile=job.allow_ca_profile,
         admin_port=job.admin_port,
         report_quota_bytes=job.report_quota_mib << 20,
+        issuing_socket=Path(job.issuing_socket),
+        est_host=job.est_host,
+        est_port=job.est_port,
     )
     database = open_database(job.database_url)
     try:

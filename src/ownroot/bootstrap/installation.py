@@ -11,7 +11,7 @@ import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -36,28 +36,34 @@ from ownroot.storage import open_database
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """An open, prepared data directory. Whoever prepared it closes the database."""
+    """An open, prepared data directory. Whoever prepared it closes the database.
+
+    `backdate`: how long before its making a certificate begins.
+    """
 
     database: Database
     keyring: Keyring
     sub_keys: Mapping[SealedKeyPurpose, bytes]
     base_name: str
+    backdate: timedelta = timedelta()
 
 
 @contextmanager
-def prepared(
+def prepared(  # noqa: PLR0913  (what an operator decides about a data directory)
     data_dir: Path,
     database_url: str,
     *,
     gateway_name: str | None,
     clock: Callable[[], datetime],
     kek_token: KekToken | None = None,
+    backdate: timedelta = timedelta(),
 ) -> Iterator[Installation]:
     """Open a data directory, setting up what is missing, and close it again.
 
     Args:
         gateway_name: the base name the operator asks for; None keeps what is there.
         kek_token: where the key-encryption key comes from; None: from its file or the environment.
+        backdate: how long before its making a certificate of the shared PKI begins.
     Raises:
         KeyStoreError: the key-encryption key is missing, open to others, or not the one of this database.
         ConflictError: `gateway-name-fixed`.
@@ -68,7 +74,7 @@ def prepared(
         database = open_database(database_url)
         try:
             kek = find_kek(data_dir, kek_token, may_make=not database.read(_look_around).has_shared_pki)
-            installation = _set_up(database, kek, gateway_name, clock())
+            installation = _set_up(database, kek, gateway_name, clock(), backdate)
         except BaseException:
             database.close()
             raise
@@ -159,21 +165,21 @@ def locked(path: Path, *, wait: bool) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _set_up(database: Database, kek: Kek, gateway_name: str | None, now: datetime) -> Installation:
+def _set_up(database: Database, kek: Kek, gateway_name: str | None, now: datetime, backdate: timedelta) -> Installation:
     found = database.read(_look_around)
     sub_keys = {purpose: kek.sub_key(purpose.value) for purpose in SealedKeyPurpose}
     keyring = keyring_of(sub_keys)
     if not found.has_shared_pki:
-        run_blocking(ensure_shared_pki(keyring, now=now), database)
+        run_blocking(ensure_shared_pki(keyring, now=now, backdate=backdate), database)
     _require_keys_open(database, keyring)
     base_name = found.base_name
     if base_name is None or gateway_name is not None:
         base_name = database.write(lambda uow: settle_base_name(uow, gateway_name)).result()
     for factory in found.faceless:
-        run_blocking(ensure_shared_tls(factory, keyring, now=now), database)
+        run_blocking(ensure_shared_tls(factory, keyring, now=now, backdate=backdate), database)
     for factory in database.read(factories_without_repository):
         database.write(partial(ensure_repository, factory=factory, keyring=keyring, now=now)).result()
-    return Installation(database, keyring, sub_keys, base_name)
+    return Installation(database, keyring, sub_keys, base_name, backdate)
 
 
 def find_kek(data_dir: Path, token: KekToken | None, *, may_make: bool) -> Kek:

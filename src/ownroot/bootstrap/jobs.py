@@ -44,6 +44,12 @@ class ApiJob(msgspec.Struct, frozen=True, kw_only=True, tag="api"):
     online_ca_token: TokenAccess | None
     production_groups: tuple[str, ...] | None
     reregister: Reregistration
+    issuing_socket: str
+    allow_rsa: bool
+    allow_ca_profile: bool
+    device_days: int
+    renewal_days: int
+    backdate_seconds: int
 
 
 class GatewayJob(msgspec.Struct, frozen=True, kw_only=True, tag="gateway"):
@@ -60,6 +66,9 @@ class GatewayJob(msgspec.Struct, frozen=True, kw_only=True, tag="gateway"):
     allow_ca_profile: bool
     report_quota_mib: int
     admin_port: int
+    issuing_socket: str
+    est_host: str | None
+    est_port: int
 
 
 Job: TypeAlias = ApiJob | GatewayJob

@@ -45,6 +45,7 @@ class _Sockets:
 
     api: socket.socket | None
     gateway: socket.socket | None
+    est: socket.socket | None
     admin: tuple[socket.socket, ...]
 
     @property
@@ -76,6 +77,7 @@ def serve(settings: Settings, parts: frozenset[Part], say: Callable[[ServeReport
             gateway_name=settings.gateway.name,
             clock=utc_now,
             kek_token=settings.kek_token,
+            backdate=settings.certificates.backdate,
         ) as installation:
             jobs = _jobs(settings, installation, sockets)
             report = _report(settings, installation, sockets)
@@ -104,20 +106,29 @@ async def _supervise(jobs: list[tuple[str, Job]], on_ready: Callable[[], None]) 
 
 
 def _bind(settings: Settings, parts: frozenset[Part], stack: ExitStack) -> _Sockets:
-    api = gateway = None
+    api = gateway = est = None
     admin: list[socket.socket] = []
     if Part.API in parts:
         api = stack.enter_context(bind_socket(settings.api.listen))
         api.listen(2048)
     if Part.GATEWAY in parts:
-        # The first bind, without sharing, finds out whether the port is free at all: with SO_REUSEPORT a second
-        # server of the same user would silently get half of the devices.
-        with bind_socket(settings.gateway.listen) as probe:
-            address = Address(settings.gateway.listen.host, probe.getsockname()[1])
-        gateway = stack.enter_context(bind_socket(address, shared=True))
+        gateway = stack.enter_context(_bind_shared(settings.gateway.listen))
+        if settings.gateway.est is not None:
+            est = stack.enter_context(_bind_shared(settings.gateway.est))
         # Nobody listens on these: Linux lets a worker bind the same port, so a dead one is refused, not waited for.
         admin += [stack.enter_context(bind_socket(Address(_LOOPBACK, port))) for port in settings.gateway.admin_ports]
-    return _Sockets(api, gateway, tuple(admin))
+    return _Sockets(api, gateway, est, tuple(admin))
+
+
+def _bind_shared(wanted: Address) -> socket.socket:
+    """Keep a port that workers will share.
+
+    The first bind, without sharing, finds out whether the port is free at all: with SO_REUSEPORT a second server of the
+    same user would silently get half of the devices.
+    """
+    with bind_socket(wanted) as probe:
+        address = Address(wanted.host, probe.getsockname()[1])
+    return bind_socket(address, shared=True)
 
 
 def _jobs(settings: Settings, installation: Installation, sockets: _Sockets) -> list[tuple[str, Job]]:
@@ -125,8 +136,8 @@ def _jobs(settings: Settings, installation: Installation, sockets: _Sockets) -> 
     if sockets.api is not None:
         jobs.append(("API", _api_job(settings, installation, sockets.api, sockets)))
     if sockets.gateway is not None:
-        for number, admin_port in enumerate(sockets.admin_ports):
-            job = _gateway_job(settings, installation, sockets.gateway, number, admin_port)
+        for number in range(len(sockets.admin)):
+            job = _gateway_job(settings, installation, sockets, sockets.gateway, number)
             jobs.append((f"gateway worker {number}", job))
     return jobs
 
@@ -153,6 +164,12 @@ def _api_job(settings: Settings, installation: Installation, bound: socket.socke
         online_ca_token=_token_access(settings.online_ca_token),
         production_groups=None if groups is None else tuple(groups),
         reregister=Reregistration(settings.registration.reregister),
+        issuing_socket=str(settings.issuing_socket),
+        allow_rsa=settings.gateway.allow_rsa,
+        allow_ca_profile=settings.gateway.allow_ca_profile,
+        device_days=settings.certificates.device_days,
+        renewal_days=settings.certificates.renewal_days,
+        backdate_seconds=int(settings.certificates.backdate.total_seconds()),
     )
 
 
@@ -164,9 +181,9 @@ def _token_access(token: OnlineCaToken | None) -> TokenAccess | None:
 
 
 def _gateway_job(
-    settings: Settings, installation: Installation, bound: socket.socket, worker: int, admin_port: int
+    settings: Settings, installation: Installation, sockets: _Sockets, bound: socket.socket, worker: int
 ) -> GatewayJob:
-    gateway = settings.gateway
+    gateway, est = settings.gateway, sockets.est
     purposes = (SealedKeyPurpose.GATEWAY_TLS, SealedKeyPurpose.DEVICE_CONFIG)
     return GatewayJob(
         database_url=settings.database_url,
@@ -179,21 +196,27 @@ def _gateway_job(
         allow_rsa=gateway.allow_rsa,
         allow_ca_profile=gateway.allow_ca_profile,
         report_quota_mib=gateway.report_quota_mib,
-        admin_port=admin_port,
+        admin_port=sockets.admin_ports[worker],
+        issuing_socket=str(settings.issuing_socket),
+        est_host=None if gateway.est is None else gateway.est.host,
+        est_port=0 if est is None else _port(est),
     )
 
 
 def _report(settings: Settings, installation: Installation, sockets: _Sockets) -> ServeReport:
-    api = gateway = None
+    api = gateway = est = None
     if sockets.api is not None:
         scheme = "http" if settings.api.tls is None else "https"
         api = f"{scheme}://{Address(settings.api.listen.host, _port(sockets.api))}"
     if sockets.gateway is not None:
         gateway = str(Address(settings.gateway.listen.host, _port(sockets.gateway)))
+    if settings.gateway.est is not None and sockets.est is not None:
+        est = str(Address(settings.gateway.est.host, _port(sockets.est)))
     return ServeReport(
         pid=os.getpid(),
         api=api,
         gateway=gateway,
+        est=est,
         gateway_name=None if gateway is None else installation.base_name,
         workers=None if gateway is None else settings.gateway.workers,
         gateway_admin=tuple(str(Address(_LOOPBACK, port)) for port in sockets.admin_ports),

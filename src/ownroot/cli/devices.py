@@ -4,6 +4,7 @@ import click
 
 from ownroot.cli.devices_config import device_config
 from ownroot.cli.devices_held import accept_devices, held_devices, refuse_devices
+from ownroot.cli.devices_renewals import cancel_rotation, recovery
 from ownroot.cli.devices_reports import show_apps_states, show_updates, tests
 from ownroot.cli.options import Target, json_option, target_options, yes_option
 from ownroot.console.lazy import OrderedGroup
@@ -118,5 +119,14 @@ def delete_devices(target: Target, names: tuple[str, ...], by_uuid: bool, yes: b
 
 
 devices.add_command(device_config)
-for command in (show_updates, show_apps_states, tests, held_devices, accept_devices, refuse_devices):
+for command in (
+    show_updates,
+    show_apps_states,
+    tests,
+    held_devices,
+    accept_devices,
+    refuse_devices,
+    cancel_rotation,
+    recovery,
+):
     devices.add_command(command)

@@ -144,6 +144,7 @@ def _facts(device: DeviceObject) -> dict[str, object]:
         "Tag": device.tag,
         "Apps": ", ".join(device.docker_apps or ()),
         "App states": app_states(device.apps_state or {}),
+        "Next key since": device.next_key.announced_at if device.next_key else None,
         "Host name": device.network_info.hostname if device.network_info else None,
         "Local address": device.network_info.local_ipv4 if device.network_info else None,
         "Made at": device.change_meta.created_at if device.change_meta else None,

@@ -29,6 +29,7 @@ _SERVE_OPTIONS = (
         metavar="DNS",
         help="Base name of the gateway; fixed from the first start on. [default: gateway.localhost]",
     ),
+    click.option("--est", metavar="HOST:PORT", help="A second listener for certificate renewal alone. [default: none]"),
     click.option(
         "--workers", type=click.IntRange(min=1), help="Gateway processes. [default: one per processor, at least 2]"
     ),
@@ -108,7 +109,7 @@ def _serve(context: click.Context, part: str | None) -> None:
         for line in _ready_lines(report, as_json=chosen["json_ready"]):
             click.echo(line)
 
-    names = ("api", "gateway", "gateway_name", "workers", "api_tls", "behind_proxy", "database")
+    names = ("api", "gateway", "gateway_name", "est", "workers", "api_tls", "behind_proxy", "database")
     options = Options(**{name: chosen[name] for name in names})
     run_server(Place(chosen["data"], chosen["config_file"]), options, part, say)
 
@@ -243,4 +244,6 @@ def _ready_lines(report: "ServeReport", *, as_json: bool) -> list[str]:
         lines.append(
             f"gateway listening on {report.gateway} ({report.workers} worker{plural}) as {report.gateway_name}"
         )
+    if report.est is not None:
+        lines.append(f"EST listening on {report.est}")
     return lines

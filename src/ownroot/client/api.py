@@ -29,6 +29,7 @@ from ownroot.wire.documents import read_document, read_list, write_document
 from ownroot.wire.fleet_import import ImportForm, ImportList, ImportReply, ImportResult
 from ownroot.wire.held_devices import HeldDeviceList, HeldReview, HeldVerdicts
 from ownroot.wire.pki_health import PkiHealth
+from ownroot.wire.renewals import RecoveryForm, RecoveryPolicyObject
 from ownroot.wire.status_feed import SignedFeed
 
 Shape = TypeVar("Shape")
@@ -268,6 +269,20 @@ class Api(ClosedOnExit):
     def delete_device(self, name: str, *, by_uuid: bool = False) -> None:
         """Delete one device; it is put on the deny list and cut from the gateway."""
         self._send("DELETE", self._device_path(name, by_uuid))
+
+    def cancel_rotation(self, name: str, *, by_uuid: bool = False) -> None:
+        """Forget the key a device announced."""
+        path, _, query = self._device_path(name, by_uuid).partition("?")
+        self._send("DELETE", f"{path}rotation/?{query}")
+
+    def recovery(self) -> RecoveryPolicyObject:
+        """Show whether devices may renew an expired certificate."""
+        return _read(self._send("GET", self._in_factory("recovery/")), RecoveryPolicyObject)
+
+    def set_recovery(self, max_expired_days: int) -> RecoveryPolicyObject:
+        """Say how long after its end a device may renew its certificate; 0: never."""
+        form = RecoveryForm(max_expired_days=max_expired_days)
+        return _read(self._send("PUT", self._in_factory("recovery/"), form), RecoveryPolicyObject)
 
     def held_devices(
         self, *, uuid: str | None = None, ca_serial: str | None = None, limit: int = 1000, page: int = 1

@@ -32,6 +32,8 @@ class Gauges:
     open_connections: int
     remembered_standings: int
     swept_connections: int
+    renewed_certificates: int
+    recovered_devices: int
 
 
 class WorkerMetrics(Collector):
@@ -65,6 +67,10 @@ class WorkerMetrics(Collector):
         yield time_to_revoke(self._revocation_times)
         gauges = self._gauges()
         yield CounterMetricFamily("ownroot_gateway_swept", "connections cut", value=gauges.swept_connections)
+        renewed = gauges.renewed_certificates
+        yield CounterMetricFamily("ownroot_gateway_renewed", "certificates handed out by EST", value=renewed)
+        recovered = gauges.recovered_devices
+        yield CounterMetricFamily("ownroot_gateway_recovered", "the same, to expired devices", value=recovered)
         yield GaugeMetricFamily("ownroot_gateway_connections", "open connections", value=gauges.open_connections)
         yield GaugeMetricFamily("ownroot_gateway_standings", "known callers", value=gauges.remembered_standings)
 

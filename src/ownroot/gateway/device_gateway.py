@@ -16,13 +16,15 @@ from hashlib import sha256
 
 import structlog
 
-from ownroot.errors import ConflictError, OwnrootError, UnavailableError
+from ownroot.errors import ConflictError, InvalidInputError, OwnrootError, RefusedError, UnavailableError
 from ownroot.gateway.application import ConnectionControl, Peer
 from ownroot.gateway.check_ins import CheckInRecorder
 from ownroot.gateway.config_fetches import ConfigFetchRecorder
 from ownroot.gateway.endpoints import DeviceEndpoints
 from ownroot.gateway.endpoints.call import Answer, DeviceCall
 from ownroot.gateway.endpoints.config import ConfigEndpoints
+from ownroot.gateway.endpoints.est import ENROLMENT_PATHS, Renewals
+from ownroot.gateway.endpoints.open_paths import OPEN_PREFIX, answer_open
 from ownroot.gateway.http_parser import Request
 from ownroot.gateway.problems import error_response
 from ownroot.gateway.refusals import RefusalRecorder, RefusedRequest
@@ -50,7 +52,8 @@ from ownroot.services.records import Device
 _log = structlog.get_logger(__name__)
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~+/=:-]{1,128}\Z")
 _ATTEMPTS = 3
-_KEY_MISMATCH = "device-key-mismatch"
+_COPIED = ("device-key-mismatch", "device-key-replaced")
+_EXPIRED = "device-expired"
 _UNREADABLE = UnavailableError("trust-unreadable", "The gateway cannot read its database. Try later.", retry_after=30)
 _UNSETTLED = UnavailableError("trust-moving", "The factory's trust changed meanwhile. Try again.", retry_after=1)
 
@@ -76,12 +79,14 @@ class DeviceGateway:
         recorders: Recorders,
         *,
         config_vault: ConfigVault,
+        renewals: Renewals,
         clock: Callable[[], datetime],
         report_quota_bytes: int = DEFAULT_QUOTA_BYTES,
     ) -> None:
         self._store = Store(database)
         config = ConfigEndpoints(self._store, config_vault, recorders.config_fetches)
-        self._endpoints = DeviceEndpoints(self._store, config, report_quota_bytes=report_quota_bytes)
+        self._endpoints = DeviceEndpoints(self._store, config, renewals, report_quota_bytes=report_quota_bytes)
+        self._renewals = renewals
         self._snapshot = snapshot
         self._memory = memory
         self._check_ins = recorders.check_ins
@@ -127,15 +132,22 @@ class DeviceGateway:
         if self._is_misdirected(session, request):
             answer = Response(421, b"this connection belongs to another gateway name\n", close=True)
             return _finish(answer, request_id)
+        if request.path.startswith(OPEN_PREFIX):
+            open_answer = answer_open(request, trust, now)
+            if open_answer is not None:
+                return _finish(open_answer, request_id)
         standing = session.standing
         if standing is None or not standing.holds(trust, now):
             found = self._recognize(session, trust, now)
             if isinstance(found, Caller):
                 return self._admit(session, found, request, request_id)
             if isinstance(found, Denied):
-                return _finish(self._refuse(session, found, now), request_id)
+                if found.code == _EXPIRED and _is_enrolment(request):
+                    recovered = self._renewals.recover(request, trust, session.peer)
+                    return self._finish_later(recovered, session, request_id)
+                return _finish(self._refuse(session, found, now, request), request_id)
             standing = found
-        return self._finish_answer(self._answer(standing, request, now), request_id)
+        return self._finish_answer(self._answer(standing, request, session, now), session, request_id)
 
     def alerted(self, peer_address: str, site_key: int | None, alert: str) -> None:
         """Record devices that cannot verify us: after a take-over they hold the wrong root and can tell nobody else."""
@@ -224,8 +236,8 @@ class DeviceGateway:
             verdict = Denied(error.code, error.detail)
         now = self._clock()
         if isinstance(verdict, Denied):
-            return _finish(self._refuse(session, verdict, now), request_id)
-        answer = self._finish_answer(self._answer(verdict, request, now), request_id)
+            return _finish(self._refuse(session, verdict, now, request), request_id)
+        answer = self._finish_answer(self._answer(verdict, request, session, now), session, request_id)
         return answer if isinstance(answer, Response) else await answer
 
     async def _settle(self, session: DeviceSession, caller: Caller) -> Standing | Denied:
@@ -254,33 +266,59 @@ class DeviceGateway:
 
     # Answering.
 
-    def _answer(self, standing: Standing, request: Request, now: datetime) -> Answer:
+    def _answer(self, standing: Standing, request: Request, session: DeviceSession, now: datetime) -> Answer:
         entry = standing.entry
         if entry.device is None:
             raise AssertionError("a standing is made with a device")
         self._check_ins.note(entry, request.headers, now)
         call = DeviceCall(
-            standing.trust.factory, entry.device, entry.values, request, now, self._snapshot.config_times(entry.key[0])
+            standing.trust.factory,
+            entry.device,
+            entry.values,
+            request,
+            now,
+            self._snapshot.config_times(entry.key[0]),
+            session.peer,
         )
         try:
             return self._endpoints.answer(call)
         except OwnrootError as error:
             return error_response(error)
 
-    def _finish_answer(self, answer: Answer, request_id: bytes) -> Answer:
-        return _finish(answer, request_id) if isinstance(answer, Response) else _finish_later(answer, request_id)
+    def _finish_answer(self, answer: Answer, session: DeviceSession, request_id: bytes) -> Answer:
+        if isinstance(answer, Response):
+            return _finish(answer, request_id)
+        return self._finish_later(answer, session, request_id)
 
-    def _refuse(self, session: DeviceSession, denied: Denied, now: datetime) -> Response:
+    async def _finish_later(self, answer: Awaitable[Response], session: DeviceSession, request_id: bytes) -> Response:
+        try:
+            return _finish(await answer, request_id)
+        except RefusedError as error:
+            return _finish(self._refuse(session, Denied(error.code, error.detail), self._clock()), request_id)
+        except InvalidInputError as error:
+            self._note(session, Denied(error.code, error.detail), self._clock())
+            return _finish(error_response(error), request_id)
+        except OwnrootError as error:
+            return _finish(error_response(error), request_id)
+
+    def _refuse(
+        self, session: DeviceSession, denied: Denied, now: datetime, request: Request | None = None
+    ) -> Response:
+        """Record a refusal and word it; who enrols without any certificate hears 401 (gateway.md §7.1)."""
+        self._note(session, denied, now)
+        is_bare = session.peer.certificate_der is None and request is not None and _is_enrolment(request)
+        return Response(401 if is_bare else 403, f"{denied.code}: {denied.detail}\n".encode(), close=True)
+
+    def _note(self, session: DeviceSession, denied: Denied, now: datetime) -> None:
         peer = session.peer
         fingerprint = None if session.certificate_key is None else session.certificate_key[1]
         subject = claimed_uuid(peer.certificate_der)
         self._refusals.note(
             RefusedRequest(peer.site_key, denied.code, denied.detail, subject, fingerprint, peer.address), now
         )
-        if denied.code == _KEY_MISMATCH:
+        if denied.code in _COPIED:
             # A stolen CA key or a copied device; everything else strangers could write into the log at will.
             _log.warning("device refused", code=denied.code, device=subject, peer=peer.address)
-        return Response(403, f"{denied.code}: {denied.detail}\n".encode(), close=True)
 
     def _is_misdirected(self, session: DeviceSession, request: Request) -> bool:
         host = request.headers.get(b"host")
@@ -301,8 +339,5 @@ def _finish(answer: Response, request_id: bytes) -> Response:
     return Response(answer.status, answer.body, answer.content_type, headers, answer.close)
 
 
-async def _finish_later(answer: Awaitable[Response], request_id: bytes) -> Response:
-    try:
-        return _finish(await answer, request_id)
-    except OwnrootError as error:
-        return _finish(error_response(error), request_id)
+def _is_enrolment(request: Request) -> bool:
+    return request.method == "POST" and request.path in ENROLMENT_PATHS

@@ -1,6 +1,7 @@
 """Settings of one gateway worker process."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ownroot.gateway.limits import Limits
 from ownroot.services.record_tests import DEFAULT_QUOTA_BYTES
@@ -19,6 +20,8 @@ class GatewaySettings:
         allow_rsa: accept devices with RSA keys of at least 2048 bits.
         allow_ca_profile: accept device certificates marked CA:TRUE, as some sample scripts make them.
         report_quota_bytes: what the test artifacts of one device may take, so that no device fills the disk.
+        issuing_socket: where the issuing desk listens.
+        est_host, est_port: a second listener for EST alone; without a host there is none.
         admin_port: loopback port of `/readyz` and `/metrics`; None = none, 0 = any free one.
     """
 
@@ -32,4 +35,7 @@ class GatewaySettings:
     allow_rsa: bool = False
     allow_ca_profile: bool = False
     report_quota_bytes: int = DEFAULT_QUOTA_BYTES
+    issuing_socket: Path = Path("issuing.sock")
+    est_host: str | None = None
+    est_port: int = 0
     admin_port: int | None = None

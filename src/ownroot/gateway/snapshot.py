@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import structlog
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import SSL
 
@@ -28,11 +29,13 @@ class Snapshot:
 
     Attributes:
         sites: which names this worker answers to.
+        est_sites: the same of a listener for EST alone; a factory without a certificate for it is closed there.
         closed: gateway names with nothing valid to present; their handshakes fail, the others go on.
     """
 
     def __init__(self, open_key: OpenKey, *, grace_seconds: float) -> None:
         self.sites = SiteTable()
+        self.est_sites = SiteTable()
         self.picture = TrustPicture(-1, {})
         self.closed: tuple[str, ...] = ()
         self._open_key = open_key
@@ -69,18 +72,20 @@ class Snapshot:
             self._renew_sites(now)
 
     def _renew_sites(self, now: datetime) -> None:
-        sites = {trust.factory.gateway_name: self._site(trust, now) for trust in self.picture.factories.values()}
-        default = next((t for t in self.picture.factories.values() if t.factory.is_default), None)
-        self.sites.replace(sites, default=None if default is None else sites[default.factory.gateway_name])
+        trusts = self.picture.factories.values()
+        default = next((trust.factory.gateway_name for trust in trusts if trust.factory.is_default), None)
+        sites = {trust.factory.gateway_name: self._site(trust, trust.tls, trust.tls_key, now) for trust in trusts}
+        self.sites.replace(sites, default=None if default is None else sites[default])
+        est = {trust.factory.gateway_name: self._site(trust, trust.est_tls, trust.est_tls_key, now) for trust in trusts}
+        self.est_sites.replace(est, default=None if default is None else est[default])
         closed = tuple(name for name, site in sites.items() if site.make_context is None)
         for name in set(closed) - set(self.closed):
             _log.error("gateway name closed: no valid TLS certificate and key for it", gateway_name=name)
         self.closed = closed
-        ends = (t.tls.not_valid_after_utc for t in self.picture.factories.values() if t.tls is not None)
+        ends = (tls.not_valid_after_utc for trust in trusts for tls in (trust.tls, trust.est_tls) if tls is not None)
         self._next_expiry = min((end for end in ends if end >= now), default=_NEVER)
 
-    def _site(self, trust: FactoryTrust, now: datetime) -> Site:
-        tls, key = trust.tls, trust.tls_key
+    def _site(self, trust: FactoryTrust, tls: x509.Certificate | None, key: SealedKey | None, now: datetime) -> Site:
         if tls is None or key is None or tls.not_valid_after_utc < now:
             return Site(trust.factory.id, b"", None)
 

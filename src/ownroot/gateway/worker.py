@@ -20,8 +20,11 @@ from ownroot.gateway.admin import AdminServer, Gauges, Readiness, WorkerMetrics
 from ownroot.gateway.check_ins import CheckInRecorder
 from ownroot.gateway.config_fetches import ConfigFetchRecorder
 from ownroot.gateway.device_gateway import DeviceGateway, Recorders
+from ownroot.gateway.endpoints.est import RenewalPace, Renewals
 from ownroot.gateway.engine import Engine
+from ownroot.gateway.est_listener import EstListener
 from ownroot.gateway.hub import Hub
+from ownroot.gateway.issuing_desk import IssuingDesk
 from ownroot.gateway.limits import Limits
 from ownroot.gateway.refusals import RefusalRecorder
 from ownroot.gateway.settings import GatewaySettings
@@ -46,6 +49,7 @@ class WorkerReport:
     pid: int
     address: tuple[str, int]
     admin: tuple[str, int] | None
+    est: tuple[str, int] | None = None
 
 
 def run_worker(  # noqa: PLR0913  (what a process is given)
@@ -119,12 +123,15 @@ class _Worker:
     async def run(self, ready: Callable[[WorkerReport], None]) -> None:
         settings = self._settings
         stop = _stop_event()
+        desk = IssuingDesk(settings.issuing_socket)
+        self._renewals = Renewals(desk, RenewalPace(asyncio.get_running_loop().time))
         self._gateway = DeviceGateway(
             self._database,
             self._snapshot,
             self._memory,
             Recorders(self._check_ins, self._refusals, self._revocation_times, self._config_fetches),
             config_vault=self._config_vault,
+            renewals=self._renewals,
             clock=self._clock,
             report_quota_bytes=settings.report_quota_bytes,
         )
@@ -146,17 +153,32 @@ class _Worker:
             self._readiness,
         )
         address = await engine.start(settings.host, settings.port)
+        est = await self._start_est()
         admin_address = None if settings.admin_port is None else await admin.start(settings.admin_port)
         recorders = (self._check_ins, self._refusals, self._config_fetches)
         jobs = [asyncio.create_task(job.run()) for job in (watcher, *recorders)]
         _spare_the_garbage_collector()
-        ready(WorkerReport(settings.worker, os.getpid(), address, admin_address))
+        est_address = None if est is None else est[1]
+        ready(WorkerReport(settings.worker, os.getpid(), address, admin_address, est_address))
         await stop.wait()
         _log.info("gateway worker stops", worker=settings.worker, connections=len(self._hub))
-        await engine.stop(grace_seconds=settings.shutdown_grace_seconds)
+        stopping = [engine] if est is None else [engine, est[0]]
+        await asyncio.gather(*(part.stop(grace_seconds=settings.shutdown_grace_seconds) for part in stopping))
         await self._wind_up(jobs)
+        desk.close()
         admin.close()
         watcher.close()
+
+    async def _start_est(self) -> tuple[Engine[DeviceSession], tuple[str, int]] | None:
+        """Serve EST on a listener of its own, if one is asked for: the same decisions, fewer paths."""
+        settings = self._settings
+        if settings.est_host is None:
+            return None
+        hub: Hub[DeviceSession] = Hub(
+            EstListener(self._gateway), self._snapshot.est_sites, limits=settings.limits, clock=self._clock
+        )
+        engine = Engine(hub)
+        return engine, await engine.start(settings.est_host, settings.est_port)
 
     async def _read_trust(self, watcher: TrustWatcher) -> None:
         asked_at = asyncio.get_running_loop().time()
@@ -174,12 +196,14 @@ class _Worker:
 
     def _readiness(self) -> Readiness:
         closed = tuple(f"closed, no valid TLS certificate: {name}" for name in self._snapshot.closed)
+        closed += (self._renewals.fault,) if self._renewals.fault else ()
         if not self._snapshot.is_fresh(asyncio.get_running_loop().time()):
             return Readiness(False, ("trust could not be read for the grace time; every device is refused", *closed))
         return Readiness(True, closed)
 
     def _gauges(self) -> Gauges:
-        return Gauges(len(self._hub), len(self._memory), self._gateway.swept)
+        renewals = self._renewals
+        return Gauges(len(self._hub), len(self._memory), self._gateway.swept, renewals.renewed, renewals.recovered)
 
 
 def _stop_event() -> asyncio.Event:

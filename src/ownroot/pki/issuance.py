@@ -26,6 +26,8 @@ from ownroot.pki.traits import Traits
 
 # Registration and gateway clocks differ (registration.md §5.2).
 DEVICE_BACKDATE: Final = timedelta(minutes=5)
+# An owner's own certificates begin when they are made, unless told otherwise.
+_NONE: Final = timedelta()
 
 _EMPTY_NAME: Final = der.sequence()
 _SUBJECT_KEY_IDENTIFIER: Final = b"\x06\x03\x55\x1d\x0e"
@@ -129,8 +131,10 @@ class Plan:
     signed_part: bytes
 
 
-def plan_factory_root(factory: str, public_key: PublicKey, *, now: datetime, serial: Serial) -> Plan:
-    """Plan a self-signed factory root for the key of its owner.
+def plan_factory_root(
+    factory: str, public_key: PublicKey, *, now: datetime, serial: Serial, backdate: timedelta = _NONE
+) -> Plan:
+    """Plan a self-signed factory root for the key of its owner; it begins so long before `now`.
 
     Raises:
         InvalidInputError: `name-too-long`, `key-not-accepted`, `serial-out-of-range`.
@@ -140,18 +144,20 @@ def plan_factory_root(factory: str, public_key: PublicKey, *, now: datetime, ser
     # The root signs itself: it has no issuing certificate that could limit it.
     terms = IssuerTerms(subject, public_key, b"", b"", path_length=None, not_after=None)
     contents = _owned(profiles.FACTORY_ROOT, terms, Requester(subject, public_key), now=now, serial=serial)
+    contents = replace(contents, not_before=now - backdate)
     return _check_and_encode(contents, now)
 
 
-def plan_device_ca(
+def plan_device_ca(  # noqa: PLR0913  (the terms of one certificate)
     subject: x509.Name,
     public_key: CertificatePublicKeyTypes,
     issuer: x509.Certificate | IssuerTerms,
     *,
     now: datetime,
     serial: Serial,
+    backdate: timedelta = _NONE,
 ) -> Plan:
-    """Plan a device CA under a factory root; `subject` is written as it is.
+    """Plan a device CA under a factory root; `subject` is written as it is, and it begins so long before `now`.
 
     A local CA takes `names.local_ca_subject`, an online CA `names.reencode_subject` of its CSR's subject.
 
@@ -162,13 +168,21 @@ def plan_device_ca(
     """
     requester = Requester(subject.public_bytes(), public_key)
     contents = _owned(profiles.DEVICE_CA, IssuerTerms.of(issuer), requester, now=now, serial=serial)
+    contents = replace(contents, not_before=now - backdate)
     return _check_and_encode(contents, now)
 
 
 def plan_gateway_tls(
-    csr: VerifiedCsr, issuer: x509.Certificate | IssuerTerms, *, now: datetime, serial: Serial
+    csr: VerifiedCsr,
+    issuer: x509.Certificate | IssuerTerms,
+    *,
+    now: datetime,
+    serial: Serial,
+    backdate: timedelta = _NONE,
 ) -> Plan:
     """Plan the TLS certificate of a gateway or EST server from its CSR; only DNS names are taken over.
+
+    Devices verify it by their own clock: `backdate` is how far that may be behind.
 
     Raises:
         InvalidInputError: `csr-dns-names` when there is none, `dns-name-invalid`, and as `plan_device_ca`.
@@ -178,7 +192,8 @@ def plan_gateway_tls(
     if not csr.dns_names:
         raise InvalidInputError("csr-dns-names", "The CSR names no DNS host; devices could not verify its certificate.")
     dns_names = [x509.DNSName(names.parse_dns_name(name)) for name in csr.dns_names]
-    return _plan_tls(csr, issuer, dns_names, now=now, serial=serial)
+    contents = _tls_contents(csr, issuer, dns_names, now=now, serial=serial)
+    return _check_and_encode(replace(contents, not_before=now - backdate), now)
 
 
 def plan_requested(csr: VerifiedCsr, issuer: x509.Certificate | IssuerTerms, *, now: datetime, serial: Serial) -> Plan:
@@ -192,22 +207,25 @@ def plan_requested(csr: VerifiedCsr, issuer: x509.Certificate | IssuerTerms, *, 
     """
     if csr.wants_ca:
         return plan_device_ca(names.reencode_subject(csr.subject), csr.public_key, issuer, now=now, serial=serial)
-    return _plan_tls(csr, issuer, list(csr.alternative_names or ()), now=now, serial=serial)
+    contents = _tls_contents(csr, issuer, list(csr.alternative_names or ()), now=now, serial=serial)
+    return _check_and_encode(contents, now)
 
 
-def plan_device(
+def plan_device(  # noqa: PLR0913  (the terms of one certificate)
     csr: DeviceCsr,
     issuer: x509.Certificate | IssuerTerms,
     *,
     now: datetime,
     serial: Serial,
     validity: timedelta = timedelta(days=profiles.DEVICE.lifetime.days),
+    backdate: timedelta = DEVICE_BACKDATE,
 ) -> Plan:
     """Plan a device certificate: the CSR's subject as it is, back-dated, never longer than the CA lives.
 
     Args:
         issuer: the device CA; pass `Issuer.terms` where many certificates are issued.
         validity: counted from `now`.
+        backdate: how long before `now` it begins, for clocks that are behind.
 
     Raises:
         InvalidInputError: `serial-out-of-range`, `validity-empty`.
@@ -222,7 +240,7 @@ def plan_device(
         public_key=csr.verified.public_key,
         spki_der=csr.verified.spki_der,
         serial=serial,
-        not_before=now - DEVICE_BACKDATE,
+        not_before=now - backdate,
         not_after=terms.cut(now + validity),
     )
     return _check_and_encode(contents, now)
@@ -256,20 +274,20 @@ def key_identifier(spki_der: bytes) -> bytes:
     return encoding.sha256(key.content[1:])[:20]
 
 
-def _plan_tls(
+def _tls_contents(
     csr: VerifiedCsr,
     issuer: x509.Certificate | IssuerTerms,
     alternative_names: Sequence[x509.GeneralName],
     *,
     now: datetime,
     serial: Serial,
-) -> Plan:
+) -> Contents:
     requester = Requester(names.reencode_subject(csr.subject).public_bytes(), csr.public_key)
     contents = _owned(profiles.GATEWAY_TLS, IssuerTerms.of(issuer), requester, now=now, serial=serial)
     if alternative_names:
         extension = x509.SubjectAlternativeName(alternative_names)
         contents = replace(contents, alternative_names=profiles.encode_extension(extension, critical=False))
-    return _check_and_encode(contents, now)
+    return contents
 
 
 def _owned(profile: Profile, issuer: IssuerTerms, requester: Requester, *, now: datetime, serial: Serial) -> Contents:

@@ -2,9 +2,9 @@
 
 `identify_caller` needs no store. `find_standing` looks a caller up in a read transaction and settles all but a few
 cases. Those change what is stored (first contact, promotion of the next key, another issuing CA for the same key, a
-device held for review after a restore), so `settle_standing` decides them again inside their own write transaction: the
-CA may have been disabled, the device deleted or another gateway process faster since the snapshot was taken. An answer
-is given only after that transaction is durable.
+device held for review after a restore, a replaced key that is shown again), so `settle_standing` decides them again
+inside their own write transaction: the CA may have been disabled, the device deleted or another gateway process faster
+since the snapshot was taken. An answer is given only after that transaction is durable.
 
 Source: protocol gateway.md §3.1 step 5, §3.3.
 """
@@ -30,7 +30,8 @@ from ownroot.services.hold_devices import find_hold, hold_what_came_since, recor
 from ownroot.services.ports import UnitOfWork
 from ownroot.services.read_gateway_trust import DeviceKey, FactoryTrust
 from ownroot.services.records import Device, Factory
-from ownroot.trust.admission import FirstContact, GoOn, Hold, Promote, Refuse
+from ownroot.services.replaced_keys import is_reported, report_replaced_key
+from ownroot.trust.admission import FirstContact, GoOn, Hold, Promote, Refuse, RefuseReplacedKey
 from ownroot.trust.device_identity import Identified, NotTrusted, identify
 
 _NAME_LENGTH = 64
@@ -113,6 +114,8 @@ def find_standing(uow: UnitOfWork, caller: Caller, *, now: datetime) -> Standing
     factory, identified = caller.trust.factory, caller.identified
     device, admission = ask_table(uow, factory, identified, identified.issuer)
     match hold_what_came_since(uow, factory, identified, admission):
+        case RefuseReplacedKey() if not is_reported(uow, factory, identified, now=now):
+            return NeedsWrite()
         case Refuse(code, detail):
             return Denied(code, detail)
         case GoOn() if device is not None and has_same_issuer(device, identified):
@@ -126,12 +129,15 @@ def settle_standing(uow: UnitOfWork, caller: Caller, *, now: datetime) -> Admitt
     """Decide again and store the outcome; run it in a write transaction and answer after its commit.
 
     Raises:
-        ConflictError: `device-key-taken`, another device is pinned to this key.
+        ConflictError: `device-key-taken`, another device is pinned to this key or has announced it.
     """
     factory, identified = caller.trust.factory, caller.identified
     pki, _ = effective_pki(uow, factory)
     device, admission = ask_table(uow, factory, identified, current_ca(pki, identified.issuer))
     match hold_what_came_since(uow, factory, identified, admission):
+        case RefuseReplacedKey(code, detail):
+            report_replaced_key(uow, factory, identified, now=now)
+            return Denied(code, detail)
         case Refuse(code, detail):
             return Denied(code, detail)
         case Hold():
@@ -160,7 +166,7 @@ def _create(uow: UnitOfWork, factory: Factory, identified: Identified, *, now: d
 
 
 def _replace_key(uow: UnitOfWork, device: Device, identified: Identified, *, now: datetime) -> Device:
-    changed = replace_device_key(uow, device, identified)
+    changed = replace_device_key(uow, device, identified, now=now)
     details = {"old": device.spki_sha256.hex(), "new": changed.spki_sha256.hex()}
     uow.audit.append(_event(EventKind.DEVICE_KEY_CHANGED, device, now, details))
     return changed

@@ -1,7 +1,7 @@
 """A new factory: its name, its gateway name, its owner and the owner's first token, on the shared PKI."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from ownroot.audit.events import OPERATOR, AuditEvent, EventKind
 from ownroot.errors import ConflictError
@@ -44,9 +44,13 @@ class CreatedFactory:
     token: str
 
 
-def create_factory(order: FactoryOrder, keyring: Keyring, *, now: datetime) -> Steps[CreatedFactory]:
+def create_factory(
+    order: FactoryOrder, keyring: Keyring, *, now: datetime, backdate: timedelta = timedelta()
+) -> Steps[CreatedFactory]:
     """Make a factory that devices can register with and connect to at once.
 
+    Args:
+        backdate: how long before `now` its TLS certificate begins.
     Raises:
         InvalidInputError: a name that cannot be one.
         ConflictError: `factory-exists`, `gateway-name-taken`, `default-factory-exists`.
@@ -76,7 +80,7 @@ def create_factory(order: FactoryOrder, keyring: Keyring, *, now: datetime) -> S
 
     created: CreatedFactory = yield store
     # A crash between these two commits leaves a factory without a face; the next start gives it one.
-    yield from ensure_shared_tls(created.factory, keyring, now=now)
+    yield from ensure_shared_tls(created.factory, keyring, now=now, backdate=backdate)
     return created
 
 

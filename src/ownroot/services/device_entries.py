@@ -11,7 +11,7 @@ from ownroot.pki.encoding import certificate_sha256
 from ownroot.services.device_rows import Credential, Ownership, make_row
 from ownroot.services.effective_pki import is_unclaimed
 from ownroot.services.ports import UnitOfWork
-from ownroot.services.records import ChangeKind, Device, Factory
+from ownroot.services.records import ChangeKind, DeniedKey, Device, Factory
 from ownroot.trust.admission import Admission, KnownDevice, admit
 from ownroot.trust.device_identity import Identified
 from ownroot.trust.state import DeviceCa, FactoryPki
@@ -28,12 +28,15 @@ def ask_table(
         ca: the issuer as it stands in this transaction; None if it is trusted no more.
     """
     device = uow.devices.find(factory.id, identified.uuid)
+    has_pinned_key = device is not None and device.spki_sha256 == identified.spki_sha256
+    replaced = None if has_pinned_key else uow.denied_keys.find(factory.id, identified.spki_sha256)
     admission = admit(
         identified,
         None if device is None else _known(uow, device, identified),
         denied=uow.devices.find_denied(factory.id, identified.uuid) is not None,
         case_twin=device is None and uow.devices.has_case_twin(factory.id, identified.uuid),
         ca_standing=None if ca is None else ca.standing,
+        key_replaced_at=None if replaced is None else replaced.denied_at,
     )
     return device, admission
 
@@ -66,8 +69,10 @@ def create_device(
     return device
 
 
-def replace_device_key(uow: UnitOfWork, device: Device, identified: Identified) -> Device:
-    """Pin a known device to the key it came with, and tell the gateways; its next GET /config is answered in full.
+def replace_device_key(uow: UnitOfWork, device: Device, identified: Identified, *, now: datetime) -> Device:
+    """Pin a known device to the key it came with, refuse the old one from now on, and tell the gateways.
+
+    The device's next GET /config is answered in full.
 
     Raises:
         ConflictError: `device-key-taken`.
@@ -77,10 +82,12 @@ def replace_device_key(uow: UnitOfWork, device: Device, identified: Identified) 
         spki_der=identified.spki_der,
         spki_sha256=identified.spki_sha256,
         next_spki_sha256=None,
+        next_key_at=None,
         fetch_config_anew=True,
     )
     uow.devices.replace_key(changed)
     uow.configs.stamp_device(changed)
+    uow.denied_keys.deny(DeniedKey(device.factory_id, device.spki_sha256, device.uuid, now))
     uow.changes.announce(ChangeKind.DEVICE, device.factory_id, device.uuid)
     return changed
 

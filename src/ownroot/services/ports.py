@@ -30,6 +30,7 @@ from ownroot.services.repositories import (
     BackendKeys,
     ChangeFeed,
     Configs,
+    DeniedKeys,
     DeviceGroups,
     Devices,
     Factories,
@@ -37,6 +38,7 @@ from ownroot.services.repositories import (
     HeldDevices,
     IssuanceLog,
     PkiStates,
+    RecoveryPolicies,
     Refusals,
     Restores,
     TokenKeyRecords,
@@ -87,6 +89,10 @@ class UnitOfWork(Protocol):
     def restores(self) -> Restores: ...
     @property
     def held_devices(self) -> HeldDevices: ...
+    @property
+    def denied_keys(self) -> DeniedKeys: ...
+    @property
+    def recovery_policies(self) -> RecoveryPolicies: ...
     @property
     def issuances(self) -> IssuanceLog: ...
     @property

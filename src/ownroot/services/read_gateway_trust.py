@@ -38,6 +38,8 @@ class FactoryTrust:
         taken_over_at: RFC 3339 text, empty before take-over.
         issuers: SHA-256 of the device CAs in `trust`.
         tls, tls_key: what the gateway presents for this factory's names; None if it has nothing to present.
+        est_tls, est_tls_key: the same of a listener for EST alone.
+        root: by which devices verify the gateway.
     """
 
     factory: Factory
@@ -47,6 +49,9 @@ class FactoryTrust:
     issuers: frozenset[bytes]
     tls: x509.Certificate | None
     tls_key: SealedKey | None
+    est_tls: x509.Certificate | None
+    est_tls_key: SealedKey | None
+    root: x509.Certificate | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,12 +182,19 @@ def _read_factory(
         taken_over_at="" if is_shared else uow.pki.change_meta(factory.id)[1],
         issuers=frozenset(certificate_sha256(ca.certificate) for ca in pki.device_cas),
         tls=tls,
-        tls_key=None if tls is None else uow.keys.find(spki_sha256(tls.public_key())),
+        tls_key=_key_of(uow, tls),
+        est_tls=None if is_shared else pki.est_tls,
+        est_tls_key=None if is_shared else _key_of(uow, pki.est_tls),
+        root=pki.root,
     )
 
 
 def _read_config_times(uow: UnitOfWork, factory_id: int) -> SharedConfigTimes:
     return SharedConfigTimes(*uow.configs.times(factory_id))
+
+
+def _key_of(uow: UnitOfWork, certificate: x509.Certificate | None) -> SealedKey | None:
+    return None if certificate is None else uow.keys.find(spki_sha256(certificate.public_key()))
 
 
 def _shared_tls(uow: UnitOfWork, factory: Factory) -> x509.Certificate | None:

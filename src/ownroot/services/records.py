@@ -125,6 +125,7 @@ class Device:
     target_name: str | None = None
     ostree_hash: str | None = None
     docker_apps: str | None = None
+    next_key_at: datetime | None = None  # when the next key was announced; the configuration is locked since
     config_time: int = 0  # of its own configuration, and of its moves between groups (`fleet.config_times`)
     fetch_config_anew: bool = False  # what it says of its copy is not to be trusted, until it has fetched once
 
@@ -187,6 +188,34 @@ class DeniedDevice:
     spki_sha256: bytes
     denied_at: datetime
     denied_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeniedKey:
+    """A key that a live device has replaced: whoever shows it holds an old copy of that device.
+
+    Attributes:
+        shown_at: when it was last reported to have been shown; None: never since.
+    """
+
+    factory_id: int
+    spki_sha256: bytes
+    uuid: DeviceUuid
+    denied_at: datetime
+    shown_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryPolicy:
+    """Leave of a factory's owner for devices with an expired certificate to renew it, and to do nothing else.
+
+    `max_expired_days`: how long ago it may have ended.
+    """
+
+    factory_id: int
+    max_expired_days: int
+    set_by: str
+    set_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from ownroot.pki.serials import serial_text
 from ownroot.services.device_reservations import undo_reservation
 from ownroot.services.ports import UnitOfWork
 from ownroot.services.records import Issuance, IssuanceIntent
+from ownroot.services.renewal_reservations import RENEWAL_PROFILE
 
 # Longer than any key store takes for one signature.
 SIGNING_TIME = timedelta(minutes=2)
@@ -34,7 +35,7 @@ def recover_issuances(uow: UnitOfWork, *, alone: bool, now: datetime) -> int:
 
 
 def _is_abandoned(intent: IssuanceIntent, alone: bool, now: datetime) -> bool:
-    return (alone and intent.profile == DEVICE.name) or intent.recorded_at < now - SIGNING_TIME
+    return (alone and intent.profile in (DEVICE.name, RENEWAL_PROFILE)) or intent.recorded_at < now - SIGNING_TIME
 
 
 def _voided(issuance: Issuance, now: datetime) -> AuditEvent:

@@ -16,7 +16,7 @@ from functools import partial
 
 from ownroot.audit.events import EventKind
 from ownroot.errors import ConflictError, InvalidInputError, KeyStoreError, OwnrootError, RefusedError
-from ownroot.pki.issuance import plan_device, sign_plan
+from ownroot.pki.issuance import DEVICE_BACKDATE, plan_device, sign_plan
 from ownroot.pki.profiles import DEVICE
 from ownroot.pki.requests import KeyPolicy, read_device_csr
 from ownroot.pki.serials import new_serial
@@ -59,6 +59,7 @@ class RegistrationPolicy:
     production: ProductionPolicy = field(default_factory=ProductionPolicy)
     reregister: Reregistration = Reregistration.REJECT
     validity: timedelta = timedelta(days=DEVICE.lifetime.days)
+    backdate: timedelta = DEVICE_BACKDATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +182,7 @@ def _sign(held: Reservation, issuing: Issuing) -> Steps[Registered]:
             now=applicant.now,
             serial=held.claim.serial,
             validity=issuing.policy.validity,
+            backdate=issuing.policy.backdate,
         )
         sign = partial(sign_plan, plan, online.issuer.key)
         certificate = (yield Aside(sign)) if online.on_token else sign()

@@ -15,6 +15,7 @@ from ownroot.services.records import (
     ConfigFetch,
     ConfigKey,
     DeniedDevice,
+    DeniedKey,
     Device,
     DeviceFilter,
     DeviceGroup,
@@ -26,6 +27,7 @@ from ownroot.services.records import (
     Issuance,
     IssuanceIntent,
     Member,
+    RecoveryPolicy,
     Refusal,
     SealedKey,
     Token,
@@ -177,9 +179,11 @@ class TokenKeyRecords(Protocol):
 
 class Devices(Protocol):
     def add(self, device: Device) -> None:
-        """Raises ConflictError `device-uuid-taken`, `device-uuid-case-twin`, `device-name-taken`, `device-key-taken`.
+        """Raises ConflictError `device-uuid-taken`, `device-uuid-case-twin`, `device-name-taken`, `device-key-taken`,
+        `device-key-replaced`.
 
-        Looked for in this order, so a repeated registration hears of its uuid first.
+        Looked for in this order, so a repeated registration hears of its uuid first. A key is taken by the device that
+        has it and by one that has announced it.
         """
         ...
 
@@ -190,9 +194,16 @@ class Devices(Protocol):
         ...
 
     def replace_key(self, device: Device) -> None:
-        """Store key, next key, issuer and production flag of `device`; everything else of the row stays.
+        """Store keys, issuer and production flag of `device`; everything else of the row stays.
 
-        Raises NotFoundError `device-unknown`, ConflictError `device-key-taken`.
+        Raises NotFoundError `device-unknown`, ConflictError `device-key-taken`, `device-key-replaced`; of both keys.
+        """
+        ...
+
+    def require_free_key(self, device: Device, spki_sha256: bytes) -> None:
+        """May this device come with this key some day?
+
+        Raises ConflictError `device-key-taken`, another device has it or has announced it; `device-key-replaced`.
         """
         ...
 
@@ -338,6 +349,29 @@ class HeldDevices(Protocol):
 
     def count(self) -> int:
         """How much waits for review, in all factories."""
+        ...
+
+
+class DeniedKeys(Protocol):
+    """Keys that devices have replaced."""
+
+    def deny(self, denied: DeniedKey) -> None:
+        """Refuse a key from now on; one that is refused already stays as it is."""
+        ...
+
+    def find(self, factory_id: int, spki_sha256: bytes) -> DeniedKey | None: ...
+    def note_shown(self, factory_id: int, spki_sha256: bytes, *, at: datetime) -> None:
+        """Remember that somebody came with it."""
+        ...
+
+
+class RecoveryPolicies(Protocol):
+    """Factories without a policy let no expired device renew."""
+
+    def find(self, factory_id: int) -> RecoveryPolicy | None: ...
+    def put(self, policy: RecoveryPolicy) -> None: ...
+    def remove(self, factory_id: int) -> None:
+        """Close the lane; no error if there is none."""
         ...
 
 

@@ -129,7 +129,7 @@ def _let_in(uow: UnitOfWork, entry: HeldDevice, identified: Identified, by: Prin
             if identified.issuer.standing is not Standing.ENABLED:
                 return _ca_disabled(entry)
             details["old"] = device.spki_sha256.hex()
-            replace_device_key(uow, device, identified)
+            replace_device_key(uow, device, identified, now=now)
         case Refuse():
             return admission
     uow.held_devices.remove(entry.factory_id, entry.uuid, entry.spki_sha256)

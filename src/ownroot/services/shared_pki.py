@@ -5,7 +5,7 @@ gateway name it keeps for ever. Take-over replaces the keys, never the name.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -36,13 +36,17 @@ class _SharedRoot:
     sealed: SealedKey
 
 
-def ensure_shared_pki(keyring: Keyring, *, now: datetime) -> Steps[None]:
-    """Make the shared root and its online CA if there are none; does nothing otherwise, also in a race."""
+def ensure_shared_pki(keyring: Keyring, *, now: datetime, backdate: timedelta = timedelta()) -> Steps[None]:
+    """Make the shared root and its online CA if there are none; does nothing otherwise, also in a race.
+
+    Args:
+        backdate: how long before `now` both begin, for devices whose clock is behind.
+    """
     present = yield lambda uow: uow.pki.load(None)
     if present.is_taken_over:
         return
     root_key, sealed_root = keyring.make(SealedKeyPurpose.CA)
-    plan = plan_factory_root(SHARED_PKI_NAME, root_key.public_key(), now=now, serial=new_serial())
+    plan = plan_factory_root(SHARED_PKI_NAME, root_key.public_key(), now=now, serial=new_serial(), backdate=backdate)
     root_id, root = yield from sign_recorded(
         plan,
         root_key,
@@ -50,7 +54,7 @@ def ensure_shared_pki(keyring: Keyring, *, now: datetime) -> Steps[None]:
     )
     ca_key, sealed_ca = keyring.make(SealedKeyPurpose.CA)
     subject = backend_key_subject(SHARED_PKI_NAME, _SHARED_CA_NAME)
-    ca_plan = plan_device_ca(subject, ca_key.public_key(), root, now=now, serial=new_serial())
+    ca_plan = plan_device_ca(subject, ca_key.public_key(), root, now=now, serial=new_serial(), backdate=backdate)
     ca_id, ca = yield from sign_recorded(
         ca_plan,
         root_key,
@@ -81,8 +85,10 @@ def factories_without_tls(uow: UnitOfWork) -> tuple[Factory, ...]:
     return tuple(factory for factory in uow.factories.list() if _lacks_tls(uow, factory))
 
 
-def ensure_shared_tls(factory: Factory, keyring: Keyring, *, now: datetime) -> Steps[None]:
-    """Give a factory its TLS certificate of the shared PKI, unless it has one or has been taken over.
+def ensure_shared_tls(
+    factory: Factory, keyring: Keyring, *, now: datetime, backdate: timedelta = timedelta()
+) -> Steps[None]:
+    """Give a factory its TLS certificate of the shared PKI, unless it has one or was taken over; `backdate` as above.
 
     Raises:
         KeyStoreError: `shared-pki-missing`: the server was never started on this database.
@@ -92,7 +98,8 @@ def ensure_shared_tls(factory: Factory, keyring: Keyring, *, now: datetime) -> S
         return
     key, sealed = keyring.make(SealedKeyPurpose.GATEWAY_TLS)
     csr = gateway_csr(key, factory)
-    plan = plan_gateway_tls(csr, IssuerTerms.of(root.certificate), now=now, serial=new_serial())
+    terms = IssuerTerms.of(root.certificate)
+    plan = plan_gateway_tls(csr, terms, now=now, serial=new_serial(), backdate=backdate)
     intent_id, certificate = yield from sign_recorded(
         plan,
         keyring.open(root.sealed),

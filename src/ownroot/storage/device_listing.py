@@ -34,6 +34,7 @@ DEVICE_COLUMNS: Final = (
     devices.c.docker_apps,
     devices.c.config_time,
     devices.c.fetch_config_anew,
+    devices.c.next_key_at,
 )
 
 
@@ -78,6 +79,7 @@ def read_device(row: Row) -> Device:
         docker_apps=row[17],
         config_time=row[18],
         fetch_config_anew=bool(row[19]),
+        next_key_at=None if row[20] is None else from_seconds(row[20]),
     )
 
 

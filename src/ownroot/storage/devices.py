@@ -16,7 +16,7 @@ from ownroot.services.records import CheckIn, DeniedDevice, Device, DeviceFilter
 from ownroot.storage.device_listing import DEVICE_COLUMNS, list_devices, read_device
 from ownroot.storage.heads import Heads
 from ownroot.storage.inserts import insert_if_absent, upsert
-from ownroot.storage.schema import denied_devices, device_counts, devices
+from ownroot.storage.schema import denied_devices, denied_keys, device_counts, devices
 from ownroot.storage.session import Session
 from ownroot.storage.statements import Row, Statement, param
 from ownroot.storage.times import from_seconds, to_seconds
@@ -54,6 +54,17 @@ _IS_KEY_TAKEN: Final = Statement(
         _IN_FACTORY, devices.c.spki_sha256 == param("key"), devices.c.uuid != param("wanted")
     )
 )
+# A key that a device had before (1), or that another one has announced to come with next (0).
+_KEY_OF_ANOTHER_TIME: Final = Statement(
+    sa.union_all(
+        sa.select(sa.literal_column("1")).where(
+            denied_keys.c.factory_id == param("factory"), denied_keys.c.spki_sha256 == param("key")
+        ),
+        sa.select(sa.literal_column("0")).where(
+            _IN_FACTORY, devices.c.next_spki_sha256 == param("key"), devices.c.uuid != param("wanted")
+        ),
+    )
+)
 _REPLACE_KEY: Final = Statement(
     sa.update(devices)
     .where(_IN_FACTORY, _IS_TWIN, devices.c.uuid == param("wanted"))
@@ -61,6 +72,7 @@ _REPLACE_KEY: Final = Statement(
         spki_der=param("key_der"),
         spki_sha256=param("key"),
         next_spki_sha256=param("next_key"),
+        next_key_at=param("announced_at"),
         production=param("is_production"),
         issuer_sha256=param("issuer"),
         issuer_serial=param("serial"),
@@ -151,8 +163,11 @@ class SqlDevices:
         """Make a device known.
 
         Raises:
-            ConflictError: `device-uuid-taken`, `device-uuid-case-twin`, `device-name-taken`, `device-key-taken`.
+            ConflictError: `device-uuid-taken`, `device-uuid-case-twin`, `device-name-taken`, `device-key-taken`,
+                `device-key-replaced`.
         """
+        if self._session.one(_KEY_OF_ANOTHER_TIME, **_asked(device, device.spki_sha256)) is not None:
+            raise self._why_not_added(device)
         added = self._session.run(
             _ADD,
             factory_id=device.factory_id,
@@ -196,14 +211,15 @@ class SqlDevices:
         return row is not None and row[0] != uuid
 
     def replace_key(self, device: Device) -> None:
-        """Store key, next key, issuer and production flag.
+        """Store keys, issuer and production flag.
 
         Raises:
             NotFoundError: `device-unknown`.
-            ConflictError: `device-key-taken`.
+            ConflictError: `device-key-taken`, `device-key-replaced`.
         """
-        if self._is_key_taken(device):
-            raise _key_taken()
+        for key in (device.spki_sha256, device.next_spki_sha256):
+            if key is not None:
+                self.require_free_key(device, key)
         replaced = self._session.run(
             _REPLACE_KEY,
             factory=device.factory_id,
@@ -212,6 +228,7 @@ class SqlDevices:
             key_der=device.spki_der,
             key=device.spki_sha256,
             next_key=device.next_spki_sha256,
+            announced_at=None if device.next_key_at is None else to_seconds(device.next_key_at),
             is_production=device.production,
             issuer=device.issuer_sha256,
             serial=serial_text(device.issuer_serial),
@@ -292,9 +309,13 @@ class SqlDevices:
     def record_check_ins(self, visits: Iterable[CheckIn]) -> None:
         self._session.run_many(_CHECK_IN, [_visit_row(visit) for visit in visits])
 
-    def _is_key_taken(self, device: Device) -> bool:
-        taken = self._session.one(_IS_KEY_TAKEN, factory=device.factory_id, key=device.spki_sha256, wanted=device.uuid)
-        return taken is not None
+    def require_free_key(self, device: Device, spki_sha256: bytes) -> None:
+        asked = _asked(device, spki_sha256)
+        if self._session.one(_IS_KEY_TAKEN, **asked) is not None:
+            raise _key_taken()
+        earlier = self._session.one(_KEY_OF_ANOTHER_TIME, **asked)
+        if earlier is not None:
+            raise _key_replaced() if earlier[0] else _key_taken()
 
     def _why_not_added(self, device: Device) -> ConflictError:
         row = self._session.one(_TWIN, factory=device.factory_id, folded=device.uuid.lower())
@@ -307,7 +328,8 @@ class SqlDevices:
             )
         if self.find_by_name(device.factory_id, device.name) is not None:
             return _name_taken(device.name)
-        return _key_taken()
+        earlier = self._session.one(_KEY_OF_ANOTHER_TIME, **_asked(device, device.spki_sha256))
+        return _key_replaced() if earlier is not None and earlier[0] else _key_taken()
 
 
 def _unknown(uuid: str) -> NotFoundError:
@@ -320,6 +342,16 @@ def _name_taken(name: str) -> ConflictError:
 
 def _key_taken() -> ConflictError:
     return ConflictError("device-key-taken", "Another device of this factory has this very key.")
+
+
+def _key_replaced() -> ConflictError:
+    return ConflictError(
+        "device-key-replaced", "A device of this factory had this very key and replaced it. Make a new key."
+    )
+
+
+def _asked(device: Device, key: bytes) -> dict[str, Any]:
+    return {"factory": device.factory_id, "key": key, "wanted": device.uuid}
 
 
 def _visit_row(visit: CheckIn) -> dict[str, Any]:

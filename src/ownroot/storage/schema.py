@@ -309,9 +309,18 @@ devices = _table(
     _optional_text("docker_apps"),
     _number_since("config_time"),
     _number_since("fetch_config_anew"),  # 0 or 1
+    sa.Column("next_key_at", sa.BigInteger),
     sa.Index("devices_uuid", "factory_id", "uuid_folded", unique=True),
     sa.Index("devices_name", "factory_id", "name", unique=True),
     sa.Index("devices_key", "factory_id", "spki_sha256", unique=True),
+    sa.Index(
+        "devices_next_key",
+        "factory_id",
+        "next_spki_sha256",
+        unique=True,
+        sqlite_where=sa.text("next_spki_sha256 IS NOT NULL"),
+        postgresql_where=sa.text("next_spki_sha256 IS NOT NULL"),
+    ),
     sa.Index("devices_owner", "factory_id", "owner", "name"),
     sa.Index("devices_issuer", "factory_id", "issuer_serial"),
     sa.Index("devices_last_seen", "factory_id", "last_seen", "name"),
@@ -425,6 +434,23 @@ test_artifacts = _table(
     _text("name", primary_key=True),
     sa.Column("size_bytes", sa.BigInteger),  # NULL: announced, not here
     _optional_bytes("content"),
+)
+
+denied_keys = _table(
+    "denied_keys",  # keys that live devices have replaced
+    _factory_id(primary_key=True, autoincrement=False),
+    _bytes("spki_sha256", primary_key=True),
+    _text("uuid"),
+    _number("denied_at"),
+    _number("shown_at"),  # 0 = never since
+)
+
+recovery_policies = _table(
+    "recovery_policies",  # factories whose expired devices may renew
+    _factory_id(primary_key=True, autoincrement=False),
+    _number("max_expired_days"),
+    _text("set_by"),
+    _number("set_at"),
 )
 
 restores = _table("restores", _id(), _number("backup_made_at"), _number("restored_at"))

@@ -5,6 +5,7 @@ from ownroot.storage.audit_log import SqlAuditLog
 from ownroot.storage.backend_keys import SqlBackendKeys
 from ownroot.storage.change_feed import SqlChangeFeed
 from ownroot.storage.configs import SqlConfigs
+from ownroot.storage.denied_keys import SqlDeniedKeys
 from ownroot.storage.device_authorizations import SqlDeviceAuthorizations
 from ownroot.storage.device_documents import SqlDeviceDocuments, SqlReporters
 from ownroot.storage.device_groups import SqlDeviceGroups
@@ -20,6 +21,7 @@ from ownroot.storage.logins import SqlLogins
 from ownroot.storage.oauth import SqlOAuth
 from ownroot.storage.options import StorageOptions
 from ownroot.storage.pki_states import SqlPkiStates
+from ownroot.storage.recovery_policies import SqlRecoveryPolicies
 from ownroot.storage.refusals import SqlRefusals
 from ownroot.storage.restores import SqlRestores
 from ownroot.storage.session import Session
@@ -35,6 +37,7 @@ class SqlUnitOfWork:
         "audit",
         "changes",
         "configs",
+        "denied_keys",
         "device_authorizations",
         "devices",
         "documents",
@@ -48,6 +51,7 @@ class SqlUnitOfWork:
         "logins",
         "oauth",
         "pki",
+        "recovery_policies",
         "refusals",
         "reporters",
         "restores",
@@ -78,6 +82,8 @@ class SqlUnitOfWork:
         self.configs = SqlConfigs(session)
         self.restores = SqlRestores(session)
         self.held_devices = SqlHeldDevices(session, kept_per_ca=options.held_devices_kept)
+        self.denied_keys = SqlDeniedKeys(session)
+        self.recovery_policies = SqlRecoveryPolicies(session)
         self.issuances = SqlIssuanceLog(session)
         self.refusals = SqlRefusals(session, kept_per_factory=options.refusals_kept)
         self.audit = SqlAuditLog(session, self.heads)

@@ -5,6 +5,7 @@ disabled admits nobody new while those it admitted before go on (protocol: gatew
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeAlias
 
 from ownroot.pki.names import DeviceUuid
@@ -65,16 +66,22 @@ class RefuseKey(Refuse):
     """Not welcome: the uuid is known with another key. `restores.hold_back` may make a `Hold` of it."""
 
 
+@dataclass(frozen=True, slots=True)
+class RefuseReplacedKey(Refuse):
+    """Not welcome: a device has replaced this key, so an old copy of it is about, or it makes a last late call."""
+
+
 Admission: TypeAlias = GoOn | FirstContact | Promote | Hold | Refuse
 
 
-def admit(
+def admit(  # noqa: PLR0913  (what the table asks)
     identified: Identified,
     known: KnownDevice | None,
     *,
     denied: bool,
     case_twin: bool,
     ca_standing: Standing | None,
+    key_replaced_at: datetime | None = None,
 ) -> Admission:
     """Decide what an identified device may do; a pure table.
 
@@ -84,6 +91,7 @@ def admit(
         case_twin: another known uuid differs from this one in letter case alone.
         ca_standing: of `identified.issuer`, read again wherever the answer is acted upon: a disable may have been
             committed since the snapshot was taken. None = no longer trusted.
+        key_replaced_at: when a device of the factory replaced the key shown here by another; None: none has.
     Source: protocol gateway.md §3.1 step 5 and §3.3.
     """
     uuid = identified.uuid
@@ -96,10 +104,12 @@ def admit(
         return Refuse(
             "device-denied", f"Device {uuid} was deleted from this factory. Register it again to bring it back."
         )
+    if known is not None and identified.spki_sha256 == known.spki_sha256:
+        return GoOn()
+    if key_replaced_at is not None:
+        return _replaced_key(uuid, key_replaced_at)
     if known is None:
         return _admit_unknown(uuid, case_twin=case_twin, ca_standing=ca_standing)
-    if identified.spki_sha256 == known.spki_sha256:
-        return GoOn()
     if known.is_unclaimed:
         return _first_contact(uuid, ca_standing, replaces_key=True)
     if identified.spki_sha256 == known.next_spki_sha256:
@@ -108,6 +118,14 @@ def admit(
         "device-key-mismatch",
         f"Device {uuid} is known with another key. Either its identity was copied, or it was set up anew: "
         "then delete it from the factory and register it again.",
+    )
+
+
+def _replaced_key(uuid: DeviceUuid, at: datetime) -> RefuseReplacedKey:
+    return RefuseReplacedKey(
+        "device-key-replaced",
+        f"The key shown for device {uuid} was replaced on {at:%Y-%m-%d %H:%M:%S} UTC and is refused since. A call that "
+        "was under way then means nothing; one that comes later is that of a copy of the device's old identity.",
     )
 
 

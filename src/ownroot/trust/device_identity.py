@@ -14,7 +14,8 @@ Rules kept here:
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from cryptography import x509
 
@@ -81,13 +82,20 @@ class NotTrusted:
     detail: str
 
 
-def identify(certificate_der: bytes | None, trust: GatewayTrust, now: datetime) -> Identified | NotTrusted:
+_NO_TIME: Final = timedelta()
+
+
+def identify(
+    certificate_der: bytes | None, trust: GatewayTrust, now: datetime, *, expired_for: timedelta = _NO_TIME
+) -> Identified | NotTrusted:
     """Decide whose device a client certificate belongs to; one signature verification in the usual case.
 
     Args:
         certificate_der: the leaf TLS proved the key of, alone; None if the client sent none.
         trust: of the factory the connection chose by SNI; no other factory's trust can help a certificate here.
         now: aware UTC, whole seconds.
+        expired_for: how long ago the device's own certificate may have ended; never that of its CA. Whoever passes
+            more than none lets the device do nothing but renew it.
     Returns: never raises for anything a client can send. What is *not* looked at: the device's own standing, see
         `admission.admit`, and whether the issuer is disabled, which concerns new devices alone.
     Source: protocol gateway.md §3.1 steps 1-4, §2.2 T4 and T11.
@@ -104,8 +112,10 @@ def identify(certificate_der: bytes | None, trust: GatewayTrust, now: datetime) 
     if isinstance(issuer, NotTrusted):
         return issuer
     # T11. What TLS would have checked, had we not told it to accept everything.
+    lasts_until = certificate.not_valid_after_utc + expired_for
+    seen_at = now if now > lasts_until else min(now, certificate.not_valid_after_utc)
     fault = device_certificate_fault(
-        certificate, now, allow_rsa=trust.allow_rsa, allow_ca_profile=trust.allow_ca_profile
+        certificate, seen_at, allow_rsa=trust.allow_rsa, allow_ca_profile=trust.allow_ca_profile
     )
     if fault is not None:
         return NotTrusted(fault.code, fault.detail + _clock_hint(certificate, now))
@@ -123,7 +133,7 @@ def identify(certificate_der: bytes | None, trust: GatewayTrust, now: datetime) 
         production=subject.is_production,
         issuer=issuer,
         certificate=certificate,
-        decision_expires_at=min(certificate.not_valid_after_utc, issuer.certificate.not_valid_after_utc),
+        decision_expires_at=min(lasts_until, issuer.certificate.not_valid_after_utc),
     )
 
 
@@ -191,14 +201,26 @@ def _is_in_force(certificate: x509.Certificate, now: datetime) -> bool:
 
 
 def _clock_hint(certificate: x509.Certificate, now: datetime) -> str:
-    """Name both clocks where a date is the matter, so that a wrong one is found from the device's log."""
+    """Name both clocks where a date is the matter, and how far they are apart, so that a wrong one is found."""
     if _is_in_force(certificate, now):
         return ""
     start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    away = f"begins in {_span(start - now)}" if now < start else f"ended {_span(now - end)} ago"
     return (
         f" It is valid from {start:%Y-%m-%d %H:%M:%S} to {end:%Y-%m-%d %H:%M:%S} UTC and the gateway's clock says "
-        f"{now:%Y-%m-%d %H:%M:%S} UTC; if that is wrong, set the gateway's clock."
+        f"{now:%Y-%m-%d %H:%M:%S} UTC, so it {away}; if that is wrong, set the gateway's clock. A device compares its "
+        "own with GET /.well-known/time."
     )
+
+
+def _span(time: timedelta) -> str:
+    """Write a span for people: its two largest units."""
+    minutes, seconds = divmod(int(time.total_seconds()), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
 
 
 def _read_uuid(subject: Subject, factory: FactoryName) -> DeviceUuid | NotTrusted:

@@ -60,6 +60,16 @@ class SecondaryEcu(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     hardware_id: str | None = None
 
 
+class NextKeyObject(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
+    """A rotation under way: the hash of the key a device announced (SHA-256 of the SubjectPublicKeyInfo), and when.
+
+    Its configuration is locked since. The member is ours.
+    """
+
+    key_sha256: str
+    announced_at: str
+
+
 class DeviceObject(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     """One device. Follow-up requests take `uuid` and `factory` from it, so both are always there.
 
@@ -91,6 +101,7 @@ class DeviceObject(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     active_config: ConfigObject | None = None
     secondary_ecus: tuple[SecondaryEcu, ...] | None = None
     apps_state: dict[str, Any] | None = None
+    next_key: NextKeyObject | None = None
     change_meta: ChangeMeta | None = None
 
 

@@ -155,7 +155,7 @@ def test_announced_next_key_is_promoted_and_the_old_one_refused(world: GatewayWo
     since = time.monotonic()
     assert Device(identity=new).get(world.address).status == 200
     assert_cut(held, since)
-    assert Device(identity=old).get(world.address).text.startswith("device-key-mismatch: ")
+    assert Device(identity=old).get(world.address).text.startswith("device-key-replaced: ")
     promoted = world.stored("renewing")
     assert promoted is not None
     assert (promoted.spki_sha256, promoted.next_spki_sha256) == (announced.next_spki_sha256, None)

@@ -255,7 +255,7 @@ def test_device_with_another_root_leaves_an_alert_and_a_record(world: GatewayWor
     [
         ("GET", "/device", 200, None),
         ("HEAD", "/device", 200, None),
-        ("PATCH", "/device", 405, "GET, HEAD"),
+        ("DELETE", "/device", 405, "GET, PATCH, HEAD"),
         ("POST", "/ostree/download-urls", 204, None),
         ("GET", "/ostree/download-urls", 405, "POST"),
         ("GET", "/config", 204, None),

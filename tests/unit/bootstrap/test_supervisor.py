@@ -21,6 +21,9 @@ JOB = GatewayJob(
     allow_ca_profile=False,
     report_quota_mib=20,
     admin_port=0,
+    issuing_socket="/nowhere/issuing.sock",
+    est_host=None,
+    est_port=0,
 )
 
 

@@ -304,6 +304,29 @@ def test_tls_certificate_for_a_name_that_is_no_host_is_refused(root: Pair) -> No
     )
 
 
+@pytest.mark.parametrize("margin", [timedelta(), timedelta(minutes=5), timedelta(days=7)])
+def test_every_kind_of_certificate_may_begin_before_it_is_made_and_ends_as_before(
+    root: Pair, ca: Pair, margin: timedelta
+) -> None:
+    tls_csr = verify_csr(csr(subject=entity("gw"), dns_names=["gw.example"]))
+    key, terms = make_key(), {"now": NOW, "serial": new_serial()}
+    plain = (
+        plan_factory_root("acme", key.public_key(), **terms),
+        plan_device_ca(entity("ca"), key.public_key(), root.certificate, **terms),
+        plan_gateway_tls(tls_csr, root.certificate, **terms),
+        plan_device(device_csr(csr(key)), ca.certificate, backdate=timedelta(), **terms),
+    )
+    early = (
+        plan_factory_root("acme", key.public_key(), backdate=margin, **terms),
+        plan_device_ca(entity("ca"), key.public_key(), root.certificate, backdate=margin, **terms),
+        plan_gateway_tls(tls_csr, root.certificate, backdate=margin, **terms),
+        plan_device(device_csr(csr(key)), ca.certificate, backdate=margin, **terms),
+    )
+    assert {one.contents.not_before for one in plain} == {NOW}
+    assert {one.contents.not_before for one in early} == {NOW - margin}
+    assert [one.contents.not_after for one in plain] == [one.contents.not_after for one in early]
+
+
 def test_issuer_is_a_pair_that_belongs_together(ca: Pair) -> None:
     issuer = Issuer(ca.certificate, ca.ec_key)
 

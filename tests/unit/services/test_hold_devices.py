@@ -151,7 +151,7 @@ def test_accepting_the_new_key_of_a_known_device_ends_the_old_one(restored: Regi
     renewed.visit()
     assert accept(restored, renewed.key) == ["ok"]
     assert renewed.visit() == "ok"
-    assert old.visit() == "device-key-mismatch"
+    assert old.visit() == "device-key-replaced"
     device = restored.device()
     assert device is not None
     assert device.name == "line-1"
@@ -184,7 +184,7 @@ def test_a_ca_that_was_disabled_since_admits_none_of_its_held_devices(restored: 
     assert accept(restored, new.key, renewed.key) == ["device-ca-disabled", "device-ca-disabled"]
     restored.set_standing(Standing.ENABLED)
     assert accept(restored, new.key, renewed.key) == ["ok", "ok"]
-    assert known.visit() == "device-key-mismatch"
+    assert known.visit() == "device-key-replaced"
 
 
 def test_a_ca_that_is_trusted_no_more_admits_none_of_its_held_devices(restored: RegistrationWorld) -> None:

@@ -1,9 +1,20 @@
 """The table of what an identified device may do (protocol: gateway.md §3.1 step 5, §3.3)."""
 
+from datetime import datetime
+
 import pytest
 
 from ownroot.pki.encoding import certificate_der
-from ownroot.trust.admission import Admission, FirstContact, GoOn, KnownDevice, Promote, Refuse, admit
+from ownroot.trust.admission import (
+    Admission,
+    FirstContact,
+    GoOn,
+    KnownDevice,
+    Promote,
+    Refuse,
+    RefuseReplacedKey,
+    admit,
+)
 from ownroot.trust.device_identity import GatewayTrust, Identified, identify
 from ownroot.trust.state import DeviceCa, Holder, Standing
 from tests.support.owner_pki import DEVICE, FACTORY, LOCAL_CA, NOW, OWNER, UUID, key_id, make
@@ -25,8 +36,16 @@ def admission(
     denied: bool = False,
     case_twin: bool = False,
     ca_standing: Standing | None = ENABLED,
+    key_replaced_at: datetime | None = None,
 ) -> Admission:
-    return admit(identify_device(), known, denied=denied, case_twin=case_twin, ca_standing=ca_standing)
+    return admit(
+        identify_device(),
+        known,
+        denied=denied,
+        case_twin=case_twin,
+        ca_standing=ca_standing,
+        key_replaced_at=key_replaced_at,
+    )
 
 
 def refusal_code(answer: Admission) -> str:
@@ -78,6 +97,18 @@ def test_a_deleted_device_is_refused_whatever_else_is_stored(known: KnownDevice)
 @pytest.mark.parametrize("known", [None, KnownDevice(PINNED), KnownDevice(OTHER, next_spki_sha256=PINNED)])
 def test_a_ca_that_lost_trust_since_the_snapshot_vouches_for_nobody(known: KnownDevice | None) -> None:
     assert refusal_code(admission(known, ca_standing=None)) == "device-ca-not-trusted"
+
+
+@pytest.mark.parametrize("known", [None, KnownDevice(OTHER), KnownDevice(OTHER, is_unclaimed=True)])
+def test_a_key_that_a_device_replaced_is_refused_with_the_time_of_that(known: KnownDevice | None) -> None:
+    answer = admission(known, key_replaced_at=NOW)
+    assert isinstance(answer, RefuseReplacedKey)
+    assert answer.code == "device-key-replaced"
+    assert "2026-11-23 12:00:00 UTC" in answer.detail
+
+
+def test_the_pinned_key_goes_on_whatever_else_is_said_of_it() -> None:
+    assert admission(KnownDevice(PINNED), key_replaced_at=NOW) == GoOn()
 
 
 # --- a device last accepted under the shared PKI, in a factory taken over since

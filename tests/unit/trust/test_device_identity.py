@@ -342,3 +342,44 @@ def test_a_certificate_with_any_octet_changed_is_refused_and_never_raises(data: 
     der[position] ^= data.draw(st.integers(1, 255))
 
     assert isinstance(identify(bytes(der), TRUST, NOW), NotTrusted)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "away"),
+    [
+        (NOW - timedelta(days=9), NOW - timedelta(seconds=5), "ended 0 min 5 s ago"),
+        (NOW - timedelta(days=9), NOW - timedelta(hours=2, minutes=3), "ended 2 h 3 min ago"),
+        (NOW + timedelta(days=1, hours=1), NOW + timedelta(days=9), "begins in 1 d 1 h"),
+    ],
+)
+def test_a_device_outside_its_dates_hears_how_far_the_clocks_are_apart(
+    start: datetime, end: datetime, away: str
+) -> None:
+    assert away in refusal(changed(DEVICE, start=start, end=end)).detail
+
+
+# --- the recovery lane: an expired certificate, for a renewal and nothing else
+
+EXPIRED = dataclasses.replace(DEVICE, start=NOW - timedelta(days=400), end=NOW - timedelta(days=30))
+
+
+@pytest.mark.parametrize("days", [30, 31, 3650])
+def test_an_expired_certificate_is_read_as_far_back_as_asked_for(days: int) -> None:
+    answer = identify(certificate_der(make(EXPIRED)), TRUST, NOW, expired_for=timedelta(days=days))
+    assert isinstance(answer, Identified)
+    assert answer.decision_expires_at == EXPIRED.end + timedelta(days=days)
+
+
+def test_a_certificate_that_expired_a_second_earlier_is_refused() -> None:
+    spec = dataclasses.replace(EXPIRED, end=EXPIRED.end - timedelta(seconds=1))
+    answer = identify(certificate_der(make(spec)), TRUST, NOW, expired_for=timedelta(days=30))
+    assert isinstance(answer, NotTrusted)
+    assert answer.code == "device-expired"
+
+
+def test_an_expired_ca_vouches_for_nobody_in_the_recovery_lane_either() -> None:
+    ca = dataclasses.replace(LOCAL_CA, start=NOW - timedelta(days=500), end=NOW - timedelta(seconds=1))
+    trust = GatewayTrust(FACTORY, (trusted(ca),))
+    answer = identify(certificate_der(make(EXPIRED)), trust, NOW, expired_for=timedelta(days=3650))
+    assert isinstance(answer, NotTrusted)
+    assert answer.code == "device-ca-out-of-date"

@@ -36,11 +36,12 @@ MEMBERS = {
     "apps-state",
     "change-meta",
 }
+OURS = {"next-key"}
 
 
 def test_every_member_of_the_protocol_is_sent_and_unknown_ones_are_null() -> None:
     sent = json.loads(write_document(DeviceObject(uuid="u", factory="acme", name="dev")))
-    assert set(sent) == MEMBERS
+    assert set(sent) == MEMBERS | OURS
     assert {member for member, value in sent.items() if value is not None} == {"uuid", "factory", "name"}
 
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from ownroot.gateway.endpoints.call import Answer, DeviceCall
 from ownroot.gateway.endpoints.config import ConfigEndpoints
 from ownroot.gateway.endpoints.device import show_device
+from ownroot.gateway.endpoints.est import ENROLMENT_PATHS, Renewals
+from ownroot.gateway.endpoints.next_key import NextKeyEndpoint
 from ownroot.gateway.endpoints.ostree import name_no_other_server
 from ownroot.gateway.endpoints.reports import ReportEndpoints
 from ownroot.gateway.endpoints.repository import RepositoryEndpoints
@@ -19,10 +21,11 @@ from ownroot.gateway.responses import Response
 from ownroot.gateway.store import Store
 
 
-def _routes(store: Store, config: ConfigEndpoints, report_quota_bytes: int) -> Mapping[str, Route]:
+def _routes(store: Store, config: ConfigEndpoints, renewals: Renewals, report_quota_bytes: int) -> Mapping[str, Route]:
     return {
-        "/device": Route({"GET": show_device}),
+        "/device": Route({"GET": show_device, "PATCH": NextKeyEndpoint(store).announce}),
         **config.routes(),
+        **{path: Route({"POST": renewals.enrol}) for path in ENROLMENT_PATHS},
         "/ostree/download-urls": Route({"POST": name_no_other_server}),
         **ReportEndpoints(store).routes(),
         **DeviceTestEndpoints(store, quota_bytes=report_quota_bytes).routes(),
@@ -33,8 +36,8 @@ def _routes(store: Store, config: ConfigEndpoints, report_quota_bytes: int) -> M
 class DeviceEndpoints:
     """Answers the requests of known devices."""
 
-    def __init__(self, store: Store, config: ConfigEndpoints, *, report_quota_bytes: int) -> None:
-        self._table = RouteTable(_routes(store, config, report_quota_bytes))
+    def __init__(self, store: Store, config: ConfigEndpoints, renewals: Renewals, *, report_quota_bytes: int) -> None:
+        self._table = RouteTable(_routes(store, config, renewals, report_quota_bytes))
 
     def body_bytes(self, path: str) -> int | None:
         """How long a body this path takes; None: no longer than any other."""

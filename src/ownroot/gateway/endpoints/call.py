@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from ownroot.gateway.application import Peer
 from ownroot.gateway.http_parser import Request
 from ownroot.gateway.responses import Response
 from ownroot.gateway.standing import CheckInValues
@@ -23,6 +24,7 @@ class DeviceCall(msgspec.Struct, frozen=True):
         values: tags, target, OSTree hash and apps as of this very request, which may be newer than `device`.
         shared_config: of the factory, as this process knows it.
         now: aware UTC, whole seconds.
+        peer: the certificate that was shown and where it was shown from.
     """
 
     factory: Factory
@@ -31,3 +33,4 @@ class DeviceCall(msgspec.Struct, frozen=True):
     request: Request
     now: datetime
     shared_config: SharedConfigTimes
+    peer: Peer

@@ -1,0 +1,100 @@
+"""Certificate renewal as devices ask for it: EST over the connection whose certificate it renews (gateway.md §7.1).
+
+Both operations have the same rule here: a device gets a certificate for the name it has and no other. The worker reads
+the body and keeps the pace; everything else is decided by the issuing desk.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from math import ceil
+from typing import Final
+
+from ownroot.gateway.application import Peer
+from ownroot.gateway.endpoints.call import DeviceCall
+from ownroot.gateway.http_parser import Request
+from ownroot.gateway.issuing_desk import IssuingDesk
+from ownroot.gateway.responses import Response
+from ownroot.pki.encoding import load_certificate_der
+from ownroot.services.authorize_device import claimed_uuid
+from ownroot.services.read_gateway_trust import FactoryTrust
+from ownroot.wire.est import BASE_PATH, CERTIFICATES_TYPE, certificates_body, parse_enrolment
+
+ENROLMENT_PATHS: Final = (BASE_PATH + "/simpleenroll", BASE_PATH + "/simplereenroll")
+_BURST: Final = 6
+_SECONDS_PER_TURN: Final = 10.0
+_DEVICES_REMEMBERED: Final = 65_536
+
+
+class RenewalPace:
+    """A few renewals at once for each device, then one every ten seconds: each costs signatures and a commit."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._spent_until: OrderedDict[tuple[int, str], float] = OrderedDict()
+
+    def wait_seconds(self, factory_id: int, uuid: str) -> int:
+        """Take a turn and return 0, or return how long until there is one."""
+        now, key = self._now(), (factory_id, uuid)
+        spent_until = max(self._spent_until.pop(key, now), now)
+        wait = spent_until - now - (_BURST - 1) * _SECONDS_PER_TURN
+        self._spent_until[key] = spent_until if wait > 0 else spent_until + _SECONDS_PER_TURN
+        if len(self._spent_until) > _DEVICES_REMEMBERED:
+            self._spent_until.popitem(last=False)
+        return max(0, ceil(wait))
+
+
+class Renewals:
+    """Answers enrolments.
+
+    Attributes:
+        renewed, recovered: certificates handed out by this worker; the latter to devices whose own had expired.
+    """
+
+    def __init__(self, desk: IssuingDesk, pace: RenewalPace) -> None:
+        self._desk = desk
+        self._pace = pace
+        self.renewed = 0
+        self.recovered = 0
+
+    @property
+    def fault(self) -> str:
+        """Why certificates cannot be renewed, as far as somebody tried; empty if they can."""
+        return self._desk.fault
+
+    async def enrol(self, call: DeviceCall) -> Response:
+        """POST simpleenroll and simplereenroll of a known device.
+
+        Raises:
+            InvalidInputError: as `wire.est.parse_enrolment`.
+            OwnrootError: as `IssuingDesk.renew`.
+        """
+        answer = await self._renew(call.request, call.factory.id, call.device.uuid, call.peer)
+        self.renewed += answer.status == 200
+        return answer
+
+    async def recover(self, request: Request, trust: FactoryTrust, peer: Peer) -> Response:
+        """The same for a device whose certificate has expired, if the owner's policy and its pinned key allow it.
+
+        Raises:
+            InvalidInputError, OwnrootError: as `enrol`.
+        """
+        answer = await self._renew(request, trust.factory.id, claimed_uuid(peer.certificate_der), peer)
+        self.recovered += answer.status == 200
+        return answer
+
+    async def _renew(self, request: Request, factory_id: int, uuid: str, peer: Peer) -> Response:
+        content_type = request.headers.get(b"content-type", b"").decode("latin-1")
+        csr_der = parse_enrolment(content_type, request.body)
+        wait = self._pace.wait_seconds(factory_id, uuid)
+        if wait:
+            return _too_often(wait)
+        if peer.certificate_der is None:
+            raise AssertionError("who asks here has shown a certificate")
+        der = await self._desk.renew(factory_id, peer.certificate_der, csr_der, peer=peer.address)
+        body = certificates_body([load_certificate_der(der)])
+        return Response(200, body, CERTIFICATES_TYPE.encode("ascii"), ((b"Content-Transfer-Encoding", b"base64"),))
+
+
+def _too_often(wait_seconds: int) -> Response:
+    text = b"renewals-too-often: this device asks for certificates too often; try later\n"
+    return Response(429, text, headers=((b"Retry-After", b"%d" % wait_seconds),))

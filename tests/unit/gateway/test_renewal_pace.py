@@ -1,0 +1,52 @@
+"""How often one device may renew."""
+
+import pytest
+
+from ownroot.gateway.endpoints.est import RenewalPace
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def pace(clock: Clock) -> RenewalPace:
+    return RenewalPace(clock)
+
+
+def test_six_at_once_and_then_one_every_ten_seconds(pace: RenewalPace, clock: Clock) -> None:
+    assert [pace.wait_seconds(1, "dev") for _ in range(8)] == [0] * 6 + [10, 10]
+    clock.now += 9.5
+    assert pace.wait_seconds(1, "dev") == 1
+    clock.now += 0.5
+    assert [pace.wait_seconds(1, "dev") for _ in range(2)] == [0, 10]
+
+
+def test_a_device_that_waited_has_all_its_turns_again(pace: RenewalPace, clock: Clock) -> None:
+    assert [pace.wait_seconds(1, "dev") for _ in range(7)][-1] == 10
+    clock.now += 60
+    assert [pace.wait_seconds(1, "dev") for _ in range(7)] == [0] * 6 + [10]
+
+
+def test_devices_and_factories_do_not_wait_for_each_other(pace: RenewalPace) -> None:
+    for _ in range(7):
+        pace.wait_seconds(1, "dev")
+    assert pace.wait_seconds(1, "other") == pace.wait_seconds(2, "dev") == 0
+    assert pace.wait_seconds(1, "dev") > 0
+
+
+def test_the_longest_silent_devices_are_forgotten_first(monkeypatch: pytest.MonkeyPatch, pace: RenewalPace) -> None:
+    monkeypatch.setattr("ownroot.gateway.endpoints.est._DEVICES_REMEMBERED", 2)
+    for _ in range(7):
+        pace.wait_seconds(1, "first")
+    assert pace.wait_seconds(1, "second") == pace.wait_seconds(1, "third") == 0
+    assert pace.wait_seconds(1, "first") == 0
