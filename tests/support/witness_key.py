@@ -6,7 +6,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from ownroot.errors import KeyStoreError
 from ownroot.pki.signer import PrivateKey
-from ownroot.services.backend_keys import Keyring
+from ownroot.services.backend_keys import Keyring, Sealer
 from ownroot.services.records import Issuance, SealedKey, SealedKeyPurpose
 from tests.support.registering import RegistrationWorld
 
@@ -67,3 +67,6 @@ class WitnessKeyring(Keyring):
     def open(self, sealed: SealedKey) -> PrivateKey:
         self.last = WitnessKey(self._keyring.open(sealed))
         return self.last
+
+    def sealer(self, purpose: SealedKeyPurpose) -> Sealer:
+        return self._keyring.sealer(purpose)
