@@ -55,8 +55,8 @@ def _deleted(denied: DeniedDevice, by: User | None) -> tuple[str, str]:
     called = "" if denied.name == denied.uuid else f"; it was called {denied.name}"
     return (
         "This device was deleted and is on the deny list.",
-        f"{who} deleted it on {shown_time(denied.denied_at)}{called}. If you allow it, it is taken off the list and let "
-        "in again.",
+        f"{who} deleted it on {shown_time(denied.denied_at)}{called}. If you allow it, it is taken off the list and "
+        "let in again.",
     )
 
 
