@@ -23,6 +23,7 @@ from ownroot.trust.state import DeviceCa, Holder, RevokedCa, Standing
 from ownroot.wire.status_feed import FeedCa, SignedFeed, StatusFeed, decode_base64, parse_feed, signed_octets
 
 _REVOKED: Final = "revoked"
+_LONGEST_LIFE_SECONDS: Final = 24 * 60 * 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,8 @@ def verify_feed(signed: SignedFeed, pin: FeedPin, now: datetime) -> StatusFeed:
     Raises:
         InvalidInputError: the certificate is not the gateway's under the pinned root (`pki.conformance.check_tls`), or
             a member cannot be read.
-        RefusedError: `status-feed-signature`, `status-feed-factory`, `status-feed-expired`, `status-feed-future`.
+        RefusedError: `status-feed-signature`, `status-feed-factory`, `status-feed-future`, `status-feed-lifetime`,
+            `status-feed-expired`.
     """
     certificate = parse_certificate(signed.certificate)
     check_tls(certificate, pin.root, (pin.gateway_name, ostree_name(pin.gateway_name)), now)
@@ -59,6 +61,8 @@ def verify_feed(signed: SignedFeed, pin: FeedPin, now: datetime) -> StatusFeed:
     seconds = now.timestamp()
     if feed.issued_at > seconds + CLOCK_SKEW.total_seconds():
         raise RefusedError("status-feed-future", "The status feed was issued in the future. Set this machine's clock.")
+    if not 0 < feed.expires_at - feed.issued_at <= _LONGEST_LIFE_SECONDS:
+        raise RefusedError("status-feed-lifetime", "The status feed says that it holds for longer than any does.")
     if feed.expires_at < seconds:
         raise RefusedError("status-feed-expired", "The status feed has expired already; an old one was sent again?")
     return feed

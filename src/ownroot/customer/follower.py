@@ -7,6 +7,7 @@ device deleted since would be let in otherwise.
 import logging
 import random
 import threading
+import time
 from collections.abc import Callable
 from datetime import datetime
 from types import TracebackType
@@ -36,6 +37,7 @@ class StatusFollower:
         source: owned by the caller, and used by one thread at a time.
         interval_seconds: between two requests, with a tenth of jitter; how long a deleted device may go on.
         now: the clock.
+        ticks: seconds that only grow, however the clock is set.
     """
 
     def __init__(
@@ -45,11 +47,14 @@ class StatusFollower:
         *,
         interval_seconds: float = 15.0,
         now: Callable[[], datetime] = utc_now,
+        ticks: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source = source
         self._pin = pin
         self._interval = interval_seconds
         self._now = now
+        self._ticks = ticks
+        self._ends_at_tick = ticks()
         self._fleet: Fleet | None = None
         self._turn = threading.Lock()
         self._ended = threading.Event()
@@ -60,6 +65,14 @@ class StatusFollower:
         """What is known; None before the first answer."""
         return self._fleet
 
+    @property
+    def seconds_past_end(self) -> float:
+        """How long the last answer has been over, by time that no clock setting moves; negative while it holds.
+
+        A clock that was set back would keep an old answer alive: every new one comes from its future.
+        """
+        return self._ticks() - self._ends_at_tick
+
     def refresh(self) -> None:
         """Ask once; on an error nothing changes.
 
@@ -67,7 +80,7 @@ class StatusFollower:
             OwnrootError: the way failed, the server refused, or the answer does not verify.
         """
         with self._turn:
-            known = self._fleet
+            known, asked_at = self._fleet, self._ticks()
             feed = self._ask(since=None if known is None else known.generation)
             if known is not None and feed.issued_at < known.issued_at:
                 raise RefusedError("status-feed-older", "The status feed is older than the one before; it is not used.")
@@ -75,6 +88,7 @@ class StatusFollower:
                 known.apply(read_trust(feed, self._pin), feed)
             else:
                 self._fleet = self._load(feed)
+            self._ends_at_tick = asked_at + feed.expires_at - feed.issued_at
 
     def __enter__(self) -> Self:
         """Learn the state now, so that nobody is turned away for the lack of it, then follow."""

@@ -90,7 +90,8 @@ class DeviceGate:
             raise UnavailableError(
                 "status-feed-missing", "The status of devices is not known yet.", retry_after=_RETRY_SECONDS
             )
-        if fleet.expires_at + self._grace < now:
+        by_ticks = self._follower.seconds_past_end > self._grace.total_seconds()
+        if by_ticks or fleet.expires_at + self._grace < now:
             raise UnavailableError(
                 "status-feed-expired",
                 f"The status of devices was last known until {fleet.expires_at:%Y-%m-%d %H:%M:%S} UTC. Nobody is let "

@@ -67,6 +67,14 @@ def test_feed_holds_to_its_last_second(backend: FeedBackend) -> None:
     assert verify_feed(backend.status_feed(), backend.pin, NOW).generation == 1
 
 
+@pytest.mark.parametrize("seconds", [-1, 0, 24 * 60 * 60 + 1, 10**18])
+def test_feed_that_holds_for_no_time_or_too_long_is_refused(backend: FeedBackend, seconds: int) -> None:
+    feed = backend.feed()
+    odd = backend.sign(msgspec.structs.replace(feed, expires_at=feed.issued_at + seconds))
+
+    assert _code(backend, odd) == "status-feed-lifetime"
+
+
 def test_device_ca_of_another_root_makes_the_feed_useless(backend: FeedBackend) -> None:
     backend.ca = device_ca(factory_root(FACTORY, now=NOW), factory=FACTORY, now=NOW)
     with pytest.raises(OwnrootError) as refused:

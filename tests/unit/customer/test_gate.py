@@ -16,10 +16,11 @@ from tests.support.feed_backend import FACTORY, FeedBackend
 class _World:
     def __init__(self) -> None:
         self.now = NOW
+        self.elapsed = 0.0
         self.backend = FeedBackend()
         self.device = device_certificate(self.backend.ca, "d-1", FACTORY, now=NOW)
         self.backend.devices = (self.known(self.device),)
-        self.follower = StatusFollower(self.backend, self.backend.pin, now=self.clock)
+        self.follower = StatusFollower(self.backend, self.backend.pin, now=self.clock, ticks=lambda: self.elapsed)
         self.gate = DeviceGate(self.follower, now=self.clock)
 
     def clock(self) -> datetime:
@@ -56,6 +57,22 @@ def test_nobody_is_let_in_after_the_end_of_the_last_answer(world: _World) -> Non
     world.now += timedelta(seconds=1)
     assert world.code() == "status-feed-expired"
     assert world.standing(DeviceGate(world.follower, grace_seconds=1, now=world.clock)) is DeviceStanding.KNOWN
+
+
+def test_clock_that_is_set_back_keeps_no_answer_alive(world: _World) -> None:
+    world.now = world.backend.now = NOW + timedelta(hours=2)
+    world.follower.refresh()
+    world.now -= timedelta(hours=1)
+    with pytest.raises(OwnrootError, match="status-feed-future"):
+        world.follower.refresh()  # every newer answer comes from the future of this clock
+    world.elapsed = 600.0
+    assert world.standing() is DeviceStanding.KNOWN
+    world.elapsed = 600.1
+    assert world.code() == "status-feed-expired"
+    assert world.standing(DeviceGate(world.follower, grace_seconds=1, now=world.clock)) is DeviceStanding.KNOWN
+    world.now = world.backend.now
+    world.follower.refresh()
+    assert world.standing() is DeviceStanding.KNOWN
 
 
 def test_disable_acts_on_a_certificate_that_was_verified_before(world: _World) -> None:
