@@ -6,6 +6,7 @@ from ownroot.cli.devices_config import device_config
 from ownroot.cli.devices_held import accept_devices, held_devices, refuse_devices
 from ownroot.cli.devices_renewals import cancel_rotation, recovery
 from ownroot.cli.devices_reports import show_apps_states, show_updates, tests
+from ownroot.cli.devices_standing import chown, delete_denied, list_denied, rename, why
 from ownroot.cli.options import Target, json_option, target_options, yes_option
 from ownroot.console.lazy import OrderedGroup
 
@@ -126,6 +127,11 @@ for command in (
     held_devices,
     accept_devices,
     refuse_devices,
+    rename,
+    chown,
+    list_denied,
+    delete_denied,
+    why,
     cancel_rotation,
     recovery,
 ):

@@ -29,6 +29,7 @@ from ownroot.wire.documents import read_document, read_list, write_document
 from ownroot.wire.fleet_import import ImportForm, ImportList, ImportReply, ImportResult
 from ownroot.wire.held_devices import HeldDeviceList, HeldReview, HeldVerdicts
 from ownroot.wire.pki_health import PkiHealth
+from ownroot.wire.refusals import RefusalList
 from ownroot.wire.renewals import RecoveryForm, RecoveryPolicyObject
 from ownroot.wire.status_feed import SignedFeed
 
@@ -269,6 +270,20 @@ class Api(ClosedOnExit):
     def delete_device(self, name: str, *, by_uuid: bool = False) -> None:
         """Delete one device; it is put on the deny list and cut from the gateway."""
         self._send("DELETE", self._device_path(name, by_uuid))
+
+    def denied_devices(self, *, page: int = 1, limit: int = 100) -> DeviceList:
+        """Return one page of the deny list."""
+        path = self._in_factory(f"denied-devices/?{urlencode({'limit': limit, 'page': page})}")
+        return _read(self._send("GET", path), DeviceList)
+
+    def lift_denial(self, uuid: str) -> None:
+        """Take a uuid off the deny list."""
+        self._send("DELETE", self._in_factory(f"denied-devices/{path_segment(uuid)}/"))
+
+    def refusals(self, uuid: str, *, limit: int) -> RefusalList:
+        """Return what the gateway refused of certificates that name this uuid, newest first."""
+        path = self._in_factory(f"refusals/?{urlencode({'limit': limit, 'uuid': uuid})}")
+        return _read(self._send("GET", path), RefusalList)
 
     def cancel_rotation(self, name: str, *, by_uuid: bool = False) -> None:
         """Forget the key a device announced."""

@@ -1,0 +1,90 @@
+"""The terminal side of `devices rename|chown|list-denied|delete-denied|why`."""
+
+from ownroot.cli.options import Target
+from ownroot.client.api import Api
+from ownroot.console.output import Output
+from ownroot.console.refusal_advice import remedy_for
+from ownroot.console.text import one_line
+from ownroot.errors import NotFoundError
+from ownroot.wire.devices import DeviceForm
+from ownroot.wire.refusals import RefusalObject
+
+
+def change_one(target: Target, name: str, form: DeviceForm, *, by_uuid: bool, as_json: bool) -> None:
+    """Change one device and say what it is now."""
+    with Api(target.access()) as api:
+        device = api.change_device(name, form, by_uuid=by_uuid)
+    output = Output(as_json=as_json)
+    if as_json:
+        output.document(device)
+        return
+    output.line(f"Device {device.uuid}: name {device.name}, owner {device.owner}.")
+
+
+def show_denied(target: Target, *, page: int, limit: int, as_json: bool) -> None:
+    """Show one page of the deny list."""
+    with Api(target.access()) as api:
+        denied = api.denied_devices(page=page, limit=limit)
+    output = Output(as_json=as_json)
+    if as_json:
+        output.document(denied)
+        return
+    for device in denied.devices:
+        output.line(one_line(f"{device.uuid}  {device.name or '-'}  owner {device.owner or '-'}"))
+    more = f" Next: -p {page + 1}." if denied.next else ""
+    output.note(f"{len(denied.devices)} of {denied.total} denied devices.{more}")
+
+
+def lift_denials(target: Target, uuids: tuple[str, ...], *, assume_yes: bool, as_json: bool) -> None:
+    """Take uuids off the deny list, one after the other; the first failure ends it."""
+    output = Output(as_json=as_json)
+    access = target.access()
+    listed = uuids[0] if len(uuids) == 1 else f"these {len(uuids)} uuids"
+    if output.can_ask:
+        output.confirm(f"Let {listed} into factory {access.factory} again?", assume_yes=assume_yes)
+    lifted: list[str] = []
+    with Api(access) as api:
+        for uuid in uuids:
+            api.lift_denial(uuid)
+            lifted.append(uuid)
+            output.line(f"{uuid} is off the deny list; a good certificate lets it in.")
+    if as_json:
+        output.document({"factory": access.factory, "lifted": lifted})
+
+
+def explain(target: Target, name: str, *, limit: int, as_json: bool) -> None:
+    """Show why a device was refused."""
+    with Api(target.access()) as api:
+        uuid = _uuid_of(api, name)
+        found = api.refusals(uuid, limit=limit)
+    output = Output(as_json=as_json)
+    if as_json:
+        explained = [{**_facts(refusal), "remedy": remedy_for(refusal.code)} for refusal in found.refusals]
+        output.document({"uuid": uuid, "refusals": explained})
+        return
+    for refusal in found.refusals:
+        times = "once" if refusal.count == 1 else f"{refusal.count} times since {refusal.first_at}"
+        output.line(one_line(f"{refusal.last_at}  {refusal.code}, {times}, last from {refusal.peer}"))
+        output.line(one_line(f"  {refusal.detail}"))
+        output.line(f"  What to do: {remedy_for(refusal.code)}")
+    if not found.refusals:
+        output.note(f"The gateway has no refusal of {uuid} on record. A device that never gets there leaves none.")
+
+
+def _uuid_of(api: Api, name: str) -> str:
+    try:
+        return api.device(name).uuid
+    except NotFoundError:
+        return name  # a uuid that is not known, or not any more
+
+
+def _facts(refusal: RefusalObject) -> dict[str, object]:
+    return {
+        "code": refusal.code,
+        "detail": refusal.detail,
+        "certificate-sha256": refusal.certificate_sha256,
+        "peer": refusal.peer,
+        "count": refusal.count,
+        "first-at": refusal.first_at,
+        "last-at": refusal.last_at,
+    }
