@@ -4,6 +4,8 @@ A module is initialized once per process, whoever uses it: the standard leaves n
 for each path, and closed by their last user. python-pkcs11 initializes a module with the promise that one thread uses
 it, and SoftHSM2 then runs without locks and crashes under two. So we initialize it ourselves, asking for locks.
 
+Behind every call of a module the thread's OpenSSL errors are cleared (`openssl_errors`).
+
 A module's sessions end together when it starts anew: after an error of the device, or in a forked child, which must not
 use its parent's sessions. Each start has a number, its generation; what was opened under another one is gone.
 Source: PKCS#11 2.40 §5.4 (C_Initialize, C_Finalize), §6.6.2 and §6.6.3 (processes and threads).
@@ -19,6 +21,7 @@ from pkcs11 import GeneralError, PinIncorrect, PinInvalid, PinLenRange, PinLocke
 from pkcs11._pkcs11 import lib
 
 from ownroot.errors import KeyStoreError
+from ownroot.keystore.openssl_errors import clear_openssl_errors
 
 _OK = 0x0
 _OS_LOCKING_OK = 0x2
@@ -138,7 +141,10 @@ class Module:
 
     def tokens(self) -> tuple[Token, ...]:
         """Return the tokens that are present. Raises PKCS11Error."""
-        return tuple(self._library.get_tokens())
+        try:
+            return tuple(self._library.get_tokens())
+        finally:
+            clear_openssl_errors()
 
     def initialize_token(self, slot_id: int, so_pin: str, label: str) -> None:
         """Make an empty token in a slot, with this label and security officer's PIN; the caller is inside `enter`.
@@ -151,6 +157,7 @@ class Module:
         """
         pin = so_pin.encode()
         code = self._functions.init_token(slot_id, pin, len(pin), label.encode().ljust(_LABEL_BYTES))
+        clear_openssl_errors()
         if code != _OK:
             raise _PIN_FAULTS.get(code, GeneralError)(f"C_InitToken: 0x{code:x}")
 
@@ -174,12 +181,14 @@ class Module:
     def _initialize(self) -> None:
         arguments = _InitializeArguments(flags=_OS_LOCKING_OK)
         code = self._functions.initialize(ctypes.byref(arguments))
+        clear_openssl_errors()
         if code != _OK:
             raise _unusable(self.path, f"it does not start (PKCS#11 error 0x{code:x})")
 
     def _finalize(self) -> None:
         """Close the module and all its sessions; one that has noticed a fork is closed already."""
         self._functions.finalize(None)
+        clear_openssl_errors()
 
 
 os.register_at_fork(after_in_child=Module.after_fork)

@@ -19,6 +19,7 @@ from pkcs11 import PKCS11Error, TokenFlag
 from pkcs11.types import SignMixin
 
 from ownroot.errors import KeyStoreError
+from ownroot.keystore.openssl_errors import clear_openssl_errors
 from ownroot.keystore.pkcs11_faults import (
     DEVICE_FAULTS,
     PIN_FAULTS,
@@ -123,6 +124,7 @@ class Token:
                 line = self._take(generation)
             except BaseException:
                 module.leave()
+                clear_openssl_errors()
                 raise
         is_sound = True
         try:
@@ -134,6 +136,7 @@ class Token:
             with module.lock:
                 self._give_back(line, is_sound=is_sound)
                 module.leave()
+            clear_openssl_errors()
 
     def _take(self, generation: int) -> Line:
         """Take an idle session or open one; the caller holds the module's lock."""
@@ -201,6 +204,7 @@ class Token:
                 if self._login is not None:
                     _close_session(self._login)
             self._idle, self._login = [], None
+        clear_openssl_errors()
 
 
 def _close_session(session: pkcs11.Session) -> None:
