@@ -160,6 +160,12 @@ def create_factory(
         click.echo(json.dumps(document | {"gateway-name": made.factory.gateway_name}))
         return
     click.echo(f"Factory {made.factory.name} is ready. Devices reach it as {made.factory.gateway_name}.")
+    if made.factory.gateway_name.endswith(".localhost"):
+        click.echo(
+            "That name works on this machine alone, and a factory keeps its name for ever. For devices elsewhere, "
+            "begin with a new data directory and `ownroot serve --gateway-name DNS`.",
+            err=True,
+        )
     click.echo(f"Owner: {made.owner.name} ({made.owner.polis_id})")
     click.echo(f"Token, shown this once: {made.token}")
     click.echo("Next, the owner runs `ownroot login --token` and then `ownroot keys ca create` to take over its keys.")
@@ -220,6 +226,8 @@ Held for review, and refused until their owners let them in (`ownroot devices he
 NOT found out by that. Keep devices away until it is settled: run `ownroot serve api` alone first.
 - Device CAs revoked or disabled since would be TRUSTED AGAIN. Every owner compares `ownroot keys ca show` with their
   own records and sends such revocations again.
+- Where a factory's TLS key, online CA or root was changed since, the former ones are TRUSTED AGAIN; the owner changes
+  them again.
 - Devices deleted since are let in again, for their denials are gone: delete them again.
 - Users, passwords, roles, tokens and OAuth clients are those of then; a token made since does not work, one removed
   since works again, and so does a password that was changed since."""

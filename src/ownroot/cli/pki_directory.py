@@ -131,6 +131,13 @@ class PkiDirectory:
             raise NotFoundError("pki-directory-incomplete", f"There is no root key ({self.root_key_name}){hint}.")
         return key
 
+    def root_key_open_to_others(self) -> Path | None:
+        """Return the file of the root key if its mode lets others read or change it; None if not, or on a token."""
+        file = self.path / f"{ROOT_KEY_LABEL}{KEY_SUFFIX}"
+        if self.hsm is not None or not file.exists() or not stat.S_IMODE(file.stat().st_mode) & 0o077:
+            return None
+        return file
+
     @property
     def root_key_name(self) -> str:
         """What the root key is called, for a person."""

@@ -53,7 +53,10 @@ _BY_FAMILY: Mapping[type[OwnrootError], Advice] = {
         "The request was understood and is not allowed.",
         "See the reason above; ask the owner if it is not yours to change.",
     ),
-    UnauthenticatedError: Advice("The server does not know who you are.", "Run `ownroot login` with a valid token."),
+    UnauthenticatedError: Advice(
+        "The server does not know who you are.",
+        "Run `ownroot login` with a valid token; `ownroot-device` takes one from `--token` or OWNROOT_TOKEN.",
+    ),
     NotFoundError: Advice(
         "There is no such thing, or your token may not see it.",
         "Check the spelling, the factory (-f) and the scopes of your token.",
@@ -177,8 +180,8 @@ ADVICE_BY_CODE: Mapping[str, Advice] = {
         "Give it one: `ownroot keys est authorize DIR`.",
     ),
     "pki-directory-unwritable": Advice(
-        "The root key would have no place to stay, so none was made. " + _NOTHING_CHANGED,
-        "Name a directory that you may write, best on an encrypted disk.",
+        "What this command makes would have no place to stay there, so nothing was made. " + _NOTHING_CHANGED,
+        "Make room there (32 KiB) and see that you may write it; or, for a new PKI, name another directory.",
     ),
     "pki-directory-busy": Advice(
         "Two runs in one directory could disturb each other. " + _NOTHING_CHANGED, "Wait until the other one has ended."
@@ -187,7 +190,8 @@ ADVICE_BY_CODE: Mapping[str, Advice] = {
     "pki-directory-other-factory": _PKI_DIRECTORY_MIXED,
     "pki-directory-incomplete": Advice(
         "Without it this command cannot sign or check anything.",
-        "Name the PKI directory of this factory (`--pki-dir`), or restore the file from your backup.",
+        "Name the PKI directory of this factory, or restore the file from your backup. The root certificate alone, "
+        "factory_ca.pem, can be had again: `ownroot keys ca show --just-root`.",
     ),
     "wrong-factory": Advice(
         "A token is valid for one factory. " + _NOTHING_CHANGED,

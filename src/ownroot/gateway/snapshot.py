@@ -80,7 +80,9 @@ class Snapshot:
         self.est_sites.replace(est, default=None if default is None else est[default])
         closed = tuple(name for name, site in sites.items() if site.make_context is None)
         for name in set(closed) - set(self.closed):
-            _log.error("gateway name closed: no valid TLS certificate and key for it", gateway_name=name)
+            _log.warning("gateway name closed: no valid TLS certificate and key for it (yet)", gateway_name=name)
+        for name in set(self.closed) - set(closed):
+            _log.info("gateway name open", gateway_name=name)
         self.closed = closed
         ends = (tls.not_valid_after_utc for trust in trusts for tls in (trust.tls, trust.est_tls) if tls is not None)
         self._next_expiry = min((end for end in ends if end >= now), default=_NEVER)

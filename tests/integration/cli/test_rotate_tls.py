@@ -147,6 +147,16 @@ def test_run_killed_at_random_moments_never_loses_the_certificate_in_service(tak
     assert sorted(os.listdir(pki)) == sorted([*FILES, "tls-crt.bak"])
 
 
+@pytest.mark.parametrize(("mode", "is_warned"), [(0o400, False), (0o600, False), (0o440, True), (0o602, True)])
+def test_root_key_that_others_can_read_is_used_and_said_aloud(
+    taken: Owner, pki: Path, mode: int, is_warned: bool
+) -> None:
+    (pki / "factory_ca.key").chmod(mode)
+    done = taken.run("keys", "ca", "rotate-tls", pki)
+    assert done.code == 0
+    assert ("chmod 0400" in done.err) is is_warned
+
+
 @pytest.mark.parametrize("missing", ["factory_ca.key", "factory_ca.pem"])
 def test_without_the_root_the_server_is_asked_for_nothing(taken: Owner, relay: Relay, pki: Path, missing: str) -> None:
     (pki / missing).unlink()
