@@ -47,7 +47,16 @@ class DeviceProgram:
 
     def run_cut(self, function: str, when: str, which: int, *arguments: str) -> None:
         """Run any other command until this call of the function, or until that has returned, and kill it there."""
-        words = [sys.executable, "-m", "tests.support.cut_program", function, when, str(which), *arguments]
+        words = [
+            sys.executable,
+            "-m",
+            "tests.support.cut_program",
+            "ownroot-device",
+            function,
+            when,
+            str(which),
+            *arguments,
+        ]
         done = self._run([*words, "--dir", str(self.directory)])
         assert done.returncode == -signal.SIGKILL, (done.returncode, done.stderr)
 

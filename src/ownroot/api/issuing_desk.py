@@ -18,6 +18,7 @@ import structlog
 from ownroot.api.backend import Backend
 from ownroot.errors import InvalidInputError, OwnrootError, UnavailableError
 from ownroot.services.renew_device import RenewalRequest, Renewing, renew_device
+from ownroot.web.socket_paths import socket_address
 from ownroot.wire.issuing_desk import RenewalAnswer, RenewalQuestion, Unframer, frame, parse_message
 
 _log = structlog.get_logger("ownroot.api")
@@ -108,7 +109,8 @@ def _bind(path: Path) -> socket.socket:
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         fresh.unlink(missing_ok=True)
-        made.bind(str(fresh))
+        with socket_address(fresh) as address:
+            made.bind(address)
         fresh.chmod(_MODE)
         made.listen(_BACKLOG)
         os.replace(fresh, path)
@@ -116,8 +118,8 @@ def _bind(path: Path) -> socket.socket:
         made.close()
         raise UnavailableError(
             "issuing-socket",
-            f"Gateway workers cannot be served at {path}: {exc}. A path may have about 100 characters; choose another "
-            "with issuing_socket in the settings.",
+            f"Gateway workers cannot be served at {path}: {exc}. "
+            "Choose another place with issuing_socket in the settings.",
             retry_after=60,
         ) from exc
     return made

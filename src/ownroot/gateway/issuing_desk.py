@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from ownroot.errors import InvalidInputError, KeyStoreError, OwnrootError, RefusedError, UnavailableError
+from ownroot.web.socket_paths import socket_address
 from ownroot.wire.issuing_desk import RenewalAnswer, RenewalQuestion, Unframer, frame, parse_message
 
 # A worker that has more under way only keeps devices waiting; they are told to come later instead.
@@ -118,7 +119,8 @@ class IssuingDesk:
         async with self._connecting:
             if self._line is None or not self._line.is_open:
                 loop = asyncio.get_running_loop()
-                _, self._line = await loop.create_unix_connection(_Line, str(self._socket))
+                with socket_address(self._socket) as address:
+                    _, self._line = await loop.create_unix_connection(_Line, address)
             return self._line
 
     def _away(self, exc: Exception) -> UnavailableError:
