@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command_lines import fault_of, named_in
+from tests.support.command_lines import fault_of, named_in, without_example
 from tests.support.repository import ROOT, committed_paths
 
 
@@ -17,6 +17,10 @@ def test_every_command_named_in_sources_and_pages_exists() -> None:
     named = [(str(path.relative_to(ROOT)), line) for path in texts for line in named_in(path)]
     faults = {f"{path}: {line}": fault for path, line in named if (fault := fault_of(line))}
     assert faults == {}
+
+
+def test_help_of_every_command_has_an_example() -> None:
+    assert without_example() == []
 
 
 @pytest.mark.parametrize(

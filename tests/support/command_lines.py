@@ -26,6 +26,27 @@ def named_in(path: Path) -> Iterator[str]:
         yield from _examples(text, everywhere=path.suffix == ".py")
 
 
+def without_example() -> list[str]:
+    """Return the commands whose help shows nothing that could be typed."""
+    return [
+        words
+        for name, program in PROGRAMS.items()
+        for words, command in _leaves(name, program)
+        if "Example" not in command.get_help(click.Context(command, info_name=words))
+    ]
+
+
+def _leaves(words: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
+    if not isinstance(command, click.Group):
+        yield words, command
+        return
+    context = click.Context(command, info_name=words)
+    for name in command.list_commands(context):
+        found = command.get_command(context, name)
+        if found is not None:
+            yield from _leaves(f"{words} {name}", found)
+
+
 def fault_of(line: str) -> str | None:
     """Say what is wrong with a command line; None if program, commands and options exist.
 

@@ -43,7 +43,7 @@ def _cas(*, default: bool) -> Decorator:
     return decorate
 
 
-@request.command(cls=SwitchCommand)
+@request.command(cls=SwitchCommand, epilog="\b\nExample:\n  ownroot keys ca request create take-over.json\n")
 @_cas(default=True)
 @out_argument
 @target_options
@@ -57,7 +57,11 @@ def create(target: Target, out: Path, online_ca: bool, local_ca: bool, local_ca_
     run_request(target, out, lambda user: CreatePki(online_ca=online_ca, local_ca=local(user)), as_json=as_json)
 
 
-@request.command("add-device-ca", cls=SwitchCommand)
+@request.command(
+    "add-device-ca",
+    cls=SwitchCommand,
+    epilog="\b\nExample:\n  ownroot keys ca request add-device-ca --local-ca line-2.json\n",
+)
 @_cas(default=False)
 @out_argument
 @target_options
@@ -75,7 +79,7 @@ def add_device_ca(
     run_request(target, out, lambda user: AddDeviceCas(online_ca=online_ca, local_ca=local(user)), as_json=as_json)
 
 
-@request.command("rotate-tls")
+@request.command("rotate-tls", epilog="\b\nExample:\n  ownroot keys ca request rotate-tls rotate.json\n")
 @out_argument
 @target_options
 @json_option
@@ -87,7 +91,7 @@ def rotate_tls(target: Target, out: Path, as_json: bool) -> None:
     run_request(target, out, lambda _user: RotateTls(), as_json=as_json)
 
 
-@request.command("est-authorize")
+@request.command("est-authorize", epilog="\b\nExample:\n  ownroot keys ca request est-authorize est.json\n")
 @out_argument
 @target_options
 @json_option
@@ -122,7 +126,7 @@ def _verdict_options(function: Callable[..., None]) -> Callable[..., None]:
     return decorated
 
 
-@request.command("revoke")
+@request.command("revoke", epilog="\b\nExample:\n  ownroot keys ca request revoke --ca-serial 4711 revoke.json\n")
 @_verdict_options
 def revoke(target: Target, out: Path, files: tuple[Path, ...], serials: tuple[str, ...], as_json: bool) -> None:
     """Ask to cut off every device of a device CA."""
@@ -131,7 +135,9 @@ def revoke(target: Target, out: Path, files: tuple[Path, ...], serials: tuple[st
     _judge(target, out, Verdict.REVOKE, files, serials, as_json=as_json)
 
 
-@request.command("disable")
+@request.command(
+    "disable", epilog="\b\nExample:\n  ownroot keys ca request disable --ca-file line-2.pem disable.json\n"
+)
 @_verdict_options
 def disable(target: Target, out: Path, files: tuple[Path, ...], serials: tuple[str, ...], as_json: bool) -> None:
     """Ask to admit no new devices of a device CA."""
@@ -140,7 +146,7 @@ def disable(target: Target, out: Path, files: tuple[Path, ...], serials: tuple[s
     _judge(target, out, Verdict.DISABLE, files, serials, as_json=as_json)
 
 
-@request.command("enable")
+@request.command("enable", epilog="\b\nExample:\n  ownroot keys ca request enable --ca-file line-2.pem enable.json\n")
 @_verdict_options
 def enable(target: Target, out: Path, files: tuple[Path, ...], serials: tuple[str, ...], as_json: bool) -> None:
     """Ask to undo a disable, or (with --ca-file) to bring a revoked device CA back."""

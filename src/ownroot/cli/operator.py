@@ -82,7 +82,7 @@ def serve(context: click.Context, /, **_options: object) -> None:
         raise click.UsageError("The options of the registration server stand behind its name.")
 
 
-@serve.command("api")
+@serve.command("api", epilog="\b\nExample:\n  ownroot serve api --data /var/lib/ownroot --api 127.0.0.1:8000\n")
 @_serve_options
 @click.pass_context
 def serve_api(context: click.Context, /, **_options: object) -> None:
@@ -90,7 +90,9 @@ def serve_api(context: click.Context, /, **_options: object) -> None:
     _serve(context, "api")
 
 
-@serve.command("gateway")
+@serve.command(
+    "gateway", epilog="\b\nExample:\n  ownroot serve gateway --data /var/lib/ownroot --gateway 0.0.0.0:8443\n"
+)
 @_serve_options
 @click.pass_context
 def serve_gateway(context: click.Context, /, **_options: object) -> None:
@@ -128,7 +130,7 @@ def factory() -> None:
     """Factories on this server."""
 
 
-@factory.command("create")
+@factory.command("create", epilog="\b\nExample:\n  ownroot factory create acme --owner alice --data /var/lib/ownroot\n")
 @click.argument("name")
 @click.option("--owner", metavar="NAME", help="The owner's account; made if new. [default: NAME-owner]")
 @click.option(
@@ -171,7 +173,7 @@ def create_factory(
     click.echo("Next, the owner runs `ownroot login --token` and then `ownroot keys ca create` to take over its keys.")
 
 
-@click.command()
+@click.command(epilog="\b\nExample:\n  ownroot backup /backups/ownroot-2026-11-26.tar --data /var/lib/ownroot\n")
 @click.argument("file", type=click.Path(path_type=Path))
 @DATA_OPTION
 @CONFIG_OPTION

@@ -147,7 +147,7 @@ def token() -> None:
     """
 
 
-@token.command("add")
+@token.command("add", epilog="\b\nExample:\n  ownroot registration token add station-1 --data /var/lib/site\n")
 @click.argument("name")
 @_DATA
 @_JSON
@@ -159,7 +159,7 @@ def add_token(name: str, data: Path | None, as_json: bool) -> None:
     _say(as_json, {"name": name, "token": made}, made)
 
 
-@token.command("list")
+@token.command("list", epilog="\b\nExample:\n  ownroot registration token list --data /var/lib/site\n")
 @_DATA
 @_JSON
 def list_tokens(data: Path | None, as_json: bool) -> None:
@@ -174,7 +174,7 @@ def list_tokens(data: Path | None, as_json: bool) -> None:
         output.line(f"{each.name:<32} {each.made_at}")
 
 
-@token.command("remove")
+@token.command("remove", epilog="\b\nExample:\n  ownroot registration token remove station-1 --data /var/lib/site\n")
 @click.argument("name")
 @_DATA
 @_JSON

@@ -28,7 +28,9 @@ def completion_variable(program: str) -> str:
 def completion_command(program: str) -> click.Command:
     """Return the command `completion bash|zsh|fish` of a program."""
 
-    @click.command("completion", epilog="\b\n" + "\n".join(line.format(program=program) for line in _HOW_TO.values()))
+    examples = "\n".join(f"  {line.format(program=program)}" for line in _HOW_TO.values())
+
+    @click.command("completion", epilog=f"\b\nExamples:\n{examples}")
     @click.argument("shell", type=click.Choice(list(_SHELLS)))
     @click.pass_context
     def completion(ctx: click.Context, shell: str) -> None:
