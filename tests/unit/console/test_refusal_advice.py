@@ -8,7 +8,8 @@ from ownroot.console.refusal_advice import REMEDIES, remedy_for
 
 SOURCES = Path(ownroot.__file__).parent
 REASONS = re.compile(
-    r'\b(?:NotTrusted|Refuse|RefuseKey|Fault|RefusedRequest)\(\s*(?:[\w.]+,\s*)?"((?:device|client)-[a-z-]+)"'
+    r"\b(?:NotTrusted|Refuse|RefuseKey|RefusedError|Fault|RefusedRequest)\(\s*(?:[\w.]+,\s*)?"
+    r'"((?:device|client|recovery)-[a-z-]+)"'
 )
 WHERE = (
     "trust/device_identity.py",
@@ -16,13 +17,20 @@ WHERE = (
     "services/hold_devices.py",
     "pki/conformance.py",
     "gateway/device_gateway.py",
+    "services/renewal_reservations.py",
 )
 
 
 def test_every_reason_has_advice() -> None:
     found = {code for name in WHERE for code in REASONS.findall((SOURCES / name).read_text())}
 
-    assert {"device-denied", "device-expired", "client-is-device-ca", "device-held-refused"} <= found
+    assert {
+        "device-denied",
+        "device-expired",
+        "client-is-device-ca",
+        "device-held-refused",
+        "recovery-too-late",
+    } <= found
     assert found <= set(REMEDIES)
 
 
