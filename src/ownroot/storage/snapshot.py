@@ -52,7 +52,8 @@ def copy_database(source: Path, target: Path) -> None:
     except (OSError, sqlite3.Error) as exc:
         raise UnavailableError(
             "backup-snapshot-failed",
-            f"The database {source} could not be copied: {exc}. The database is as it was.",
+            f"The database {source} could not be copied to {target.parent}: {exc}. The database is as it was; "
+            f"if a disk is full, it is that of {target.parent}.",
             retry_after=60,
         ) from exc
 
