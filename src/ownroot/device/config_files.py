@@ -26,14 +26,14 @@ class SecretsDirectory:
         return self._path / parse_file_name(name)
 
     def read(self, name: str) -> bytes | None:
-        """Return what is there now; None if there is no such file.
+        """Return what is there now; None if there is no such file, or a directory of that name.
 
         Raises:
             InvalidInputError: `config-directory`.
         """
         try:
             return self.path_of(name).read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
         except OSError as error:
             raise _unusable(self.path_of(name), error) from error

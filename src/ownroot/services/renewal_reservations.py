@@ -91,6 +91,7 @@ def reserve(uow: UnitOfWork, renewal: Renewal, serial: Serial) -> RenewalReserva
     _require_free_key(uow, device, renewal)
     issued = _find_issued(uow, renewal)
     if issued is not None:
+        _announce_recovered_key(uow, renewal, device)
         return issued
     intent = IssuanceIntent(
         factory_id=renewal.factory.id,
@@ -122,11 +123,11 @@ def complete(uow: UnitOfWork, held: RenewalReservation, certificate: x509.Certif
     quicker = _find_issued(uow, renewal)
     if quicker is not None:
         uow.issuances.void(held.issuance_id)
+        _announce_recovered_key(uow, renewal, device)
         return quicker
     der = certificate_der(certificate)
     uow.issuances.record_certificate(held.issuance_id, der)
-    if renewal.is_recovery and renewal.csr.spki_sha256 != device.spki_sha256:
-        _announce_key(uow, renewal, device)
+    _announce_recovered_key(uow, renewal, device)
     uow.audit.append(renewal.event(EventKind.DEVICE_RENEWED, _details(held)))
     return Issued(der)
 
@@ -211,8 +212,13 @@ def _is_young(certificate: x509.Certificate, now: datetime) -> bool:
     return now < start + (end - start) * 2 / 3
 
 
-def _announce_key(uow: UnitOfWork, renewal: Renewal, device: Device) -> None:
-    """An expired device cannot announce its next key itself, so its renewal does: the first sight of it promotes it."""
+def _announce_recovered_key(uow: UnitOfWork, renewal: Renewal, device: Device) -> None:
+    """An expired device cannot announce its next key itself, so its renewal does: the first sight of it promotes it.
+
+    Also when it gets a certificate a second time: the announcement may have been cancelled, or another have followed.
+    """
+    if not renewal.is_recovery or renewal.csr.spki_sha256 in (device.spki_sha256, device.next_spki_sha256):
+        return
     changed = replace(device, next_spki_sha256=renewal.csr.spki_sha256, next_key_at=renewal.now)
     uow.devices.replace_key(changed)
     uow.audit.append(

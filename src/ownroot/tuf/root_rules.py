@@ -195,6 +195,8 @@ def _chain_faults(name: str, staged: Document, current: Document, now: datetime)
     new, old = read_root(staged.signed), read_root(current.signed)
     if new.version != old.version + 1 or new.version > MAX_ROOT_VERSION:
         yield Fault("version-not-next", f"The {name} root must have version {old.version + 1}, at most 999.")
+    if len(staged.encoded()) > ROOT_MAX_OCTETS:
+        yield Fault("root-too-long", f"The {name} root is longer, signatures included, than the bytes a device reads.")
     if new.expires <= now:
         yield Fault("root-expired", f"The {name} root has expired on {new.expires:%Y-%m-%d}.")
     for which, root in (("present", old), ("new", new)):

@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from ownroot.audit.events import EventKind
 from ownroot.errors import InvalidInputError, KeyStoreError, OwnrootError, RefusedError, UnavailableError
 from ownroot.pki.encoding import certificate_der, load_certificate_der, spki_sha256
+from ownroot.services.manage_devices import DeviceRef
+from ownroot.services.next_keys import cancel_rotation
 from ownroot.services.recover_issuances import recover_issuances
 from ownroot.services.recovery_policy import set_recovery_policy
 from ownroot.services.register_device import RegistrationPolicy
@@ -254,6 +256,28 @@ def test_an_expired_certificate_renews_and_its_key_is_announced_with_it(world: R
     assert device.next_spki_sha256 == spki_sha256(renewer.key.public_key())
     (event,) = world.events(EventKind.DEVICE_RENEWED)
     assert event.details["expired-days"] == "5"
+
+
+def test_a_certificate_that_an_expired_device_gets_again_has_its_key_announced_again(world: RegistrationWorld) -> None:
+    renewer = expired_soon(world)
+    world.write(lambda uow: set_recovery_policy(uow, 5, by=world.owner, now=NOW))
+    key, other = new_key(), new_key()
+    first = renewer.renew(now=late(renewer), key=key)
+    ref = DeviceRef(UUID, is_uuid=True)
+    world.write(lambda uow: cancel_rotation(uow, ref, by=world.owner, now=NOW))
+    assert renewer.renew(now=late(renewer), key=key) == first
+    assert announced(world) == spki_sha256(key.public_key())
+
+    renewer.renew(now=late(renewer), key=other)
+    assert announced(world) == spki_sha256(other.public_key())
+    assert renewer.renew(now=late(renewer), key=key) == first
+    assert announced(world) == spki_sha256(key.public_key())
+
+
+def announced(world: RegistrationWorld) -> bytes | None:
+    device = world.device()
+    assert device is not None
+    return device.next_spki_sha256
 
 
 def test_how_long_is_a_number_of_days(world: RegistrationWorld) -> None:

@@ -191,6 +191,15 @@ def test_thresholds_can_be_reached() -> None:
     assert publishing(upload(released, OWNER.root, threshold=3)) == {"threshold-too-high"}
 
 
+def test_root_that_signatures_made_too_long_is_not_published() -> None:
+    signers = [ed25519_signer(seed) for seed in range(100, 240)]
+    many = with_role(STAGED, Role.ROOT, OWNER.root.key, *(signer.key for signer in signers), owner=CALLER)
+
+    assert staging(upload(many, OWNER.root)) == set()
+    assert publishing(upload(many, OWNER.root)) == set()
+    assert publishing(upload(many, OWNER.root, *signers)) == {"root-too-long"}
+
+
 def test_expired_root_is_not_published() -> None:
     old = replace(ROTATED, expires=NOW)
 

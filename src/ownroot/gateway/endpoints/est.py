@@ -14,8 +14,7 @@ from ownroot.gateway.endpoints.call import DeviceCall
 from ownroot.gateway.http_parser import Request
 from ownroot.gateway.issuing_desk import IssuingDesk
 from ownroot.gateway.responses import Response
-from ownroot.pki.encoding import load_certificate_der
-from ownroot.services.authorize_device import claimed_uuid
+from ownroot.pki.encoding import load_certificate_der, spki_sha256
 from ownroot.services.read_gateway_trust import FactoryTrust
 from ownroot.wire.est import BASE_PATH, CERTIFICATES_TYPE, certificates_body, parse_enrolment
 
@@ -26,15 +25,18 @@ _DEVICES_REMEMBERED: Final = 65_536
 
 
 class RenewalPace:
-    """A few renewals at once for each device, then one every ten seconds: each costs signatures and a commit."""
+    """A few renewals at once for each key, then one every ten seconds: each costs signatures and a commit.
+
+    By key and not by name: an old copy of a device takes no turn of the one that has a newer key.
+    """
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        self._spent_until: OrderedDict[tuple[int, str], float] = OrderedDict()
+        self._spent_until: OrderedDict[tuple[int, bytes], float] = OrderedDict()
 
-    def wait_seconds(self, factory_id: int, uuid: str) -> int:
+    def wait_seconds(self, factory_id: int, spki_sha256: bytes) -> int:
         """Take a turn and return 0, or return how long until there is one."""
-        now, key = self._now(), (factory_id, uuid)
+        now, key = self._now(), (factory_id, spki_sha256)
         spent_until = max(self._spent_until.pop(key, now), now)
         wait = spent_until - now - (_BURST - 1) * _SECONDS_PER_TURN
         self._spent_until[key] = spent_until if wait > 0 else spent_until + _SECONDS_PER_TURN
@@ -68,7 +70,7 @@ class Renewals:
             InvalidInputError: as `wire.est.parse_enrolment`.
             OwnrootError: as `IssuingDesk.renew`.
         """
-        answer = await self._renew(call.request, call.factory.id, call.device.uuid, call.peer)
+        answer = await self._renew(call.request, call.factory.id, call.peer)
         self.renewed += answer.status == 200
         return answer
 
@@ -78,18 +80,19 @@ class Renewals:
         Raises:
             InvalidInputError, OwnrootError: as `enrol`.
         """
-        answer = await self._renew(request, trust.factory.id, claimed_uuid(peer.certificate_der), peer)
+        answer = await self._renew(request, trust.factory.id, peer)
         self.recovered += answer.status == 200
         return answer
 
-    async def _renew(self, request: Request, factory_id: int, uuid: str, peer: Peer) -> Response:
+    async def _renew(self, request: Request, factory_id: int, peer: Peer) -> Response:
         content_type = request.headers.get(b"content-type", b"").decode("latin-1")
         csr_der = parse_enrolment(content_type, request.body)
-        wait = self._pace.wait_seconds(factory_id, uuid)
-        if wait:
-            return _too_often(wait)
         if peer.certificate_der is None:
             raise AssertionError("who asks here has shown a certificate")
+        shown = load_certificate_der(peer.certificate_der)
+        wait = self._pace.wait_seconds(factory_id, spki_sha256(shown.public_key()))
+        if wait:
+            return _too_often(wait)
         der = await self._desk.renew(factory_id, peer.certificate_der, csr_der, peer=peer.address)
         body = certificates_body([load_certificate_der(der)])
         return Response(200, body, CERTIFICATES_TYPE.encode("ascii"), ((b"Content-Transfer-Encoding", b"base64"),))

@@ -21,6 +21,7 @@ from ownroot.services.tuf_store import TagRef
 
 FRESH_SECONDS: Final = 1.0
 _CAPACITY: Final = 4096
+_DOCUMENTS: Final = 512
 _MOST_TAGS: Final = 8
 _ROOT: Final = re.compile(r"([1-9][0-9]{0,2})\.root\.json\Z", re.ASCII)
 _NAMES: Final = ("timestamp.json", "snapshot.json", "targets.json")
@@ -28,7 +29,6 @@ _NOTHING: Final = Response(404, b"there is no such metadata\n")
 _NO_TAG: Final = Response(404, b"name the tag you follow in x-ats-tags\n")
 _NO_TARGETS: Final = Response(404, b"there are no targets for this tag\n")
 
-# One look-up: what it is kept under, and the read that answers it.
 _Answers: TypeAlias = dict[str, Response]
 _Read: TypeAlias = Callable[[UnitOfWork], _Answers]
 
@@ -50,6 +50,7 @@ class RepositoryEndpoints:
         self._store = store
         self._ticks = ticks
         self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()
+        self._responses: OrderedDict[tuple[str, bytes], Response] = OrderedDict()
 
     def routes(self) -> dict[str, Route]:
         """Say where it answers."""
@@ -76,12 +77,19 @@ class RepositoryEndpoints:
         return self._read(key, name, read)
 
     async def _read(self, key: Hashable, name: str, read: _Read) -> Response:
-        answers = await self._store.read(read)
+        answers = self._shared(await self._store.read(read))
         self._kept[key] = _Kept(answers, self._ticks() + FRESH_SECONDS)
         self._kept.move_to_end(key)
         if len(self._kept) > _CAPACITY:
             self._kept.popitem(last=False)
         return answers[name]
+
+    def _shared(self, answers: _Answers) -> _Answers:
+        """Keep a document once, however many spellings of tags lead to it."""
+        shared = {name: self._responses.setdefault((name, answer.body), answer) for name, answer in answers.items()}
+        while len(self._responses) > _DOCUMENTS:
+            self._responses.popitem(last=False)
+        return shared
 
 
 def _tag_reader(factory_id: int, production: bool, tags: bytes) -> _Read:
