@@ -19,6 +19,7 @@ from typing import Final, TypeVar
 from ownroot.errors import ConflictError, InvalidInputError, KeyStoreError, UnavailableError
 from ownroot.registration.journal_schema import SCHEMA, VERSION
 from ownroot.registration.journal_writer import JournalWriter, unavailable, unavailable_because, write_now
+from ownroot.sqlite_checkpoints import Checkpointer
 
 T = TypeVar("T")
 
@@ -53,7 +54,9 @@ class Journal:
             self._reading.execute("PRAGMA query_only=ON")
         self._lock = threading.Lock()
         self._writing = writing
+        self._path = path
         self._writer: JournalWriter | None = None
+        self._checkpointer: Checkpointer | None = None
 
     @property
     def commits(self) -> int:
@@ -62,7 +65,8 @@ class Journal:
 
     def serve(self, loop: asyncio.AbstractEventLoop) -> None:
         """Write on this event loop from now on, many works in one commit."""
-        self._writer = JournalWriter(self._writing, loop)
+        self._checkpointer = Checkpointer(self._path)
+        self._writer = JournalWriter(self._writing, loop, committed=self._checkpointer.committed)
 
     def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Look something up, on any thread. Raises UnavailableError `journal-unavailable`."""
@@ -97,6 +101,8 @@ class Journal:
         """Finish what is on its way to the disk and let go of the file."""
         if self._writer is not None:
             self._writer.close()
+        if self._checkpointer is not None:
+            self._checkpointer.close()
         with self._lock:
             self._reading.close()
             self._writing.close()

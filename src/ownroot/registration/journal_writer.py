@@ -46,13 +46,17 @@ class JournalWriter:
 
     Args:
         connection: in autocommit mode; its busy timeout is how long we wait for an operator's command.
+        committed: called after each commit.
     """
 
-    def __init__(self, connection: sqlite3.Connection, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, loop: asyncio.AbstractEventLoop, *, committed: Callable[[], None]
+    ) -> None:
         self._connection = connection
         self._patience_milliseconds = connection.execute("PRAGMA busy_timeout").fetchone()[0]
         connection.execute("PRAGMA busy_timeout=0")
         self._loop = loop
+        self._committed = committed
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="journal-disk")
         self._waiting: list[_Member] = []
         self._is_under_way = False
@@ -141,6 +145,7 @@ class JournalWriter:
     def _finish(self, batch: Sequence[_Member], results: list[Result], error: BaseException | None) -> None:
         if error is None:
             self.commits += 1
+            self._committed()
         else:
             _log.error("a commit of %d works failed: %r", len(batch), error)
             with contextlib.suppress(sqlite3.Error):

@@ -16,13 +16,14 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.pool import PoolProxiedConnection
 
+from ownroot.sqlite_checkpoints import Checkpointer
 from ownroot.storage.migrations import migrate
 from ownroot.storage.options import StorageOptions
 from ownroot.storage.statements import StatementCache
 from ownroot.storage.turnstile import Turnstile
 
 _CACHED_STATEMENTS: Final = 256
-_CHECKPOINT_PAGES: Final = 4_000  # 16 MiB of log before it is folded into the database
+_CHECKPOINT_PAGES: Final = 4_000  # 16 MiB of log before a commit folds what the checkpointer has left
 _LOG_BYTES_KEPT: Final = 64 << 20
 _MIGRATION_TIMEOUT_SECONDS: Final = 120
 
@@ -46,6 +47,7 @@ class SqliteBackend:
         self._turnstile = Turnstile(path, timeout_seconds=options.busy_timeout_seconds)
         self.statements = StatementCache(self._writer.dialect)
         self._probe = _Probe(self._readers)
+        self._checkpointer = Checkpointer(path)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Any]:
@@ -66,6 +68,7 @@ class SqliteBackend:
             except BaseException:
                 connection.rollback()  # does nothing where SQLite has ended the transaction by itself
                 raise
+        self._checkpointer.committed()
 
     def notify(self, connection: Any) -> None:
         """Do nothing: every commit moves the data version that others poll."""
@@ -74,6 +77,7 @@ class SqliteBackend:
         return self._probe.has_moved()
 
     def close(self) -> None:
+        self._checkpointer.close()
         self._probe.close()
         self._readers.dispose()
         self._writer.dispose()
