@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from ownroot.gateway.endpoints.call import Answer
+from ownroot.gateway.device_pace import DevicePace, too_often
+from ownroot.gateway.endpoints.call import Answer, DeviceCall
 
 # A call, then one argument for each `{}` of the path: the segment as it came, neither decoded nor checked.
 Handler: TypeAlias = Callable[..., Answer]
@@ -53,6 +54,16 @@ class RouteTable:
             if captured is not None:
                 return Found(route, captured)
         return None
+
+
+def paced(handler: Handler, pace: DevicePace) -> Handler:
+    """Let each device call a handler only as often as `pace` says."""
+
+    def answer(call: DeviceCall, *segments: str) -> Answer:
+        wait = pace.wait_seconds(call.factory.id, call.device.spki_sha256)
+        return too_often("changes-too-often", wait) if wait else handler(call, *segments)
+
+    return answer
 
 
 def _match(pattern: list[str], segments: list[str]) -> tuple[str, ...] | None:
