@@ -309,6 +309,10 @@ class Configs(Protocol):
         """Mark what was fetched as applied, and end `fetch_config_anew` of devices that still have that key."""
         ...
 
+    def doubt_every_copy(self) -> None:
+        """Set `fetch_config_anew` of all devices."""
+        ...
+
 
 class Restores(Protocol):
     def add(self, window: RestoreWindow) -> None:
