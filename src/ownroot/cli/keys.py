@@ -9,6 +9,7 @@ from ownroot.console.lazy import LazyCommand, LazyGroup
     cls=LazyGroup,
     lazy={
         "ca": LazyCommand("ownroot.cli.keys_ca:ca", "The factory's root, device CAs and gateway certificate."),
+        "tuf": LazyCommand("ownroot.cli.keys_tuf:tuf", "TUF root and targets keys: which software is genuine."),
         "est": LazyCommand("ownroot.cli.keys_est:est", "The certificate of the EST server."),
     },
 )
