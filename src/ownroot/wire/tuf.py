@@ -96,7 +96,7 @@ class RootUpdates(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
 
     status: str
     current: RootsState
-    updated: RootsState | None
+    updated: RootsState | None = None
     change_meta: ChangeMeta
     first_time: bool
     amendments: list[RootsNote]
@@ -109,6 +109,20 @@ class TargetForm(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     tag: str
     target: dict[str, Any]
+
+
+class ProductionTargetsForm(msgspec.Struct, frozen=True, kw_only=True):
+    """POST: targets for a tag's production devices, signed offline (ours: docs/wire); read by `parse_production`."""
+
+    tag: str
+    targets: dict[str, Any]
+
+
+class ProductionTargets(msgspec.Struct, frozen=True):
+    """What `parse_production` read."""
+
+    tag: str
+    document: Document
 
 
 class StagedUpload(msgspec.Struct, frozen=True):
@@ -138,6 +152,24 @@ def parse_stage(body: bytes) -> StagedUpload:
         return StagedUpload(txid, Upload(chains, _signatures(sent.get("targets-signatures"))))
     except InvalidInputError as error:
         raise FaultyRootError([Fault(error.code, error.detail)]) from error
+
+
+def parse_production(body: bytes) -> ProductionTargets:
+    """Read what an owner's program wants published to production devices.
+
+    Raises:
+        InvalidInputError: `json-too-long`, `json-malformed`, `bad-field`, and as `read_document`.
+    """
+    sent = decode(body, max_octets=_MAX_OCTETS + TARGETS_MAX_OCTETS)
+    tag = sent.get("tag") if isinstance(sent, dict) else None
+    if not isinstance(sent, dict) or not isinstance(tag, str):
+        raise InvalidInputError("bad-field", "`tag` must be text, beside `targets`.", fields={"tag": "missing"})
+    return ProductionTargets(tag, read_document(sent.get("targets")))
+
+
+def production_document(tag: str, document: Document) -> dict[str, Json]:
+    """Return what `parse_production` reads."""
+    return {"tag": tag, "targets": _object(document)}
 
 
 def stage_document(chains: Chains, *, txid: str, targets_signatures: TargetsSignatures) -> dict[str, Json]:
