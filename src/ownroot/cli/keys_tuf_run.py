@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ownroot.cli.hsm import HsmKeys
 from ownroot.cli.options import Target
-from ownroot.cli.tuf_change import Edited, RootChange
+from ownroot.cli.tuf_change import RootChange
+from ownroot.cli.tuf_editing import Edited
 from ownroot.cli.tuf_key_store import KeyFileStore
 from ownroot.cli.tuf_owner_keys import KeyFiles, OwnerKeys
 from ownroot.cli.tuf_roots import UpdateView

@@ -8,7 +8,8 @@ import click
 from ownroot.cli.hsm import HsmKeys
 from ownroot.cli.keys_tuf_run import opened_change, show_amendments
 from ownroot.cli.options import Target
-from ownroot.cli.tuf_change import Edited, RootChange
+from ownroot.cli.tuf_change import RootChange
+from ownroot.cli.tuf_editing import Edited
 from ownroot.cli.tuf_key_store import KeyFileStore
 from ownroot.cli.tuf_roots import UpdateView
 from ownroot.console.output import Output

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
+from typing import Protocol
 
 from ownroot.cli.tuf_key_file import EMPTY, KeyFile
-from ownroot.client.repository import RepositoryApi
 from ownroot.errors import InvalidInputError, NotFoundError, RefusedError
 from ownroot.tuf.device_rules import DeviceTrust
 from ownroot.tuf.metadata import ONLINE_ROLES, ROOT_MAX_OCTETS, Document, Role, Root, parse_document, read_root
@@ -22,7 +22,6 @@ from ownroot.tuf.root_rules import (
     OnlineKeys,
     StagedChange,
     find_staging_faults,
-    has_offline_targets_key,
 )
 from ownroot.tuf.signatures import is_key_id
 from ownroot.wire.tuf import RootsState, RootUpdates
@@ -58,20 +57,28 @@ class VerifiedRoots:
         return read_root(self.chains.ci.signed)
 
 
-def walk(api: RepositoryApi, known: bytes | None, *, production: bool) -> tuple[list[bytes], DeviceTrust]:
+class RootSource(Protocol):
+    """Where roots come from: a server, or a file that holds what one said."""
+
+    def root(self, version: int | None = None, *, production: bool = False) -> bytes | None:
+        """Return a root by number; None: there is none."""
+        ...
+
+
+def walk(source: RootSource, known: bytes | None, *, production: bool) -> tuple[list[bytes], DeviceTrust]:
     """Fetch and verify every root from a known one upwards, or from root 1; returns them all, the newest last.
 
     Raises:
         RefusedError: a rule of `DeviceTrust.update_root`.
         NotFoundError: `tuf-repository-unknown`.
     """
-    start = known if known is not None else api.root(1, production=production)
+    start = known if known is not None else source.root(1, production=production)
     if start is None:
         raise NotFoundError("tuf-repository-unknown", "The server has no root 1 for this factory.")
     trust = DeviceTrust(start)
     found = [start]
     while trust.root.version < MAX_ROOT_VERSION:
-        following = api.root(trust.root.version + 1, production=production)
+        following = source.root(trust.root.version + 1, production=production)
         if following is None:
             break
         trust.update_root(following)
@@ -79,15 +86,15 @@ def walk(api: RepositoryApi, known: bytes | None, *, production: bool) -> tuple[
     return found, trust
 
 
-def verify_roots(api: RepositoryApi, key_file: KeyFile = EMPTY) -> VerifiedRoots:
+def verify_roots(source: RootSource, key_file: KeyFile = EMPTY) -> VerifiedRoots:
     """Follow both chains to their newest roots.
 
     Raises:
         RefusedError: as `walk`; `tuf-chains-differ`: production says another thing than CI, the threshold aside.
     """
     known = key_file.known_root(production=False)
-    roots, trust = walk(api, known, production=False)
-    productions, _ = walk(api, key_file.known_root(production=True), production=True)
+    roots, trust = walk(source, known, production=False)
+    productions, _ = walk(source, key_file.known_root(production=True), production=True)
     verified = VerifiedRoots(roots[-1], productions[-1], DeviceTrust(roots[0]).root.version, known is not None)
     chains = verified.chains
     draft = draft_of(chains)
@@ -175,8 +182,9 @@ def _require_stageable(staged: Chains, current: Chains, online: OnlineKeys, now:
         raise RefusedError("tuf-staged-invalid", "The staged root does not follow the present one.")
     whole = staged if staged.production is not None else Chains(staged.ci, draft_of(staged).chains().production)
     faults = find_staging_faults(whole, StagedChange(current, root, online, "", now))
-    # An expired root is what a change may be there to mend.
-    faults = [fault for fault in faults if fault.kind != "root-expired"]
+    if root.expires == read_root(current.ci.signed).expires:
+        # The present root has expired: a change may be there to mend just that.
+        faults = [fault for fault in faults if fault.kind != "root-expired"]
     if faults:
         raise RefusedError(
             "tuf-staged-invalid",
@@ -207,8 +215,3 @@ def _text(text: str) -> Document:
         return parse_document(text, max_octets=_DOCUMENT_MAX)
     except InvalidInputError as exc:
         raise InvalidInputError("bad-answer", f"A root in the server's answer cannot be read. {exc.detail}") from exc
-
-
-def has_targets_key(view: UpdateView) -> bool:
-    """Do production devices have a second targets key to ask for?"""
-    return has_offline_targets_key(view.verified.root, view.online)

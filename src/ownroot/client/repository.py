@@ -56,6 +56,10 @@ class RepositoryApi(Api):
         query = urlencode({"tag": ",".join(tags)})
         return self._send("GET", self._in_factory(f"prod-targets/?{query}")).body
 
+    def publish_production(self, document: dict[str, Any]) -> None:
+        """Upload a tag's production targets (`wire.tuf.production_document`) in place of those it has."""
+        self._send("POST", self._in_factory("prod-targets/"), document)
+
     def online_targets_key(self) -> bytes:
         """Fetch the public online targets key, as JSON."""
         return self._send("GET", self._in_factory("ci-targets.pub")).body

@@ -7,8 +7,6 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-import pytest
-
 from ownroot.tuf.device_rules import DeviceTrust
 from ownroot.tuf.keys import TufKey
 from ownroot.tuf.metadata import Role, parse_document, read_root
@@ -18,25 +16,6 @@ from tests.support.tools import require_tool
 from tests.support.tuf_program import TufAdmin
 from tests.support.tuf_world import public_pem
 from tests.support.world import RunningServer
-
-
-@pytest.fixture
-def admin(server: RunningServer) -> TufAdmin:
-    """Looks at the repository, past the program."""
-    return TufAdmin(server)
-
-
-@pytest.fixture
-def keys(tmp_path: Path) -> Path:
-    return tmp_path / "tuf-keys.tgz"
-
-
-@pytest.fixture
-def root_taken(owner: Owner, keys: Path, relay: Relay) -> Owner:
-    done = owner.run("keys", "tuf", "rotate-offline-key", "-r", "root", "--first-time", "-k", keys, "--yes")
-    assert done.code == 0, done.err
-    relay.requests.clear()
-    return owner
 
 
 def members(file: Path) -> list[str]:
@@ -49,25 +28,27 @@ def rotate(owner: Owner, *more: str | Path) -> object:
 
 
 def test_take_over_of_root_and_targets_is_followed_by_devices_of_every_age(
-    owner: Owner, admin: TufAdmin, keys: Path, relay: Relay
+    owner: Owner, admin: TufAdmin, tuf_keys: Path, relay: Relay
 ) -> None:
     old, production = admin.fresh_device(), admin.fresh_device(production=True)
 
-    assert rotate(owner, "-r", "root", "--first-time", "-k", keys).json["version"] == 3
-    assert rotate(owner, "-r", "targets", "-k", keys).json["version"] == 4
+    assert rotate(owner, "-r", "root", "--first-time", "-k", tuf_keys).json["version"] == 3
+    assert rotate(owner, "-r", "targets", "-k", tuf_keys).json["version"] == 4
 
     for trust in (old, admin.fresh_device(), production):
         admin.walk(trust, production=trust is production)
         assert trust.root.version == 4
     assert len(production.root.roles[Role.TARGETS].key_ids) == production.root.roles[Role.TARGETS].threshold == 2
     root_key = production.root.roles[Role.ROOT].key_ids[0]
-    assert f"tufrepo/keys/fioctl-root-{root_key}.sec" in members(keys)
-    assert "tufrepo/keys/first-root.sec" in members(keys)
-    assert stat.S_IMODE(keys.stat().st_mode) == 0o600
-    assert not keys.with_name(keys.name + ".tmp").exists()
+    assert f"tufrepo/keys/fioctl-root-{root_key}.sec" in members(tuf_keys)
+    assert "tufrepo/keys/first-root.sec" in members(tuf_keys)
+    assert stat.S_IMODE(tuf_keys.stat().st_mode) == 0o600
+    assert not tuf_keys.with_name(tuf_keys.name + ".tmp").exists()
     kinds = [note["kind"] for note in admin.state()["issues"]["warnings"]]
     assert kinds == ["few-root-keys"]
-    private = next(data for name, data in contents(keys).items() if name == f"tufrepo/keys/fioctl-root-{root_key}.sec")
+    private = next(
+        data for name, data in contents(tuf_keys).items() if name == f"tufrepo/keys/fioctl-root-{root_key}.sec"
+    )
     assert not any(json.loads(private)["keyval"]["private"].encode() in request.body for request in relay.requests)
 
 
@@ -99,11 +80,11 @@ def openssl_verifies(key: TufKey, signature: str, folder: Path) -> bool:
     return done.returncode == 0
 
 
-def test_rotate_all_keys_replaces_every_key_in_one_root(root_taken: Owner, admin: TufAdmin, keys: Path) -> None:
+def test_rotate_all_keys_replaces_every_key_in_one_root(root_taken: Owner, admin: TufAdmin, tuf_keys: Path) -> None:
     before = admin.fresh_device()
 
     done = root_taken.run(
-        "keys", "tuf", "rotate-all-keys", "-k", keys, "-K", keys.with_name("release.tgz"), "--yes", "--json"
+        "keys", "tuf", "rotate-all-keys", "-k", tuf_keys, "-K", tuf_keys.with_name("release.tgz"), "--yes", "--json"
     )
 
     assert done.json["version"] == 4
@@ -111,12 +92,12 @@ def test_rotate_all_keys_replaces_every_key_in_one_root(root_taken: Owner, admin
     admin.walk(before)
     assert set(after.root.keys).isdisjoint(read_root(json.loads(admin.document("3.root.json"))["signed"]).keys)
     assert len(after.root.keys) == 5
-    assert any("fioctl-targets-" in name for name in members(keys.with_name("release.tgz")))
-    assert not any("fioctl-targets-" in name for name in members(keys))
+    assert any("fioctl-targets-" in name for name in members(tuf_keys.with_name("release.tgz")))
+    assert not any("fioctl-targets-" in name for name in members(tuf_keys))
 
 
-def test_resign_root_prolongs_the_root_and_keeps_its_keys(root_taken: Owner, admin: TufAdmin, keys: Path) -> None:
-    done = root_taken.run("keys", "tuf", "resign-root", keys, "--yes", "--json")
+def test_resign_root_prolongs_the_root_and_keeps_its_keys(root_taken: Owner, admin: TufAdmin, tuf_keys: Path) -> None:
+    done = root_taken.run("keys", "tuf", "resign-root", tuf_keys, "--yes", "--json")
 
     assert done.json["version"] == 4
     trust = admin.fresh_device()
@@ -124,32 +105,32 @@ def test_resign_root_prolongs_the_root_and_keeps_its_keys(root_taken: Owner, adm
 
 
 def test_show_and_download_are_verified_and_copy_targets_takes_targets_keys_alone(
-    root_taken: Owner, admin: TufAdmin, keys: Path, tmp_path: Path
+    root_taken: Owner, admin: TufAdmin, tuf_keys: Path, tmp_path: Path
 ) -> None:
-    assert rotate(root_taken, "-r", "targets", "-k", keys).code == 0
+    assert rotate(root_taken, "-r", "targets", "-k", tuf_keys).code == 0
 
-    assert root_taken.run("keys", "tuf", "show-root", "-k", keys).json == json.loads(admin.document("4.root.json"))
+    assert root_taken.run("keys", "tuf", "show-root", "-k", tuf_keys).json == json.loads(admin.document("4.root.json"))
     assert root_taken.run("keys", "tuf", "download-roots", tmp_path / "roots.tgz", "--prod").code == 0
     downloaded = contents(tmp_path / "roots.tgz")
     assert sorted(downloaded) == [f"{number}.root.json" for number in (1, 2, 3, 4)]
     assert downloaded["4.root.json"] == admin.document("4.root.json", production=True)
-    assert root_taken.run("keys", "tuf", "copy-targets", keys, tmp_path / "release.tgz").code == 0
+    assert root_taken.run("keys", "tuf", "copy-targets", tuf_keys, tmp_path / "release.tgz").code == 0
     assert {name.split("-")[1] for name in members(tmp_path / "release.tgz") if "keys" in name} == {"targets"}
-    again = root_taken.run("keys", "tuf", "copy-targets", keys, tmp_path / "release.tgz", "--json")
+    again = root_taken.run("keys", "tuf", "copy-targets", tuf_keys, tmp_path / "release.tgz", "--json")
     assert again.error["code"] == "tuf-key-file-exists"
 
 
-def test_nobody_at_a_terminal_signs_nothing_and_leaves_no_change(owner: Owner, admin: TufAdmin, keys: Path) -> None:
-    asked = ("keys", "tuf", "rotate-offline-key", "-r", "root", "--first-time", "-k", keys)
+def test_nobody_at_a_terminal_signs_nothing_and_leaves_no_change(owner: Owner, admin: TufAdmin, tuf_keys: Path) -> None:
+    asked = ("keys", "tuf", "rotate-offline-key", "-r", "root", "--first-time", "-k", tuf_keys)
 
     assert owner.run(*asked, "--json").error["code"] == "cannot-ask"
     assert admin.state()["status"] == "NONE"
     assert owner.run(*asked, "--yes").code == 0
 
 
-def test_what_will_be_signed_is_shown_before_the_question(owner: Owner, admin: TufAdmin, keys: Path) -> None:
+def test_what_will_be_signed_is_shown_before_the_question(owner: Owner, admin: TufAdmin, tuf_keys: Path) -> None:
     ran = owner.run_on_terminal(
-        "keys", "tuf", "rotate-offline-key", "-r", "root", "--first-time", "-k", keys, typed="n\n", after="[y/N]"
+        "keys", "tuf", "rotate-offline-key", "-r", "root", "--first-time", "-k", tuf_keys, typed="n\n", after="[y/N]"
     )
 
     assert "Add root key" in ran.out
@@ -158,8 +139,10 @@ def test_what_will_be_signed_is_shown_before_the_question(owner: Owner, admin: T
     assert admin.state()["status"] == "NONE"
 
 
-def test_first_time_needs_a_new_file_and_the_first_key_in_use(root_taken: Owner, keys: Path, tmp_path: Path) -> None:
-    again = rotate(root_taken, "-r", "root", "--first-time", "-k", keys)
+def test_first_time_needs_a_new_file_and_the_first_key_in_use(
+    root_taken: Owner, tuf_keys: Path, tmp_path: Path
+) -> None:
+    again = rotate(root_taken, "-r", "root", "--first-time", "-k", tuf_keys)
     other = rotate(root_taken, "-r", "root", "--first-time", "-k", tmp_path / "other.tgz")
 
     assert again.error["code"] == "tuf-key-file-exists"
@@ -167,12 +150,12 @@ def test_first_time_needs_a_new_file_and_the_first_key_in_use(root_taken: Owner,
 
 
 def test_key_file_of_another_factory_is_refused(
-    root_taken: Owner, server: RunningServer, keys: Path, admin: TufAdmin
+    root_taken: Owner, server: RunningServer, tuf_keys: Path, admin: TufAdmin
 ) -> None:
     other = server.for_factory(f"{server.factory}-elsewhere")
     as_other = root_taken.at(server.api_url, factory=other.factory, token=other.owner_token)
 
-    refused = rotate(as_other, "-r", "root", "-k", keys)
+    refused = rotate(as_other, "-r", "root", "-k", tuf_keys)
 
     # The newest root this file knows is 3 of its own factory; the other one's 1 and 2 do not lead there.
     assert refused.error["code"] in ("tuf-current-differs", "tuf-key-not-in-file")
@@ -180,9 +163,9 @@ def test_key_file_of_another_factory_is_refused(
     assert DeviceTrust(TufAdmin(other).document("root.json")).root.version == 2
 
 
-def test_message_outside_ascii_begins_nothing(owner: Owner, admin: TufAdmin, keys: Path) -> None:
-    refused = rotate(owner, "-r", "root", "--first-time", "-k", keys, "-m", "Schlüssel")
+def test_message_outside_ascii_begins_nothing(owner: Owner, admin: TufAdmin, tuf_keys: Path) -> None:
+    refused = rotate(owner, "-r", "root", "--first-time", "-k", tuf_keys, "-m", "Schlüssel")
 
     assert refused.error["code"] == "tuf-message-invalid"
     assert admin.state()["status"] == "NONE"
-    assert not keys.exists()
+    assert not tuf_keys.exists()
