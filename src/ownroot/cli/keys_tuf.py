@@ -68,6 +68,12 @@ def connected(function: Callable[..., Result]) -> Callable[..., Result]:
     cls=LazyGroup,
     lazy={
         "updates": LazyCommand("ownroot.cli.keys_tuf_updates:updates", "Change the roots step by step."),
+        "request": LazyCommand(
+            "ownroot.cli.keys_tuf_ceremony:request", "Ask for a change that offline keys will sign."
+        ),
+        "approve": LazyCommand("ownroot.cli.keys_tuf_ceremony:approve", "Where the keys are: check, show and sign it."),
+        "apply": LazyCommand("ownroot.cli.keys_tuf_ceremony:apply", "Carry out what was approved."),
+        "verify-record": LazyCommand("ownroot.cli.keys_tuf_ceremony:verify_record", "Check a record years later."),
     },
 )
 def tuf() -> None:

@@ -20,7 +20,7 @@ def run_review(target: Target, keys: Path | None, *, raw: bool, diff: bool, prod
     with opened_change(target, None, keys, None, output) as change:
         view = change.look()
         staged = view.require_staged()
-        amendments = [note.message for note in change.amendments(view, staged)]
+        amendments = [note.message for note in view.amendments(staged)]
     if raw:
         output.document(json.loads(_chosen(staged, production).encoded()))
     elif diff:

@@ -87,7 +87,7 @@ def run_shortcut(
     if as_json:
         output.document(
             {"version": root.version, "expires": f"{root.expires:%Y-%m-%dT%H:%M:%SZ}", "file": str(keys)}
-            | {"amendments": [note.message for note in change.amendments(view, chains)]}
+            | {"amendments": [note.message for note in view.amendments(chains)]}
         )
     output.line(
         f"Root {root.version} is published, for test and production devices. It expires on {root.expires:%Y-%m-%d}."
@@ -107,7 +107,7 @@ def _prepare(change: RootChange, shortcut: Shortcut, output: Output, *, assume_y
         view = change.make_online_keys(change.look(), ONLINE_ROLES)
         edited = change.start_editing(view)
     chains = edited.draft.chains()
-    show_amendments(output, change.amendments(view, chains))
+    show_amendments(output, view.amendments(chains))
     output.confirm(f"Sign and publish root {edited.draft.root.version} now?", assume_yes=assume_yes)
     signed = change.sign(view, chains, edited.files.get(Role.ROOT))
     change.stage(signed, edited.files, edited.targets_signatures)

@@ -16,7 +16,7 @@ from ownroot.console.output import Output
 from ownroot.errors import NotFoundError
 from ownroot.tuf.keys import KeyType
 from ownroot.tuf.metadata import ONLINE_ROLES, Document, Role, read_root
-from ownroot.tuf.owner_edits import draft_of, offline_keys, remove_key, set_threshold
+from ownroot.tuf.owner_edits import offline_keys, remove_key, set_threshold
 from ownroot.tuf.root_rules import Chains
 
 
@@ -63,7 +63,7 @@ def run_step(
         view = change.look()
         edited = _edited(change, view, step)
         chains = edited.draft.chains()
-        show_amendments(output, change.amendments(view, chains))
+        show_amendments(output, view.amendments(chains))
         if sign:
             output.confirm("Sign this root now?", assume_yes=assume_yes)
             chains = change.sign(view, chains, edited.files.get(Role.ROOT))
@@ -87,8 +87,8 @@ def run_online(
     wanted = _online_roles(roles)
     with opened_change(target, hsm, keys, None, output, txid=txid) as change:
         view = change.make_online_keys(change.look(), wanted)
-        chains = draft_of(view.require_staged()).chains()
-        show_amendments(output, change.amendments(view, chains))
+        chains = change.start_editing(view).draft.chains()
+        show_amendments(output, view.amendments(chains))
         if sign:
             output.confirm("Sign this root now?", assume_yes=assume_yes)
             change.stage(change.sign(view, chains))
@@ -103,7 +103,7 @@ def run_sign(target: Target, hsm: HsmKeys | None, keys: Path, *, txid: str, assu
     with opened_change(target, hsm, keys, None, output, txid=txid) as change:
         view = change.look()
         staged = view.require_staged()
-        show_amendments(output, change.amendments(view, staged))
+        show_amendments(output, view.amendments(staged))
         output.confirm(f"Sign root {read_root(staged.ci.signed).version} now?", assume_yes=assume_yes)
         change.stage(change.sign(view, staged))
         _tell_staged(change, change.look(), output)
@@ -184,7 +184,7 @@ def _tell_staged(change: RootChange, view: UpdateView, output: Output) -> None:
         output.document(
             {
                 "version": read_root(staged.ci.signed).version,
-                "amendments": [note.message for note in change.amendments(view, staged)],
+                "amendments": [note.message for note in view.amendments(staged)],
                 "missing": errors,
             }
         )

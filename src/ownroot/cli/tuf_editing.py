@@ -26,7 +26,6 @@ from ownroot.tuf.owner_edits import (
     remove_key,
     sign_chains,
 )
-from ownroot.tuf.root_review import Note, Shape, list_amendments
 from ownroot.tuf.root_rules import Chains, find_targets_faults
 from ownroot.tuf.signatures import Signature, sign
 from ownroot.wire.accounts import UserDetails
@@ -89,7 +88,7 @@ class RootEditing:
 
     def start_editing(self, view: UpdateView) -> Edited:
         """Return what is staged, ready to be edited."""
-        return Edited(draft_of(view.require_staged()), {}, {})
+        return Edited(draft_of(view.require_staged(), view.current), {}, {})
 
     def with_new_key(self, edited: Edited, role: Role, keytype: KeyType) -> tuple[Edited, TufKey]:
         """Add a new offline key of ours."""
@@ -159,20 +158,13 @@ class RootEditing:
         """Return what is in the key file of a role; one that is not named, or not there, has no keys."""
         return EMPTY if self._files is None else self._files.of(role).read_or_empty()
 
-    def amendments(self, view: UpdateView, chains: Chains) -> list[Note]:
-        """Say what roots of ours would do."""
-        production = None if view.current.production is None else draft_of(view.current).production_threshold
-        draft = draft_of(chains)
-        before = Shape(view.verified.root, production, view.online)
-        return list_amendments(before, Shape(draft.root, draft.production_threshold, view.staged_online))
-
     def sign(self, view: UpdateView, chains: Chains, file: KeyFile | None = None) -> Chains:
         """Sign with every key of ours that the present root or the new one asks.
 
         Raises:
             NotFoundError: `tuf-key-not-in-file`: there is none.
         """
-        signers = self._root_signers(view, chains, self.key_file(Role.ROOT) if file is None else file)
+        signers = self.root_signers(view, chains, self.key_file(Role.ROOT) if file is None else file)
         if not signers:
             raise NotFoundError("tuf-key-not-in-file", "The key file has no root key of this factory.")
         return sign_chains(chains, signers)
@@ -191,7 +183,8 @@ class RootEditing:
         found = self._verified
         return file if found is None else file.with_known_roots(found.ci, found.production)
 
-    def _root_signers(self, view: UpdateView, chains: Chains, file: KeyFile) -> tuple[TufSigner, ...]:
+    def root_signers(self, view: UpdateView, chains: Chains, file: KeyFile) -> tuple[TufSigner, ...]:
+        """Open every key of the file that the present root or a new one names as a root key."""
         roots = (view.verified.root, read_root(chains.ci.signed))
         return self._keys.open_all(file, [key_id for root in roots for key_id in root.roles[Role.ROOT].key_ids])
 

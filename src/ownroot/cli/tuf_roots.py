@@ -143,10 +143,9 @@ class UpdateView:
                 "tuf-staged-unexpected", "The server began the change with more in it than a version and a message."
             )
 
-    def amendments(self) -> list[Note]:
-        """Say what the change does; our own reading of it, not the server's."""
-        before = _shape(self.current, self.online)
-        return list_amendments(before, _shape(self.require_staged(), self.staged_online))
+    def amendments(self, chains: Chains) -> list[Note]:
+        """Say what roots would change: those that are staged, or those we would put in their place."""
+        return list_amendments(_shape(self.current, self.online), _shape(chains, self.staged_online))
 
     def warnings(self, now: datetime) -> list[Note]:
         """Say what is unwise about the root there would be, or is."""
@@ -180,7 +179,9 @@ def _require_stageable(staged: Chains, current: Chains, online: OnlineKeys, now:
     root = read_root(staged.ci.signed)
     if root.version != read_root(current.ci.signed).version + 1:
         raise RefusedError("tuf-staged-invalid", "The staged root does not follow the present one.")
-    whole = staged if staged.production is not None else Chains(staged.ci, draft_of(staged).chains().production)
+    whole = staged
+    if staged.production is None:
+        whole = Chains(staged.ci, draft_of(staged, current).chains().production)
     faults = find_staging_faults(whole, StagedChange(current, root, online, "", now))
     if root.expires == read_root(current.ci.signed).expires:
         # The present root has expired: a change may be there to mend just that.

@@ -35,12 +35,18 @@ class Draft:
 Edit = Callable[[Draft], Draft]
 
 
-def draft_of(chains: Chains) -> Draft:
-    """Return what is staged as a draft; production begins with a threshold of two."""
+def draft_of(chains: Chains, current: Chains | None = None) -> Draft:
+    """Return what is staged as a draft.
+
+    A change begins without a production root. Its threshold is that of the present one, and two before there is any.
+
+    Args:
+        current: what devices hold.
+    """
+    production = chains.production or (None if current is None else current.production)
     threshold = MIN_PRODUCTION_THRESHOLD
-    if chains.production is not None:
-        # The first change is staged without a production root, and the root before it asks for one targets key.
-        threshold = max(threshold, read_root(chains.production.signed).roles[Role.TARGETS].threshold)
+    if production is not None:
+        threshold = max(threshold, read_root(production.signed).roles[Role.TARGETS].threshold)
     return Draft(read_root(chains.ci.signed), threshold)
 
 

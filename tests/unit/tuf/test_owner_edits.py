@@ -87,6 +87,13 @@ def test_threshold_of_root_is_in_both_chains_and_that_of_targets_in_production_a
     assert draft_of(chains).production_threshold == 3
 
 
+def test_change_that_begins_without_a_production_root_keeps_the_present_threshold() -> None:
+    present = set_threshold(rotated(), Role.TARGETS, 3).chains()
+
+    assert draft_of(BEGUN, present).production_threshold == 3
+    assert draft_of(BEGUN, PRESENT).production_threshold == 2
+
+
 def test_root_is_never_shortened() -> None:
     draft = draft_of(Chains(Document(OWNER.root_body(3, expires=NOW + timedelta(days=366)).signed()), None))
 
