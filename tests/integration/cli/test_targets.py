@@ -198,3 +198,29 @@ def test_targets_altered_on_the_way_are_not_listed(owner: Owner, relay: Relay, s
     assert targets(owner, "list").error["code"] == "tuf-mix-and-match"
     relay.spoil = lambda request: Instead(404, b'{"code": "x"}') if "/snapshot.json" in request.path else None
     assert targets(owner, "list").error["code"] in ("tuf-tag-incomplete", "x")
+
+
+def test_lost_targets_key_is_replaced_without_it(
+    root_taken: Owner, admin: TufAdmin, tuf_keys: Path, release: Path, tmp_path: Path
+) -> None:
+    """The steps of docs/tuf.md."""
+    trust, new = DeviceTrust(admin.document("1.root.json")), tmp_path / "new.tgz"
+    assert add(root_taken, "lmp-7", "--prod", "-k", release, "--yes").code == 0
+    before = production_device(admin, trust)
+    shown = root_taken.run("keys", "show", "--json").json["tuf"]["keys"]
+    (lost,) = [key["key-id"] for key in shown if key["role"] == "targets" and not key["online"]]
+    release.unlink()
+    steps: list[tuple[str | Path, ...]] = [
+        ("init", "-m", "A lost key"),
+        ("delete-offline-key", "-r", "targets", "-i", lost),
+        ("add-offline-key", "-r", "targets", "-k", new),
+        ("sign-prod-targets", "-k", new, "--yes"),
+        ("sign", "-k", tuf_keys, "--yes"),
+        ("apply",),
+    ]
+
+    for step in steps:
+        done = root_taken.run("keys", "tuf", "updates", *step)
+        assert done.code == 0, done.err
+
+    assert production_device(admin, trust) == before
