@@ -142,12 +142,15 @@ def rotate_offline_key(
 
     With --first-time the root is taken over from the server. Do it first; the first targets key comes after it.
     """
-    from ownroot.cli.keys_tuf_run import Shortcut, run_shortcut
+    from ownroot.cli.keys_tuf_run import ChangeOptions, Shortcut, run_shortcut
 
     if first_time and role != "root":
         raise click.UsageError("--first-time is for the root; take that over first.")
     shortcut = Shortcut(message or f"Rotate TUF {role} offline signing key", (role,), key_type, first_time=first_time)
-    run_shortcut(target, hsm, keys, targets_keys, shortcut, assume_yes=yes, as_json=as_json)
+    options = ChangeOptions(
+        target=target, hsm=hsm, keys=keys, targets_keys=targets_keys, assume_yes=yes, as_json=as_json
+    )
+    run_shortcut(options, shortcut)
 
 
 @tuf.command(
@@ -172,12 +175,15 @@ def rotate_all_keys(
     as_json: bool,
 ) -> None:
     """Replace root key, targets key and all the server's online keys in one change."""
-    from ownroot.cli.keys_tuf_run import Shortcut, run_shortcut
+    from ownroot.cli.keys_tuf_run import ChangeOptions, Shortcut, run_shortcut
 
     shortcut = Shortcut(
         message or "Rotate all TUF keys", ("root", "targets"), key_type, first_time=first_time, all_online=True
     )
-    run_shortcut(target, hsm, keys, targets_keys, shortcut, assume_yes=yes, as_json=as_json)
+    options = ChangeOptions(
+        target=target, hsm=hsm, keys=keys, targets_keys=targets_keys, assume_yes=yes, as_json=as_json
+    )
+    run_shortcut(options, shortcut)
 
 
 @tuf.command("resign-root", epilog="\b\nExample:\n  ownroot keys tuf resign-root tuf-keys.tgz\n")
@@ -186,10 +192,10 @@ def rotate_all_keys(
 @connected
 def resign_root(target: Target, hsm: HsmKeys | None, keys: Path, message: str | None, yes: bool, as_json: bool) -> None:
     """Let the root live a year from now, with the keys it has."""
-    from ownroot.cli.keys_tuf_run import Shortcut, run_shortcut
+    from ownroot.cli.keys_tuf_run import ChangeOptions, Shortcut, run_shortcut
 
     shortcut = Shortcut(message or "Re-sign TUF root", (), "ED25519", prolongs=True)
-    run_shortcut(target, hsm, keys, None, shortcut, assume_yes=yes, as_json=as_json)
+    run_shortcut(ChangeOptions(target=target, hsm=hsm, keys=keys, assume_yes=yes, as_json=as_json), shortcut)
 
 
 @tuf.command("copy-targets", epilog="\b\nExample:\n  ownroot keys tuf copy-targets tuf-keys.tgz release-keys.tgz\n")

@@ -195,8 +195,9 @@ def approve(
 def apply(target: Target, source: Path, keys: Path | None, txid: str, yes: bool, as_json: bool) -> None:
     """Upload an approval, and publish once nothing is missing. May be repeated at will."""
     from ownroot.cli.keys_tuf_ceremony_run import run_apply
+    from ownroot.cli.keys_tuf_run import ChangeOptions
 
-    run_apply(target, source, keys, txid=txid, assume_yes=yes, as_json=as_json)
+    run_apply(ChangeOptions(target=target, keys=keys, txid=txid, assume_yes=yes, as_json=as_json), source)
 
 
 @click.command(
@@ -216,5 +217,6 @@ def verify_record(source: Path, root_file: Path, as_json: bool) -> None:
 
 def _ask(target: Target, out: Path, order: "TufOrder", message: str, keys: Path | None, *, as_json: bool) -> None:
     from ownroot.cli.keys_tuf_ceremony_run import run_request
+    from ownroot.cli.keys_tuf_run import ChangeOptions
 
-    run_request(target, out, order, message, keys, as_json=as_json)
+    run_request(ChangeOptions(target=target, keys=keys, as_json=as_json), out, order, message)

@@ -9,8 +9,7 @@ from ownroot import __version__
 from ownroot.cli.ceremony_files import read_content, read_tuf_file, require_new_file, write_content
 from ownroot.cli.ceremony_view import digest_groups
 from ownroot.cli.hsm import HsmKeys
-from ownroot.cli.keys_tuf_run import opened_change
-from ownroot.cli.options import Target
+from ownroot.cli.keys_tuf_run import ChangeOptions
 from ownroot.cli.tuf_change import RootChange
 from ownroot.cli.tuf_key_store import KeyFileStore
 from ownroot.cli.tuf_offline import OfflineApproval, TufApproved
@@ -23,7 +22,9 @@ from ownroot.console.output import Output
 from ownroot.errors import ConflictError, InvalidInputError, OwnrootError, RefusedError
 from ownroot.tuf.keys import TufKey
 from ownroot.tuf.metadata import ROOT_MAX_OCTETS, Role, Root, parse_document, read_root
-from ownroot.wire.tuf import StagedUpload, parse_stage
+from ownroot.tuf.root_rules import Chains
+from ownroot.tuf.updates import Upload
+from ownroot.wire.tuf import parse_stage
 from ownroot.wire.tuf_ceremony import (
     RotateKey,
     TufApprovalFile,
@@ -51,24 +52,29 @@ class ApproveOptions:
     as_json: bool
 
 
-def run_request(
-    target: Target, out: Path, order: TufOrder, message: str, first_keys: Path | None, *, as_json: bool
-) -> None:
-    """Begin a change unless there is one, and write down what the offline machine must know."""
-    access, output = target.access(), Output(as_json=as_json)
+def run_request(options: ChangeOptions, out: Path, order: TufOrder, message: str) -> None:
+    """Begin a change unless there is one, and write down what the offline machine must know.
+
+    With a key file the root is taken over: the first root key goes there, and the order is to replace it.
+
+    Raises:
+        ConflictError: `tuf-update-active`, at a take-over; `ceremony-file-exists`. OwnrootError: as `RootChange`.
+    """
+    access, output = options.target.access(), options.output
     require_new_file(out)
     txid = None
-    with opened_change(target, None, first_keys, None, output) as change:
+    with options.opened() as change:
         view = change.look()
+        if view.staged is not None and options.keys is not None:
+            raise ConflictError("tuf-update-active", "A change is under way, and a take-over begins one of its own.")
         if view.staged is None:
-            txid = change.begin(message, first_time=first_keys is not None)
+            txid = change.begin(message, first_time=options.keys is not None)
             view = change.look()
-        if first_keys is not None:
-            (first,) = view.verified.root.roles[Role.ROOT].key_ids
-            order = RotateKey(role=Role.ROOT.value, key_type="ED25519", replaces=first)
+        if options.keys is not None and isinstance(order, RotateKey):
+            order = msgspec.structs.replace(order, replaces=change.key_file(Role.ROOT).first_root)
         file = tuf_request_file(_request(access, order, view))
     write_content(out, write_tuf_file(file))
-    if as_json:
+    if options.as_json:
         output.document({"file": str(out), "factory": access.factory, "sha256": file.sha256, "txid": txid})
     if txid is not None:
         output.line(f"A change has begun. Its transaction id, shown now and never again: {txid}")
@@ -112,21 +118,26 @@ def run_approve(source: Path, out: Path, hsm: HsmKeys | None, options: ApproveOp
     output.line(f"  ownroot keys tuf apply {out.name}")
 
 
-def run_apply(target: Target, source: Path, keys: Path | None, *, txid: str, assume_yes: bool, as_json: bool) -> None:
-    """Verify, ask, upload, and publish once nothing is missing."""
-    file, access, output = read_tuf_file(source, TufApprovalFile), target.access(), Output(as_json=as_json)
+def run_apply(options: ChangeOptions, source: Path) -> None:
+    """Verify, ask, upload, and publish once nothing is missing.
+
+    Raises:
+        ConflictError: `ceremony-other-factory`, `ceremony-stale`. RefusedError: `ceremony-signature`.
+        OwnrootError: as `RootChange`.
+    """
+    file, access, output = read_tuf_file(source, TufApprovalFile), options.target.access(), options.output
     if file.body.factory != access.factory:
         raise ConflictError(
             "ceremony-other-factory", f"The approval is for factory {file.body.factory}, not {access.factory}."
         )
-    sent = parse_stage(msgspec.json.encode(file.body.upload))
-    with opened_change(target, None, keys, None, output, txid=txid) as change:
+    sent = parse_stage(msgspec.json.encode(file.body.upload)).upload
+    with options.opened() as change:
         view = change.look()
-        root = read_root(sent.upload.chains.ci.signed)
+        root = read_root(sent.chains.ci.signed)
         verify_tuf_file(file, {**_root_keys(root), **_root_keys(view.verified.root)})
-        was_sent = view.current.ci.signed != sent.upload.chains.ci.signed
-        missing = _carry_out(change, view, sent, file, output, keys, assume_yes=assume_yes) if was_sent else []
-    if as_json:
+        was_sent = view.current.ci.signed != sent.chains.ci.signed
+        missing = _carry_out(change, view, sent, file, options) if was_sent else []
+    if options.as_json:
         output.document({"version": root.version, "sent": was_sent, "in-effect": not missing, "missing": missing})
     for line in missing:
         output.line(f"still missing: {line}")
@@ -215,26 +226,16 @@ def _write(made: TufApproved, out: Path, record: Path) -> None:
 
 
 def _carry_out(
-    change: RootChange,
-    view: UpdateView,
-    sent: StagedUpload,
-    file: TufApprovalFile,
-    output: Output,
-    keys: Path | None,
-    *,
-    assume_yes: bool,
+    change: RootChange, view: UpdateView, sent: Upload, file: TufApprovalFile, options: ChangeOptions
 ) -> list[str]:
     """Upload, and publish if nothing is missing; returns what is."""
-    chains = sent.upload.chains
-    _require_fresh(view, sent, file)
-    shown = Output(as_json=output.as_json and assume_yes)
-    for note in view.amendments(chains):
-        shown.note(f"  - {note.message}")
-    shown.note(f"Approval {digest_groups(file.sha256)}, by {', '.join(file.body.operators)}")
-    output.confirm("Is the digest the one `keys tuf approve` showed? Carry it out now?", assume_yes=assume_yes)
-    if keys is not None:
+    chains = sent.chains
+    _require_fresh(view, chains, file)
+    options.shown.note(f"Approval {digest_groups(file.sha256)}, by {', '.join(file.body.operators)}")
+    options.confirm("Is the digest the one `keys tuf approve` showed? Carry it out now?", view.amendments(chains))
+    if options.keys is not None:
         chains = change.sign(view, chains)
-    change.stage(chains, None, dict(sent.upload.targets_signatures))
+    change.stage(chains, None, dict(sent.targets_signatures))
     after = change.look()
     if after.require_staged().ci.signed != chains.ci.signed:
         raise RefusedError("tuf-staged-unexpected", "The server shows another staged root than the one it just took.")
@@ -244,7 +245,7 @@ def _carry_out(
     return missing
 
 
-def _require_fresh(view: UpdateView, sent: StagedUpload, file: TufApprovalFile) -> None:
+def _require_fresh(view: UpdateView, chains: Chains, file: TufApprovalFile) -> None:
     """Refuse an approval whose change has gone another way since the request.
 
     Raises:
@@ -252,7 +253,7 @@ def _require_fresh(view: UpdateView, sent: StagedUpload, file: TufApprovalFile) 
     """
     staged = None if view.staged is None else view.staged.ci.signed
     base = parse_document(file.body.base_ci_root or "{}", max_octets=2 * ROOT_MAX_OCTETS).signed
-    if staged not in (base, sent.upload.chains.ci.signed):
+    if staged not in (base, chains.ci.signed):
         raise ConflictError(
             "ceremony-stale", "The change of the TUF roots is no longer the one this was approved for. Request it anew."
         )

@@ -2,10 +2,8 @@
 
 import difflib
 import json
-from pathlib import Path
 
-from ownroot.cli.keys_tuf_run import opened_change
-from ownroot.cli.options import Target
+from ownroot.cli.keys_tuf_run import ChangeOptions
 from ownroot.cli.tuf_roots import UpdateView
 from ownroot.clock import utc_now
 from ownroot.console.output import Output
@@ -14,10 +12,10 @@ from ownroot.tuf.owner_edits import draft_of
 from ownroot.tuf.root_rules import Chains, count_signatures
 
 
-def run_review(target: Target, keys: Path | None, *, raw: bool, diff: bool, production: bool, as_json: bool) -> None:
+def run_review(options: ChangeOptions, *, raw: bool, diff: bool, production: bool) -> None:
     """Show a change. Raises as `RootChange.look`, NotFoundError `tuf-update-none`."""
-    output = Output(as_json=as_json)
-    with opened_change(target, None, keys, None, output) as change:
+    output = options.output
+    with options.opened() as change:
         view = change.look()
         staged = view.require_staged()
         amendments = [note.message for note in view.amendments(staged)]
@@ -25,7 +23,7 @@ def run_review(target: Target, keys: Path | None, *, raw: bool, diff: bool, prod
         output.document(json.loads(_chosen(staged, production).encoded()))
     elif diff:
         output.line("\n".join(_diff(view, staged, production=production)))
-    elif as_json:
+    elif options.as_json:
         output.document(_document(view, staged, amendments))
     else:
         _tell(view, staged, amendments, output)

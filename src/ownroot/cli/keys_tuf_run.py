@@ -41,41 +41,67 @@ class Shortcut:
     prolongs: bool = False
 
 
-@contextmanager
-def opened_change(
-    target: Target, hsm: HsmKeys | None, keys: Path | None, targets_keys: Path | None, output: Output, *, txid: str = ""
-) -> Iterator[RootChange]:
-    """Give a run against the server, with the key files held that it names."""
-    files = None
-    if keys is not None:
-        files = KeyFiles(KeyFileStore(keys), KeyFileStore(targets_keys or keys))
-    with RepositoryApi(target.access()) as api:
-        change = RootChange(api, files, OwnerKeys(hsm), now=utc_now(), say=output.note, txid=txid)
-        if files is None:
-            yield change
-        else:
-            with files.held():
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeOptions:
+    """What a command line says beside the change itself.
+
+    Attributes:
+        keys, targets_keys: key files; None: none is named, and targets keys are in the file for root.
+    """
+
+    target: Target
+    hsm: HsmKeys | None = None
+    keys: Path | None = None
+    targets_keys: Path | None = None
+    txid: str = ""
+    assume_yes: bool = False
+    as_json: bool = False
+
+    @property
+    def output(self) -> Output:
+        """Where the result goes."""
+        return Output(as_json=self.as_json)
+
+    @property
+    def shown(self) -> Output:
+        """Where that goes which somebody has to see before they are asked, also when the result is JSON."""
+        return Output(as_json=self.as_json and self.assume_yes)
+
+    def require_keys(self) -> None:
+        """Refuse a key file that is not there before the server is asked. Raises as `KeyFileStore.read`."""
+        if self.keys is not None:
+            KeyFileStore(self.keys).read()
+
+    def confirm(self, question: str, notes: list[Note]) -> None:
+        """Show what a change does, a line each, and ask. Raises as `Output.confirm`."""
+        show_amendments(self.shown, notes)
+        self.output.confirm(question, assume_yes=self.assume_yes)
+
+    @contextmanager
+    def opened(self) -> Iterator[RootChange]:
+        """Give a run against the server, with the key files held that are named."""
+        files = None
+        if self.keys is not None:
+            files = KeyFiles(KeyFileStore(self.keys), KeyFileStore(self.targets_keys or self.keys))
+        with RepositoryApi(self.target.access()) as api:
+            keys = OwnerKeys(self.hsm)
+            change = RootChange(api, files, keys, now=utc_now(), say=self.output.note, txid=self.txid)
+            if files is None:
                 yield change
+            else:
+                with files.held():
+                    yield change
 
 
-def run_shortcut(
-    target: Target,
-    hsm: HsmKeys | None,
-    keys: Path,
-    targets_keys: Path | None,
-    shortcut: Shortcut,
-    *,
-    assume_yes: bool,
-    as_json: bool,
-) -> None:
+def run_shortcut(options: ChangeOptions, shortcut: Shortcut) -> None:
     """Carry a whole change out. Raises as `RootChange`; once begun and not declined, the change stays open then."""
-    output = Output(as_json=as_json)
+    output = options.output
     if not shortcut.first_time:
-        KeyFileStore(keys).read()  # before the server is asked: a path mistyped costs nobody anything
-    with opened_change(target, hsm, keys, targets_keys, output) as change:
+        options.require_keys()
+    with options.opened() as change:
         change.begin(shortcut.message, first_time=shortcut.first_time, shortcut=True)
         try:
-            view, chains = _prepare(change, shortcut, output, assume_yes=assume_yes)
+            view, chains = _prepare(change, shortcut, options)
             change.apply(view)
         except DeclinedError:
             change.cancel()
@@ -84,20 +110,17 @@ def run_shortcut(
             output.note(_ADVICE)
             raise
     root = read_root(chains.ci.signed)
-    if as_json:
-        output.document(
-            {"version": root.version, "expires": f"{root.expires:%Y-%m-%dT%H:%M:%SZ}", "file": str(keys)}
-            | {"amendments": [note.message for note in view.amendments(chains)]}
-        )
-    output.line(
-        f"Root {root.version} is published, for test and production devices. It expires on {root.expires:%Y-%m-%d}."
-    )
+    expires, notes = f"{root.expires:%Y-%m-%dT%H:%M:%SZ}", [note.message for note in view.amendments(chains)]
+    if options.as_json:
+        file = str(options.keys)
+        output.document({"version": root.version, "expires": expires, "file": file, "amendments": notes})
+    output.line(f"Root {root.version} is published, for test and production devices. It expires on {expires[:10]}.")
     if shortcut.rotates:
-        files = str(keys) if targets_keys is None else f"{keys} and {targets_keys}"
+        files = " and ".join(str(file) for file in (options.keys, options.targets_keys) if file is not None)
         output.line(f"Your new keys are in {files}. Keep two copies of it, offline: nobody can make these keys again.")
 
 
-def _prepare(change: RootChange, shortcut: Shortcut, output: Output, *, assume_yes: bool) -> tuple[UpdateView, Chains]:
+def _prepare(change: RootChange, shortcut: Shortcut, options: ChangeOptions) -> tuple[UpdateView, Chains]:
     view = change.look()
     view.require_only_begun()
     edited = _edited(change, view, shortcut)
@@ -107,8 +130,7 @@ def _prepare(change: RootChange, shortcut: Shortcut, output: Output, *, assume_y
         view = change.make_online_keys(change.look(), ONLINE_ROLES)
         edited = change.start_editing(view)
     chains = edited.draft.chains()
-    show_amendments(output, view.amendments(chains))
-    output.confirm(f"Sign and publish root {edited.draft.root.version} now?", assume_yes=assume_yes)
+    options.confirm(f"Sign and publish root {edited.draft.root.version} now?", view.amendments(chains))
     signed = change.sign(view, chains, edited.files.get(Role.ROOT))
     change.stage(signed, edited.files, edited.targets_signatures)
     after = change.look()

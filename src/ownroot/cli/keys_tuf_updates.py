@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from ownroot.cli.hsm import HsmKeys
+from ownroot.cli.hsm import HsmKeys, hsm_options
 from ownroot.cli.keys_tuf import (
     connected,
     first_time_option,
@@ -41,11 +41,12 @@ def updates() -> None:
 @json_option
 def init(target: Target, message: str, first_time: bool, keys: Path | None, as_json: bool) -> None:
     """Begin a change. Shows its transaction id, once: other admins go on with that."""
+    from ownroot.cli.keys_tuf_run import ChangeOptions
     from ownroot.cli.keys_tuf_updates_run import run_init
 
     if first_time != (keys is not None):
         raise click.UsageError("--first-time and --keys go together: the first root key is written to KEYS.")
-    run_init(target, message, keys, as_json=as_json)
+    run_init(ChangeOptions(target=target, keys=keys, as_json=as_json), message, first_time=first_time)
 
 
 @updates.command(epilog="\b\nExamples:\n  ownroot keys tuf updates review\n  ownroot keys tuf updates review --diff\n")
@@ -58,8 +59,10 @@ def init(target: Target, message: str, first_time: bool, keys: Path | None, as_j
 def review(target: Target, raw: bool, diff: bool, prod: bool, keys: Path | None, as_json: bool) -> None:
     """Show what would change, what is missing, and what is unwise."""
     from ownroot.cli.keys_tuf_review import run_review
+    from ownroot.cli.keys_tuf_run import ChangeOptions
 
-    run_review(target, keys, raw=raw, diff=diff, production=prod, as_json=as_json)
+    options = ChangeOptions(target=target, keys=keys, as_json=as_json)
+    run_review(options, raw=raw, diff=diff, production=prod)
 
 
 @updates.command(
@@ -70,15 +73,18 @@ def review(target: Target, raw: bool, diff: bool, prod: bool, keys: Path | None,
 @keys_option(help="Your key file; made if it is not there.")
 @key_type_option
 @txid_option
-@connected
+@hsm_options()
+@target_options
+@json_option
 def add_offline_key(
-    target: Target, hsm: HsmKeys | None, role: str, keys: Path, key_type: str, txid: str, yes: bool, as_json: bool
+    target: Target, hsm: HsmKeys | None, role: str, keys: Path, key_type: str, txid: str, as_json: bool
 ) -> None:
     """Make a key of yours and stage it."""
+    from ownroot.cli.keys_tuf_run import ChangeOptions
     from ownroot.cli.keys_tuf_updates_run import Step, run_step
 
-    del yes
-    run_step(target, hsm, keys, None, Step("add", role, key_type=key_type), txid=txid, sign=False, as_json=as_json)
+    options = ChangeOptions(target=target, hsm=hsm, keys=keys, txid=txid, as_json=as_json)
+    run_step(options, Step("add", role, key_type=key_type), sign=False)
 
 
 @updates.command(
@@ -95,11 +101,13 @@ def delete_offline_key(
     target: Target, role: str, keys: Path | None, key_id: str | None, txid: str, as_json: bool
 ) -> None:
     """Stage the removal of an offline key, named by its id or by the key file that has it."""
+    from ownroot.cli.keys_tuf_run import ChangeOptions
     from ownroot.cli.keys_tuf_updates_run import Step, run_step
 
     if (keys is None) == (key_id is None):
         raise click.UsageError("Name the key with --keys or with --key-id.")
-    run_step(target, None, keys, None, Step("delete", role, key_id=key_id), txid=txid, sign=False, as_json=as_json)
+    options = ChangeOptions(target=target, keys=keys, txid=txid, as_json=as_json)
+    run_step(options, Step("delete", role, key_id=key_id), sign=False)
 
 
 @updates.command(
@@ -126,10 +134,13 @@ def rotate_offline_key(
     as_json: bool,
 ) -> None:
     """Stage a new key of yours in place of the one you have in this role."""
+    from ownroot.cli.keys_tuf_run import ChangeOptions
     from ownroot.cli.keys_tuf_updates_run import Step, run_step
 
-    step = Step("rotate", role, key_type=key_type)
-    run_step(target, hsm, keys, targets_keys, step, txid=txid, sign=sign, assume_yes=yes, as_json=as_json)
+    options = ChangeOptions(
+        target=target, hsm=hsm, keys=keys, targets_keys=targets_keys, txid=txid, assume_yes=yes, as_json=as_json
+    )
+    run_step(options, Step("rotate", role, key_type=key_type), sign=sign)
 
 
 @updates.command(
@@ -144,11 +155,13 @@ def rotate_online_key(
     target: Target, hsm: HsmKeys | None, roles: str, keys: Path | None, sign: bool, txid: str, yes: bool, as_json: bool
 ) -> None:
     """Let the server make new online keys, and stage them."""
+    from ownroot.cli.keys_tuf_run import ChangeOptions
     from ownroot.cli.keys_tuf_updates_run import run_online
 
     if sign and keys is None:
         raise click.UsageError("--sign needs --keys.")
-    run_online(target, hsm, keys, roles, txid=txid, sign=sign, assume_yes=yes, as_json=as_json)
+    options = ChangeOptions(target=target, hsm=hsm, keys=keys, txid=txid, assume_yes=yes, as_json=as_json)
+    run_online(options, roles, sign=sign)
 
 
 @updates.command(
@@ -172,12 +185,13 @@ def set_threshold(
     as_json: bool,
 ) -> None:
     """Stage how many keys must sign: for root 1 or more, for targets (of production devices) 2 or more."""
+    from ownroot.cli.keys_tuf_run import ChangeOptions
     from ownroot.cli.keys_tuf_updates_run import Step, run_step
 
     if sign and keys is None:
         raise click.UsageError("--sign needs --keys.")
-    step = Step("threshold", role, threshold=threshold)
-    run_step(target, hsm, keys, None, step, txid=txid, sign=sign, assume_yes=yes, as_json=as_json)
+    options = ChangeOptions(target=target, hsm=hsm, keys=keys, txid=txid, assume_yes=yes, as_json=as_json)
+    run_step(options, Step("threshold", role, threshold=threshold), sign=sign)
 
 
 @updates.command("sign", epilog="\b\nExample:\n  ownroot keys tuf updates sign -k grace.tgz -x ELNOADKR\n")
@@ -186,9 +200,10 @@ def set_threshold(
 @connected
 def sign(target: Target, hsm: HsmKeys | None, keys: Path, txid: str, yes: bool, as_json: bool) -> None:
     """Look at what is staged, and sign it with every root key of your file."""
+    from ownroot.cli.keys_tuf_run import ChangeOptions
     from ownroot.cli.keys_tuf_updates_run import run_sign
 
-    run_sign(target, hsm, keys, txid=txid, assume_yes=yes, as_json=as_json)
+    run_sign(ChangeOptions(target=target, hsm=hsm, keys=keys, txid=txid, assume_yes=yes, as_json=as_json))
 
 
 @updates.command(
@@ -203,9 +218,11 @@ def sign_prod_targets(
     target: Target, hsm: HsmKeys | None, keys: Path, tags: str, txid: str, yes: bool, as_json: bool
 ) -> None:
     """Sign the production targets anew, for a root with another targets key or a higher threshold."""
+    from ownroot.cli.keys_tuf_run import ChangeOptions
     from ownroot.cli.keys_tuf_updates_run import run_sign_targets
 
-    run_sign_targets(target, hsm, keys, tags, txid=txid, assume_yes=yes, as_json=as_json)
+    options = ChangeOptions(target=target, hsm=hsm, keys=keys, txid=txid, assume_yes=yes, as_json=as_json)
+    run_sign_targets(options, tags)
 
 
 @updates.command(epilog="\b\nExample:\n  ownroot keys tuf updates apply -k tuf-keys.tgz\n")
@@ -215,9 +232,10 @@ def sign_prod_targets(
 @json_option
 def apply(target: Target, keys: Path | None, txid: str, as_json: bool) -> None:
     """Publish what is staged, and see that devices get it."""
+    from ownroot.cli.keys_tuf_run import ChangeOptions
     from ownroot.cli.keys_tuf_updates_run import run_apply
 
-    run_apply(target, keys, txid=txid, as_json=as_json)
+    run_apply(ChangeOptions(target=target, keys=keys, txid=txid, as_json=as_json))
 
 
 @updates.command(epilog="\b\nExample:\n  ownroot keys tuf updates cancel\n")
@@ -225,6 +243,7 @@ def apply(target: Target, keys: Path | None, txid: str, as_json: bool) -> None:
 @json_option
 def cancel(target: Target, as_json: bool) -> None:
     """Give the change up. Any admin may; nothing that was staged is kept."""
+    from ownroot.cli.keys_tuf_run import ChangeOptions
     from ownroot.cli.keys_tuf_updates_run import run_cancel
 
-    run_cancel(target, as_json=as_json)
+    run_cancel(ChangeOptions(target=target, as_json=as_json))

@@ -61,6 +61,11 @@ class KeyFile:
                 found[key.key_id] = (name.removesuffix(_PUBLIC), key)
         return found
 
+    @property
+    def first_root(self) -> str | None:
+        """The id of the first root key; None if it is not in this file."""
+        return next((key_id for key_id, (stem, _) in self.keys.items() if stem == FIRST_ROOT), None)
+
     def private_half(self, key_id: str) -> TufSigner | OnToken | None:
         """Return a key's private half, or where it is; None if this file knows neither.
 

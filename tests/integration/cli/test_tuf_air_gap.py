@@ -1,5 +1,6 @@
 """TUF keys that never meet a network: request, approve without an interface, apply; and every refusing twin."""
 
+import hashlib
 import json
 import subprocess
 from pathlib import Path
@@ -183,8 +184,33 @@ def test_approval_altered_with_its_digest_made_right_is_not_signed(
 
 def made_right(document: dict[str, object]) -> bytes:
     """The file as it would be written, digest included."""
-    import hashlib
-
     body = json.dumps(document["body"], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     document["sha256"] = hashlib.sha256(f"{document['kind']}\n{body}".encode()).hexdigest()
     return (json.dumps(document, sort_keys=True, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def test_take_over_is_not_asked_for_while_another_change_is_open(owner: Owner, admin: TufAdmin, tmp_path: Path) -> None:
+    assert owner.run("keys", "tuf", "updates", "init", "-m", "Mine").code == 0
+    words = ("rotate-offline-key", "-r", "root", "--first-time", "-k", tmp_path / "first.tgz", tmp_path / "a.json")
+
+    assert request(owner, *words).error["code"] == "tuf-update-active"
+    assert not (tmp_path / "first.tgz").exists()
+    assert not (tmp_path / "a.json").exists()
+
+
+def test_second_holder_signs_what_the_first_has_approved(
+    owner: Owner, offline: Owner, admin: TufAdmin, tmp_path: Path
+) -> None:
+    keys, second = taken_over(owner, offline, tmp_path), tmp_path / "second.tgz"
+    assert owner.run("keys", "tuf", "updates", "init", "-m", "Two must sign").code == 0
+    assert owner.run("keys", "tuf", "updates", "set-threshold", "2", "-r", "root").code == 0
+    assert request(owner, "add-offline-key", "-r", "root", tmp_path / "1.json").code == 0
+    grace = approve(offline, tmp_path / "1.json", tmp_path / "2.json", second)
+    assert grace.code == 0, grace.err
+    assert apply(owner, tmp_path / "2.json").json["missing"] != []
+
+    assert request(owner, "sign", tmp_path / "3.json").code == 0
+    assert approve(offline, tmp_path / "3.json", tmp_path / "4.json", keys).code == 0
+    assert apply(owner, tmp_path / "4.json").json["missing"] == []
+
+    assert admin.fresh_device().root.roles[Role.ROOT].threshold == 2

@@ -135,7 +135,7 @@ def test_key_taken_out_by_its_file_signs_its_own_removal(
         (["set-threshold", "1", "-r", "targets"], "tuf-threshold-invalid"),
         (["delete-offline-key", "-r", "root", "-i", "0" * 64], "tuf-key-not-in-role"),
         (["sign", "-k", "gone.tgz", "--yes"], "tuf-key-file-missing"),
-        (["sign-prod-targets", "-k", "{keys}", "--yes"], "tuf-targets-none"),
+        (["sign-prod-targets", "-k", "{keys}", "--yes"], "tuf-nothing-staged"),
         (["sign", "-k", "{keys}", "--yes"], "tuf-nothing-staged"),
         (["apply"], "tuf-root-invalid"),
     ],
