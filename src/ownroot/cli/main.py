@@ -35,6 +35,7 @@ Settings come from the command line, then from OWNROOT_URL, OWNROOT_FACTORY and 
         "keys": LazyCommand("ownroot.cli.keys:keys", "Take over a factory's keys, look at them, change them."),
         "devices": LazyCommand("ownroot.cli.devices:devices", "List, show and delete devices."),
         "config": LazyCommand("ownroot.cli.config:config", "Configure a factory and its device groups."),
+        "targets": LazyCommand("ownroot.cli.targets:targets", "Publish what devices may install, by tag."),
         "trust": LazyCommand("ownroot.cli.trust:trust", "Give your own API what it needs to trust the fleet."),
         "import": LazyCommand("ownroot.cli.import_fleet:import_fleet", "Move a fleet here, its PKI and its devices."),
         "doctor": LazyCommand("ownroot.cli.doctor:doctor", "Check a factory's PKI and say what needs looking after."),

@@ -331,6 +331,9 @@ class Api(ClosedOnExit):
         query = [("factory", self._factory)] + ([("by-uuid", "1")] if by_uuid else [])
         return f"/ota/devices/{path_segment(name)}/{rest}?{urlencode(query)}"
 
+    def _ask(self, method: str, path: str, shape: type[Shape], document: object = None) -> Shape:
+        return _read(self._send(method, path, document), shape)
+
     def _send(self, method: str, path: str, document: object = None) -> Answer:
         body = None if document is None else write_document(document)
         answer = self._transport.exchange(method, path, body=body, headers=None if body is None else _JSON)

@@ -75,7 +75,36 @@ _BY_FAMILY: Mapping[type[OwnrootError], Advice] = {
     DeclinedError: Advice(_NOTHING_CHANGED, "Run the command again when you are ready."),
 }
 
+_LYING_SERVER = Advice(
+    "The server tells what the signed roots do not bear out. Nothing was signed after that.",
+    "Ask the operator, and compare roots with another admin: `ownroot keys tuf show-root -k KEYS.tgz`.",
+)
+
 ADVICE_BY_CODE: Mapping[str, Advice] = {
+    "tuf-current-differs": _LYING_SERVER,
+    "tuf-staged-invalid": _LYING_SERVER,
+    "tuf-staged-unexpected": _LYING_SERVER,
+    "tuf-chains-differ": _LYING_SERVER,
+    "tuf-published-differs": _LYING_SERVER,
+    "tuf-update-active": Advice(
+        "One change of the roots is under way at a time.",
+        "Look at it with `ownroot keys tuf updates review`; give it up with `ownroot keys tuf updates cancel`.",
+    ),
+    "tuf-root-invalid": Advice(
+        "Devices would refuse this root, for the reasons above. Nothing was published.",
+        "Make what is missing (mostly signatures: `ownroot keys tuf updates sign`), or cancel the change.",
+    ),
+    "tuf-key-not-in-file": Advice(
+        "The file belongs to somebody else, or to keys that were replaced. Nothing was signed.",
+        "See who holds which key with `ownroot keys show -k KEYS.tgz`, and name the right file.",
+    ),
+    "tuf-key-on-token": Advice(
+        "The private half is on a token, and this machine cannot ask it. Nothing was signed.",
+        "Plug it in and name it: `--hsm-module FILE --hsm-token-label LABEL`.",
+    ),
+    "tuf-key-file-exists": Advice(
+        "A file with keys is never written over. Nothing was changed.", "Name a new file, and keep this one."
+    ),
     "no-connection": Advice(
         "The server is not running, the address is wrong, or a firewall is in between. " + _NOTHING_CHANGED,
         "Check the address (`--url`, OWNROOT_URL) and that `ownroot serve` is running there.",
