@@ -30,17 +30,29 @@ def find_root_refusals(staged: Chains, current: Chains) -> list[Fault]:
 
 
 def find_document_refusals(root: Document, documents: Iterable[TagDocuments], *, now: datetime) -> list[Fault]:
-    """Return why a device with this root would not take documents below it."""
+    """Return why a device with this root would not take documents below it.
+
+    Targets that have ended are no fault: production targets end when those who signed them said so, and an owner whose
+    last release is old must still be able to change the root.
+    """
     faults = []
     for made in documents:
         trust = DeviceTrust(root.encoded())
         try:
             trust.update_timestamp(made.timestamp, now=now)
             trust.update_snapshot(made.snapshot, now=now)
-            trust.update_targets(made.targets, now=now)
+            _take_targets(trust, made.targets, now)
         except RefusedError as error:
             faults.append(_refused(f"metadata {made.version}", error))
     return faults
+
+
+def _take_targets(trust: DeviceTrust, targets: bytes, now: datetime) -> None:
+    try:
+        trust.update_targets(targets, now=now)
+    except RefusedError as error:
+        if error.code != "tuf-expired":
+            raise
 
 
 def _refused(name: str, error: RefusedError) -> Fault:

@@ -2,14 +2,24 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from ownroot.tuf.final_check import find_document_refusals, find_root_refusals
-from ownroot.tuf.metadata import ONLINE_ROLES, Changelog, Document, Role
-from ownroot.tuf.repository import ci_documents
+from ownroot.tuf.metadata import ONLINE_ROLES, Changelog, Document, Role, new_targets
+from ownroot.tuf.repository import ci_documents, production_documents
 from ownroot.tuf.root_rules import Chains, Fault, production_of
-from tests.support.tuf_world import CALLER, CHANGE, NOW, TufOwner, ed25519_signer, signed_root, with_role
+from tests.support.tuf_world import (
+    CALLER,
+    CHANGE,
+    NOW,
+    TufOwner,
+    ed25519_signer,
+    signed_document,
+    signed_root,
+    with_role,
+)
 
 OWNER = TufOwner()
 NEW = ed25519_signer(11)
@@ -59,3 +69,12 @@ def test_documents_of_the_new_keys_are_taken_and_those_of_others_are_a_fault() -
     assert named(find_document_refusals(HELD.ci, [good, foreign], now=NOW)) == [
         ("device-refuses", "tuf-signatures-missing")
     ]
+
+
+def test_production_targets_that_have_ended_are_no_obstacle_and_those_without_signatures_are() -> None:
+    targets = signed_document(new_targets(3, NOW - timedelta(days=1), {}), OWNER.targets)
+    ended = production_documents(targets, ONLINE, version=4, now=NOW)
+    two = signed_root(with_role(OWNER.root_body(), Role.TARGETS, OWNER.targets.key, NEW.key, threshold=2), OWNER.root)
+
+    assert find_document_refusals(HELD.ci, [ended], now=NOW) == []
+    assert named(find_document_refusals(two, [ended], now=NOW)) == [("device-refuses", "tuf-signatures-missing")]
