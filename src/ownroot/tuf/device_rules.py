@@ -40,12 +40,13 @@ class Described:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """An accepted document below the root, with the bytes it came in."""
+    """An accepted document below the root, with the bytes it came in. `root_version`: whose keys have signed it."""
 
     data: bytes
     version: int
     expires: datetime
     body: Json
+    root_version: int
 
 
 class DeviceTrust:
@@ -172,6 +173,9 @@ class DeviceTrust:
         )
 
     def _read(self, data: bytes, role: Role, max_octets: int) -> Verified:
+        kept = {Role.TIMESTAMP: self.timestamp, Role.SNAPSHOT: self.snapshot, Role.TARGETS: self.targets}[role]
+        if kept is not None and kept.data == data and kept.root_version == self.root.version:
+            return kept
         document = _parse(data, role, max_octets)
         if document.signed.get("_type") != role.type_name:
             raise _malformed(role, f"`_type` is not {role.type_name}")
@@ -179,7 +183,7 @@ class DeviceTrust:
         version, expires = document.signed.get("version"), _expiry(document, role)
         if not isinstance(version, int) or isinstance(version, bool) or version < 1:
             raise _malformed(role, "`version` is not an integer from 1 on")
-        return Verified(data, version, expires, document.signed)
+        return Verified(data, version, expires, document.signed, self.root.version)
 
 
 def too_long(role: Role, max_octets: int) -> RefusedError:
