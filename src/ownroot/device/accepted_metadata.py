@@ -7,6 +7,7 @@ what an uninterrupted one has at some step. Runs on one device take turns.
 
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -34,7 +35,7 @@ class AcceptedMetadata:
         """Make the directory if it is missing, wait for other runs, and take away what a killed one left half written.
 
         Raises:
-            InvalidInputError: `device-directory`.
+            InvalidInputError: `device-directory`; `update-metadata-mode`: others could put a root of theirs there.
         """
         prepare_directory(self._directory)
         try:
@@ -42,6 +43,13 @@ class AcceptedMetadata:
         except OSError as error:
             raise _unusable(self._directory, error) from error
         try:
+            mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+            if mode & 0o022:
+                raise InvalidInputError(
+                    "update-metadata-mode",
+                    f"Others on this device may write to {self._directory} (mode {mode:04o}), and so replace the root "
+                    f"it believes. If none of them has, run: chmod go-w {self._directory}",
+                )
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             for left in self._directory.glob(".*.????????"):
                 left.unlink(missing_ok=True)

@@ -73,7 +73,8 @@ class UpdateCheck:
             RefusedError: `tuf-...`, the name of the rule; what was accepted before stays. Codes of the gateway.
             NotFoundError: `update-tags-unknown`: there are no targets for the tags of this device;
                 `update-repository-unknown`: the gateway has no root at all.
-            InvalidInputError: `update-metadata-damaged`, `device-directory`; `initial-root-unusable`.
+            InvalidInputError: `update-metadata-damaged`, `update-metadata-mode`, `device-directory`;
+                `initial-root-unusable`.
             OwnrootError: as `GatewayClient.request` and `error_of`.
         """
         with self._kept.alone():

@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -269,6 +270,22 @@ def test_production_device_begins_with_its_own_roots_or_the_two_that_all_share(t
         with pytest.raises(NotFoundError):
             repository.refresh(NOW, initial_roots=tmp_path / "tuf")
         assert repository.asked == ["3.root.json", "timestamp.json"]
+
+
+def test_directory_that_others_may_write_to_is_not_believed(repository: HostileRepository) -> None:
+    assert versions(repository) == (2, 5, 5, 5)
+    repository.kept.chmod(0o770)
+    assert refusal(repository) == "update-metadata-mode"
+    repository.kept.chmod(0o750)
+    assert versions(repository) == (2, 5, 5, 5)
+
+
+def test_runs_at_once_take_turns_and_none_puts_anything_back(repository: HostileRepository) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        done = [one.result() for one in [threads.submit(versions, repository) for _ in range(8)]]
+    assert done == [(2, 5, 5, 5)] * 8
+    assert repository.asked.count("targets.json") == 1
+    assert not list(repository.kept.glob(".*"))
 
 
 def test_damaged_root_on_disk_is_named_and_damaged_documents_are_fetched_again(repository: HostileRepository) -> None:
