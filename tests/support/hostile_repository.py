@@ -39,13 +39,18 @@ tags = "main"
 
 @dataclass
 class HostileRepository:
-    """`served`: body by name below /repo/; what is not there is answered 404. `asked`: names in order."""
+    """`served`: body by name below /repo/; what is not there is answered 404. `asked`: names in order.
+
+    `published_meanwhile`: what is served once the device has waited.
+    """
 
     place: Path
     served: dict[str, bytes] = field(default_factory=dict)
     status: dict[str, int] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     tags: set[str | None] = field(default_factory=set)
+    waits: int = 0
+    published_meanwhile: tuple[bytes, bytes, bytes] | None = None
 
     @property
     def kept(self) -> Path:
@@ -59,7 +64,13 @@ class HostileRepository:
         identity = load_identity(self.place)
         with open_gateway(identity) as gateway:
             provisioned = initial_roots or self.place / "none"
-            return UpdateCheck(identity, gateway, AcceptedMetadata(self.kept), provisioned).refresh(clock)
+            kept = AcceptedMetadata(self.kept)
+            return UpdateCheck(identity, gateway, kept, provisioned, wait=self._wait).refresh(clock)
+
+    def _wait(self, _seconds: float) -> None:
+        self.waits += 1
+        if self.published_meanwhile is not None:
+            self.serve(*self.published_meanwhile)
 
 
 @contextmanager

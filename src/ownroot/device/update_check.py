@@ -10,7 +10,7 @@ Source: tuf.md §7, §8.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -56,15 +56,23 @@ class UpdateCheck:
 
     Args:
         provisioned: directory with `ci/` and `prod/`, each with `1.root.json` and so on; it may be missing.
+        wait: lets seconds pass.
     """
 
     def __init__(
-        self, identity: DeviceIdentity, gateway: GatewayClient, kept: AcceptedMetadata, provisioned: Path
+        self,
+        identity: DeviceIdentity,
+        gateway: GatewayClient,
+        kept: AcceptedMetadata,
+        provisioned: Path,
+        *,
+        wait: Callable[[float], None] = time.sleep,
     ) -> None:
         self._gateway = gateway
         self._kept = kept
         self._identity = identity
         self._provisioned = provisioned
+        self._wait = wait
 
     def refresh(self, clock: datetime) -> Refreshed:
         """Fetch, judge and keep what is new.
@@ -93,7 +101,7 @@ class UpdateCheck:
         except RefusedError as error:
             if error.code not in _WHILE_PUBLISHING:
                 raise
-            time.sleep(_PUBLISHING_SECONDS)
+            self._wait(_PUBLISHING_SECONDS)
             self._walk_roots(trust)
             self._walk_down(trust, now)
 

@@ -177,6 +177,17 @@ def test_documents_of_two_states_are_refused(repository: HostileRepository, name
     assert versions(repository) == (2, 6, 6, 6)
 
 
+def test_factory_that_publishes_in_this_very_moment_is_waited_for_once(repository: HostileRepository) -> None:
+    newer = OWNER.documents(6)
+    repository.served["timestamp.json"] = newer[0]
+    repository.published_meanwhile = newer
+    assert (versions(repository), repository.waits) == ((2, 6, 6, 6), 1)
+
+    repository.published_meanwhile = None
+    repository.served["timestamp.json"] = OWNER.documents(7)[0]
+    assert (refusal(repository), repository.waits) == ("tuf-mix-and-match", 2)
+
+
 def test_clock_that_was_set_back_makes_nothing_fresh_again(repository: HostileRepository) -> None:
     repository.serve(*OWNER.documents(5, days=30))
     assert versions(repository, days=20) == (2, 5, 5, 5)
