@@ -3,6 +3,9 @@
 Source: gateway.md §4.1 (check-in headers), §6.1 (GET /device).
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from ownroot.client.gateway import GatewayClient
 from ownroot.device.identity import DeviceIdentity
 from ownroot.errors import RefusedError
@@ -28,8 +31,20 @@ def check_in(identity: DeviceIdentity, gateway: GatewayClient) -> dict[str, obje
         OwnrootError: as `GatewayClient.get`.
     """
     headers = {"x-ats-tags": identity.tags} if identity.tags is not None else {}
-    try:
+    with explaining_distrust(identity):
         answer = gateway.get("/device", headers=headers)
+    return read_object(answer.body)
+
+
+@contextmanager
+def explaining_distrust(identity: DeviceIdentity) -> Iterator[None]:
+    """Say what may have happened when this device does not believe its gateway.
+
+    Raises:
+        RefusedError: `gateway-not-trusted` in place of `server-not-trusted`.
+    """
+    try:
+        yield
     except RefusedError as error:
         if error.code != "server-not-trusted":
             raise
@@ -39,4 +54,3 @@ def check_in(identity: DeviceIdentity, gateway: GatewayClient) -> dict[str, obje
             f"{error.detail} This device trusts only the root in {identity.root_file}. If the factory was taken over "
             "by its owner since this device was registered, register it again: `ownroot-device register --force`.",
         ) from error
-    return read_object(answer.body)

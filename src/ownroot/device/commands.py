@@ -8,17 +8,22 @@ from pathlib import Path
 import click
 
 from ownroot.client.registration import RegistrationEndpoint
+from ownroot.clock import utc_now
 from ownroot.console.exit_codes import EXIT_CODES_HELP
 from ownroot.console.text import printable
 from ownroot.device import registration
+from ownroot.device.accepted_metadata import AcceptedMetadata
 from ownroot.device.check_in import check_in as visit
-from ownroot.device.check_in import open_gateway
+from ownroot.device.check_in import explaining_distrust, open_gateway
 from ownroot.device.config import ConfigPlaces, DeviceConfig
 from ownroot.device.config_handlers import HandlerPlaces, Handlers
 from ownroot.device.config_options import config_options, warn
+from ownroot.device.files import METADATA_DIRECTORY
 from ownroot.device.identity import load_identity
 from ownroot.device.system_report import send_reports
 from ownroot.device.token_options import chosen_token, key_place, token_options
+from ownroot.device.update_check import UpdateCheck
+from ownroot.device.update_report import describe, report_update
 from ownroot.errors import OwnrootError
 
 _DIRECTORY = click.option(
@@ -160,6 +165,44 @@ def whoami(*, directory: Path, as_json: bool) -> None:
         return
     for label, value in _rows(device):
         click.echo(f"{label:<12} {value}")
+
+
+@click.command("check-update", epilog=EXIT_CODES_HELP)
+@click.option("--installed", metavar="NAME", envvar="OWNROOT_INSTALLED_TARGET", help="Target this device runs now.")
+@click.option(
+    "--initial-roots",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("/usr/lib/sota/tuf"),
+    show_default=True,
+    envvar="OWNROOT_INITIAL_ROOTS",
+    help="Roots this device was made with: ci/1.root.json, prod/1.root.json and so on.",
+)
+@_DIRECTORY
+@_JSON
+def check_update(*, installed: str | None, initial_roots: Path, directory: Path, as_json: bool) -> None:
+    """See whether there is an update, believing only what the factory's TUF keys have signed.
+
+    Roots, timestamp, snapshot and targets are fetched and verified in this order, and kept for the next run: what is
+    tampered with, older than what was seen, expired, or put together from two states is refused by the rule's name,
+    and what was accepted before stays. Nothing is downloaded or installed.
+
+    \b
+    Example:
+      ownroot-device check-update --installed raspberrypi4-64-lmp-41 --json
+    """
+    identity = load_identity(directory)
+    kept = AcceptedMetadata(directory / METADATA_DIRECTORY)
+    clock = utc_now()
+    with open_gateway(identity) as gateway, explaining_distrust(identity):
+        done = UpdateCheck(identity, gateway, kept, initial_roots).refresh(clock)
+    if done.now > clock:
+        warn(f"The clock of this device is behind: everything was fresh at {done.now:%Y-%m-%d %H:%M} UTC already.")
+    report = report_update(done, identity, installed)
+    if as_json:
+        _print_json(report)
+        return
+    for line in describe(report):
+        click.echo(printable(line))
 
 
 def _rows(device: dict[str, object]) -> list[tuple[str, object]]:

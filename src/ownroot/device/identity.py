@@ -21,6 +21,7 @@ class DeviceIdentity:
     certificate_file: Path
     key_file: Path
     tags: str | None
+    hardware_id: str | None = None
 
 
 def load_identity(directory: Path) -> DeviceIdentity:
@@ -54,6 +55,7 @@ def load_identity(directory: Path) -> DeviceIdentity:
         certificate_file=Path(_string(path, settings, "import", "tls_clientcert_path")),
         key_file=Path(_string(path, settings, "import", "tls_pkey_path")),
         tags=_optional_string(settings, "pacman", "tags"),
+        hardware_id=_optional_string(settings, "provision", "primary_ecu_hardware_id"),
     )
 
 

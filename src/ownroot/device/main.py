@@ -24,6 +24,7 @@ device = LazyGroup(
     lazy={
         "register": LazyCommand("ownroot.device.commands:register", "Make a key and get a certificate for it."),
         "check-in": LazyCommand("ownroot.device.commands:check_in", "Visit the gateway once."),
+        "check-update": LazyCommand("ownroot.device.commands:check_update", "See whether there is an update."),
         "whoami": LazyCommand("ownroot.device.commands:whoami", "Show who this device is to its gateway."),
     },
 )

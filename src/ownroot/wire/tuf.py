@@ -141,7 +141,7 @@ def parse_stage(body: bytes) -> StagedUpload:
     sent = decode(body, max_octets=_MAX_OCTETS)
     if not isinstance(sent, dict):
         raise InvalidInputError("json-not-object", "The JSON document must be an object.")
-    txid = sent.get("txid") or ""
+    txid = "" if sent.get("txid") is None else sent["txid"]
     if not isinstance(txid, str):
         raise InvalidInputError("bad-field", "txid must be text.", fields={"txid": "not text"})
     if sent.get("waves-signatures"):

@@ -17,10 +17,12 @@ from ownroot.services.tuf_publishing import (
     FIRST_TAG,
     ensure_repository,
     factories_without_repository,
+    publish_ci,
     renew_expiring,
 )
 from ownroot.services.tuf_root_updates import read_published
 from ownroot.services.tuf_store import SealedTufKey, StoredUpdate, TagRef
+from ownroot.tuf.device_rules import DeviceTrust
 from ownroot.tuf.metadata import ONLINE_ROLES, Role
 from ownroot.tuf.repository import TagDocuments
 from ownroot.tuf.root_rules import Chains
@@ -170,3 +172,30 @@ def test_what_expires_is_signed_anew_and_the_rest_is_left(database: Database, re
     documents = database.read(lambda uow: uow.tuf.documents(ref(repository)))
     assert documents is not None
     assert (documents.version, documents.expires) == (2, NOW + timedelta(days=250 + 365))
+
+
+def test_device_that_is_given_another_tag_and_back_finds_no_lower_number(
+    database: Database, repository: Factory
+) -> None:
+    def publish(tag: str) -> None:
+        def work(uow) -> None:
+            publish_ci(uow, repository.id, online_signers(uow, repository.id, KEYRING), now=NOW, new_tag=tag)
+
+        database.write(work).result()
+
+    def documents(tag: str) -> TagDocuments:
+        found = database.read(lambda uow: uow.tuf.documents(ref(repository, tag)))
+        assert found is not None
+        return found
+
+    trust = DeviceTrust(database.read(lambda uow: uow.tuf.find_root(repository.id, 1, production=False)) or b"")
+    for published, followed in (("devel", "devel"), ("main", "devel"), ("devel", "main"), ("devel", "devel")):
+        publish(published)
+        made = documents(followed)
+        trust.update_timestamp(made.timestamp, now=NOW)
+        trust.update_snapshot(made.snapshot, now=NOW)
+        trust.update_targets(made.targets, now=NOW)
+    assert documents("devel").version == documents("main").version == 5
+    later = NOW + timedelta(days=250)
+    assert database.write(partial(renew_expiring, keyring=KEYRING, now=later)).result() == 2
+    assert documents("devel").version == documents("main").version == 6

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 from ownroot.gateway.device_pace import DevicePace, too_often
@@ -10,6 +11,7 @@ from ownroot.gateway.endpoints.call import Answer, DeviceCall
 # A call, then one argument for each `{}` of the path: the segment as it came, neither decoded nor checked.
 Handler: TypeAlias = Callable[..., Answer]
 _ANY: Final = "{}"
+_REMEMBERED: Final = 256  # paths, most of which a fleet asks for again and again
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +44,13 @@ class RouteTable:
     def __init__(self, routes: Mapping[str, Route]) -> None:
         self._fixed = {path: Found(route) for path, route in routes.items() if _ANY not in path}
         self._open = [(path.split("/"), route) for path, route in routes.items() if _ANY in path]
+        self._find_open = lru_cache(maxsize=_REMEMBERED)(self._match_open)
 
     def find(self, path: str) -> Found | None:
         """Return the route at a path, None if there is none."""
-        found = self._fixed.get(path)
-        if found is not None:
-            return found
+        return self._fixed.get(path) or self._find_open(path)
+
+    def _match_open(self, path: str) -> Found | None:
         segments = path.split("/")
         for pattern, route in self._open:
             captured = _match(pattern, segments)
