@@ -109,6 +109,12 @@ def running_server(
         stop(server.process)
 
 
+def parts_of(server: RunningServer) -> list[int]:
+    """The API process and the gateway workers."""
+    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text()
+    return [int(pid) for pid in children.split()]
+
+
 def operate(data_dir: Path, *arguments: str) -> Any:
     """Run an operator's command with `--json`; raises AssertionError with what it said when it fails."""
     command = [PROGRAM, *arguments, "--data", str(data_dir), "--json"]

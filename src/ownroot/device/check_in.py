@@ -12,13 +12,16 @@ from ownroot.errors import RefusedError
 from ownroot.wire.documents import read_object
 
 
-def open_gateway(identity: DeviceIdentity) -> GatewayClient:
+def open_gateway(identity: DeviceIdentity, *, server: str | None = None) -> GatewayClient:
     """Make the mutual TLS client of this device; the caller closes it.
+
+    Args:
+        server: base URL of another server under the same root; None: the gateway.
 
     Raises:
         OwnrootError: as `GatewayClient`.
     """
-    return GatewayClient(identity.server, identity.root_file, identity.certificate_file, identity.key_file)
+    return GatewayClient(server or identity.server, identity.root_file, identity.certificate_file, identity.key_file)
 
 
 def check_in(identity: DeviceIdentity, gateway: GatewayClient) -> dict[str, object]:

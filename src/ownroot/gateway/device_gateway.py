@@ -272,7 +272,7 @@ class DeviceGateway:
             raise AssertionError("a standing is made with a device")
         self._check_ins.note(entry, request.headers, now)
         call = DeviceCall(
-            standing.trust.factory,
+            standing.trust,
             entry.device,
             entry.values,
             request,

@@ -6,15 +6,25 @@ the body and keeps the pace; everything else is decided by the issuing desk.
 
 from typing import Final
 
+from cryptography import x509
+
 from ownroot.gateway.application import Peer
 from ownroot.gateway.device_pace import DevicePace, too_often
 from ownroot.gateway.endpoints.call import DeviceCall
 from ownroot.gateway.http_parser import Request
 from ownroot.gateway.issuing_desk import IssuingDesk
 from ownroot.gateway.responses import Response
+from ownroot.pki.chains import find_issuer
 from ownroot.pki.encoding import load_certificate_der, spki_sha256
 from ownroot.services.read_gateway_trust import FactoryTrust
-from ownroot.wire.est import BASE_PATH, CERTIFICATES_TYPE, certificates_body, parse_enrolment
+from ownroot.wire.est import (
+    BASE_PATH,
+    CERTIFICATES_TYPE,
+    ISSUER_HEADER,
+    certificates_body,
+    issuer_header,
+    parse_enrolment,
+)
 
 ENROLMENT_PATHS: Final = (BASE_PATH + "/simpleenroll", BASE_PATH + "/simplereenroll")
 
@@ -44,7 +54,7 @@ class Renewals:
             InvalidInputError: as `wire.est.parse_enrolment`.
             OwnrootError: as `IssuingDesk.renew`.
         """
-        answer = await self._renew(call.request, call.factory.id, call.peer)
+        answer = await self._renew(call.request, call.trust, call.peer)
         self.renewed += answer.status == 200
         return answer
 
@@ -54,11 +64,12 @@ class Renewals:
         Raises:
             InvalidInputError, OwnrootError: as `enrol`.
         """
-        answer = await self._renew(request, trust.factory.id, peer)
+        answer = await self._renew(request, trust, peer)
         self.recovered += answer.status == 200
         return answer
 
-    async def _renew(self, request: Request, factory_id: int, peer: Peer) -> Response:
+    async def _renew(self, request: Request, trust: FactoryTrust, peer: Peer) -> Response:
+        factory_id = trust.factory.id
         content_type = request.headers.get(b"content-type", b"").decode("latin-1")
         csr_der = parse_enrolment(content_type, request.body)
         if peer.certificate_der is None:
@@ -68,5 +79,12 @@ class Renewals:
         if wait:
             return too_often("renewals-too-often", wait)
         der = await self._desk.renew(factory_id, peer.certificate_der, csr_der, peer=peer.address)
-        body = certificates_body([load_certificate_der(der)])
-        return Response(200, body, CERTIFICATES_TYPE.encode("ascii"), ((b"Content-Transfer-Encoding", b"base64"),))
+        certificate = load_certificate_der(der)
+        headers = ((b"Content-Transfer-Encoding", b"base64"), *_issuer_of(certificate, trust))
+        return Response(200, certificates_body([certificate]), CERTIFICATES_TYPE.encode("ascii"), headers)
+
+
+def _issuer_of(certificate: x509.Certificate, trust: FactoryTrust) -> tuple[tuple[bytes, bytes], ...]:
+    """Name the CA in a header, since the body holds one certificate alone; none if this worker has not heard of it."""
+    issuer = find_issuer(certificate, (ca.certificate for ca in trust.trust.device_cas))
+    return () if issuer is None else ((ISSUER_HEADER.encode("ascii"), issuer_header(issuer).encode("ascii")),)
