@@ -4,12 +4,12 @@ Reading, counting, signing and storing are one transaction, and writers take tur
 have one version, whatever number of servers renews them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from ownroot.audit.events import SERVER, AuditEvent, EventKind
-from ownroot.errors import InvalidInputError, NotFoundError
+from ownroot.errors import InvalidInputError, KeyStoreError, NotFoundError
 from ownroot.services.authority import Principal
 from ownroot.services.backend_keys import Keyring
 from ownroot.services.ports import UnitOfWork
@@ -103,20 +103,53 @@ def production_targets(uow: UnitOfWork, factory_id: int) -> dict[str, Document]:
     return found
 
 
-def renew_expiring(uow: UnitOfWork, keyring: Keyring, *, now: datetime, limit: int = 100) -> int:
-    """Sign anew what will expire, and all that is counted with it; returns how many tags were due.
+@dataclass(frozen=True, slots=True)
+class RenewalRound:
+    """What became of the documents that were due.
+
+    Attributes:
+        renewed, left: for how many tags they were signed anew, and could not be.
+        faults: why not, by the id of the factory whose keys could not be used.
+        is_last: no others were due.
+    """
+
+    renewed: int
+    left: int
+    faults: Mapping[int, KeyStoreError]
+    is_last: bool
+
+
+def renew_expiring(uow: UnitOfWork, keyring: Keyring, *, now: datetime, limit: int = 100) -> RenewalRound:
+    """Sign anew what will expire, and all that is counted with it.
+
+    A factory whose keys cannot be used keeps no other factory waiting.
 
     Args:
         limit: how many tags of each kind of devices are looked up.
     """
     ci = uow.tuf.expiring(production=False, before=now + _CI_MARGIN, limit=limit)
     production = uow.tuf.expiring(production=True, before=now + _PRODUCTION_MARGIN, limit=limit)
-    for factory_id in {ref.factory_id for ref in ci}:
-        publish_ci(uow, factory_id, online_signers(uow, factory_id, keyring), now=now)
-    for factory_id in {ref.factory_id for ref in production}:
-        online = online_signers(uow, factory_id, keyring)
-        publish_production(uow, factory_id, production_targets(uow, factory_id), online, now=now)
-    return len(ci) + len(production)
+    due = [*ci, *production]
+    signers, faults = _signers_of({ref.factory_id for ref in due}, uow, keyring)
+    for factory_id in {ref.factory_id for ref in ci} & signers.keys():
+        publish_ci(uow, factory_id, signers[factory_id], now=now)
+    for factory_id in {ref.factory_id for ref in production} & signers.keys():
+        publish_production(uow, factory_id, production_targets(uow, factory_id), signers[factory_id], now=now)
+    able = sum(ref.factory_id in signers for ref in due)
+    return RenewalRound(able, len(due) - able, faults, is_last=max(len(ci), len(production)) < limit)
+
+
+def _signers_of(
+    factories: Iterable[int], uow: UnitOfWork, keyring: Keyring
+) -> tuple[Mapping[int, OnlineSigners], Mapping[int, KeyStoreError]]:
+    signers: dict[int, OnlineSigners] = {}
+    faults: dict[int, KeyStoreError] = {}
+    for factory_id in factories:
+        try:
+            signers[factory_id] = online_signers(uow, factory_id, keyring)
+        except KeyStoreError as error:
+            faults[factory_id] = error
+    return signers, faults
 
 
 def add_target(  # noqa: PLR0913  (what, where, by whom, with which keys)

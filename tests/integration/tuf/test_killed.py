@@ -106,7 +106,7 @@ def test_apply_that_is_killed_is_done_whole_or_not_at_all_and_then_again(tmp_pat
         Cut(f"{_STORE}.put_documents", "after", 1),
         Cut(f"{_STORE}.put_documents", "after", 2),
         Cut("ownroot.bootstrap.installation:renew_expiring", "after", 1),
-        Cut("ownroot.bootstrap.installation:renew_expiring", "before", 2),
+        Cut("ownroot.bootstrap.api_process:renew_tuf_documents", "after", 1),
     ],
     ids=str,
 )
