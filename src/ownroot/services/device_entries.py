@@ -114,6 +114,11 @@ def _free_name(uow: UnitOfWork, factory: Factory, identified: Identified) -> str
     """A device is called by its uuid until it is renamed, unless somebody gave that name to another one."""
     if uow.devices.find_by_name(factory.id, identified.uuid) is None:
         return identified.uuid
+    return name_beside(identified)
+
+
+def name_beside(identified: Identified) -> str:
+    """Return what a device is called at first when its uuid is the name of another."""
     suffix = "-" + identified.spki_sha256.hex()[:12]
     return identified.uuid[: _NAME_LENGTH - len(suffix)] + suffix
 

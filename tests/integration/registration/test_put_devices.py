@@ -70,7 +70,7 @@ def test_announced_device_is_known_with_name_group_owner_and_mark(floor: Floor) 
 
 def test_repeated_announcement_changes_nothing_and_says_so(floor: Floor) -> None:
     certificate = floor.sign(floor.uuid())
-    first, again = floor.announce(certificate), floor.announce(certificate, name="another-name")
+    first, again = floor.announce(certificate, name="its-name"), floor.announce(certificate, name="another-name")
     assert (first.status_code, again.status_code) == (201, 200)
     assert again.json() == first.json()
 
