@@ -65,6 +65,7 @@ class _ListQuery(msgspec.Struct, frozen=True):
     name: str | None = None
     page: Page = 1
     prod: bool | None = None
+    rotating: bool = False
     sortby: str | None = None
     target_name: str | None = None
     uuid: str | None = None
@@ -235,6 +236,7 @@ def _filter(query: _ListQuery, caller: Principal) -> DeviceFilter:
         target_name=query.target_name,
         production=query.prod,
         issuer_serial=ca_serial(query.ca_serial),
+        rotating=query.rotating,
     )
 
 

@@ -4,7 +4,7 @@ import click
 
 from ownroot.cli.devices_config import device_config
 from ownroot.cli.devices_held import accept_devices, held_devices, refuse_devices
-from ownroot.cli.devices_renewals import cancel_rotation, recovery
+from ownroot.cli.devices_renewals import cancel_rotation, recovery, rotations
 from ownroot.cli.devices_reports import show_apps_states, show_updates, tests
 from ownroot.cli.devices_standing import chown, delete_denied, list_denied, rename, why
 from ownroot.cli.options import Target, json_option, target_options, yes_option
@@ -132,6 +132,7 @@ for command in (
     list_denied,
     delete_denied,
     why,
+    rotations,
     cancel_rotation,
     recovery,
 ):

@@ -91,6 +91,7 @@ class DeviceQuery:
     target_name: str | None = None
     uuid: str | None = None
     ca_serial: str | None = None
+    rotating: bool = False
     limit: int = 500
     page: int = 1
 
@@ -112,6 +113,8 @@ class DeviceQuery:
             yield "page", str(self.page)
         if self.prod is not None:
             yield "prod", "1" if self.prod else "0"
+        if self.rotating:
+            yield "rotating", "1"
         for name in ("sortby", "target_name", "uuid"):
             if (value := getattr(self, name)) is not None:
                 yield name, value

@@ -95,6 +95,17 @@ class RenewalFile:
         rotation = None if state.rotation is None else asdict(state.rotation)
         write_private(self._path, json.dumps({"completed": state.completed, "rotation": rotation}, indent=2) + "\n")
 
+    def forget(self) -> None:
+        """Take the file away: the device begins anew, with another registration.
+
+        Raises:
+            InvalidInputError: `device-directory`.
+        """
+        try:
+            self._path.unlink(missing_ok=True)
+        except OSError as error:
+            raise InvalidInputError("device-directory", f"{self._path} cannot be removed: {error.strerror}.") from error
+
     @contextmanager
     def held(self) -> Iterator[None]:
         """Keep every other program of this device from renewing until the end of the block.

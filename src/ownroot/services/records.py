@@ -275,7 +275,8 @@ class DeviceSort(StrEnum):
 class DeviceFilter:
     """Conditions of a device listing; None = any. `name_pattern` is shell-style (`*`, `?`).
 
-    `issuer_serial`: the device CA that signed the certificate accepted last.
+    `issuer_serial`: the device CA that signed the certificate accepted last. `rotating`: only those that have announced
+    a next key.
     """
 
     name_pattern: str | None = None
@@ -286,6 +287,7 @@ class DeviceFilter:
     target_name: str | None = None
     production: bool | None = None
     issuer_serial: int | None = None
+    rotating: bool = False
 
 
 @dataclass(frozen=True, slots=True)

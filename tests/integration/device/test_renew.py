@@ -152,3 +152,12 @@ def test_parts_of_the_server_that_are_killed_in_between_cost_a_repetition(tmp_pa
         eventually(lambda: device.program.run("renew").returncode == 0, seconds=60)
         device.assert_renewed(before)
         assert device.stored_secret == SECRET
+
+
+def test_a_device_that_registers_again_forgets_the_renewal_it_was_in(device: Renewing) -> None:
+    device.program.run_cut(SAVE, "after", 6, "renew")
+    device.program.registered("--force")
+    assert "renewal.json" not in device.program.files
+    before = device.certificate
+    assert device.renew()["resumed"] is False
+    device.assert_renewed(before)
