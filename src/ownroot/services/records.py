@@ -276,7 +276,7 @@ class DeviceFilter:
     """Conditions of a device listing; None = any. `name_pattern` is shell-style (`*`, `?`).
 
     `issuer_serial`: the device CA that signed the certificate accepted last. `rotating`: only those that have announced
-    a next key.
+    a next key. `after`: only names after this one, by bytes.
     """
 
     name_pattern: str | None = None
@@ -288,6 +288,7 @@ class DeviceFilter:
     production: bool | None = None
     issuer_serial: int | None = None
     rotating: bool = False
+    after: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,6 +102,8 @@ def _conditions(session: Session, where: DeviceFilter) -> Iterator[sa.ColumnElem
         yield devices.c.production == where.production
     if where.issuer_serial is not None:
         yield devices.c.issuer_serial == serial_text(where.issuer_serial)
+    if where.after is not None:
+        yield devices.c.name > where.after
     if where.rotating:
         yield devices.c.next_spki_sha256.is_not(None)
     if where.tag is not None:
