@@ -101,5 +101,6 @@ def _tuf(document: service.TufForecast) -> TufForecast:
         keys=document.keys,
         threshold=document.threshold,
         by_owner=document.by_owner,
+        server_key=document.server_key,
         last_safe_day=document.last_safe_day.isoformat(),
     )

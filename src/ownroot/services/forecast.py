@@ -46,7 +46,8 @@ class TufForecast:
     Attributes:
         tag: empty for a root, which is that of all tags.
         keys, threshold: who may sign for the role, and how many must.
-        by_owner: only owners can sign the next one; the server renews the others by itself, well before this day.
+        by_owner: the next one takes an owner; the server renews the others by itself, well before the last safe day.
+        server_key: the server holds a key of the role.
     """
 
     role: Role
@@ -57,6 +58,7 @@ class TufForecast:
     keys: int
     threshold: int
     by_owner: bool
+    server_key: bool
     last_safe_day: date
 
 
@@ -91,7 +93,7 @@ def _count(ends: CertificateEnds) -> int:
 def _tuf(uow: UnitOfWork, factory: Factory) -> Iterator[TufForecast]:
     if not uow.tuf.exists(factory.id):
         return
-    is_servers = Role.ROOT in uow.tuf.keys(factory.id, staged=False)
+    has_root_key = Role.ROOT in uow.tuf.keys(factory.id, staged=False)
     shown = set()
     for production in (False, True):
         document = uow.tuf.find_root(factory.id, None, production=production)
@@ -100,12 +102,12 @@ def _tuf(uow: UnitOfWork, factory: Factory) -> Iterator[TufForecast]:
         root = read_root(parse_document(document, max_octets=ROOT_MAX_OCTETS).signed)
         if document not in shown:  # until the first change of the roots there is one for both
             shown.add(document)
-            yield _of_root(root, production=production, by_owner=not is_servers)
+            yield _of_root(root, production=production, server_key=has_root_key)
         for tag in uow.tuf.tags(factory.id, production=production):
             yield from _of_tag(uow, root, TagRef(factory.id, production, tag))
 
 
-def _of_root(root: Root, *, production: bool, by_owner: bool) -> TufForecast:
+def _of_root(root: Root, *, production: bool, server_key: bool) -> TufForecast:
     keys = root.roles[Role.ROOT]
     return TufForecast(
         role=Role.ROOT,
@@ -115,7 +117,8 @@ def _of_root(root: Root, *, production: bool, by_owner: bool) -> TufForecast:
         expires=root.expires,
         keys=len(keys.key_ids),
         threshold=keys.threshold,
-        by_owner=by_owner,
+        by_owner=True,
+        server_key=server_key,
         last_safe_day=(root.expires - _OWNERS_MARGIN).date(),
     )
 
@@ -137,6 +140,7 @@ def _of_tag(uow: UnitOfWork, root: Root, ref: TagRef) -> Iterator[TufForecast]:
             keys=len(keys.key_ids),
             threshold=keys.threshold,
             by_owner=by_owner,
+            server_key=True,
             last_safe_day=(expires - (_OWNERS_MARGIN if by_owner else _servers_margin(role, ref))).date(),
         )
 

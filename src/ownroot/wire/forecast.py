@@ -45,7 +45,8 @@ class CaForecast(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
 class TufForecast(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     """One TUF document: `role` as in the document, of the chain `ci` or `production`; a root has no tag.
 
-    `by_owner`: only owners can sign the next one; the others the server renews itself, well before that day.
+    `by_owner`: the next one takes an owner; the others the server renews itself, well before the last safe day.
+    `server_key`: the server holds a key of the role.
     """
 
     role: str
@@ -56,6 +57,7 @@ class TufForecast(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     keys: int
     threshold: int
     by_owner: bool
+    server_key: bool
     last_safe_day: str
 
 
