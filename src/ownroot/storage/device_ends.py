@@ -5,7 +5,7 @@ It has days instead of moments: a check-in touches it on the first visit of a da
 What an absence is worth says `fleet.forecast`; the arithmetic here is the same in whole eighths of a day.
 """
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -22,7 +22,7 @@ from ownroot.storage.times import to_seconds
 _DAY: Final = 86_400
 _WEEK: Final = 7 * _DAY
 _FIRST_MONDAY: Final = 4 * _DAY  # 5 January 1970
-_EXPIRED: Final = -1
+_FOREVER: Final = 2**62
 
 
 def _number(name: str) -> sa.BindParameter[int]:
@@ -63,49 +63,49 @@ _ISSUED: Final = Statement(
 )
 
 
-def _by_week() -> sa.Select[Any]:
-    """Count by week; layer by layer, so that each expression is written once."""
-    present = devices.c.not_after
-    # Never earlier than what is stored: a device shows up on the day of its last visit at the latest.
+_OF_CA: Final = (devices.c.factory_id == param("factory"), devices.c.issuer_serial == param("serial"))
+
+
+def _ending_between() -> sa.Select[Any]:
+    """Count what ends in one span of time; layer by layer, so that each expression is written once."""
+    present, latest = devices.c.not_after, _number("ca_end")
     under_way = (_number("today") - devices.c.seen_day) * _constant(EIGHTHS)
     longest = sa.case((devices.c.absence > under_way, devices.c.absence), else_=under_way)
-    seen = (
+    found = (
         sa.select(
-            sa.case((present > _number("ca_end"), _number("ca_end")), else_=present).label("ends"),
-            sa.case((present > _number("ca_end"), _constant(1)), else_=_constant(0)).label("beyond"),
+            (sa.case((present > latest, latest), else_=present) // _constant(_DAY)).label("end_day"),
             devices.c.seen_day,
             sa.case((longest > _constant(EIGHTHS), longest), else_=_constant(EIGHTHS)).label("away"),
         )
-        .where(devices.c.factory_id == param("factory"), devices.c.issuer_serial == param("serial"))
+        .where(*_OF_CA, present >= _number("since"), present < _number("until"))
         .subquery()
     )
-    is_never = seen.c.seen_day == _constant(0)
-    is_rare = sa.and_(~is_never, seen.c.away >= _constant(RARELY_SEEN.days * EIGHTHS))
-    is_regular = sa.and_(~is_never, seen.c.away < _constant(RARELY_SEEN.days * EIGHTHS))
-    act_by = seen.c.ends // _constant(_DAY) - (seen.c.away * _constant(ABSENCES) + _constant(EIGHTHS - 1)) // _constant(
-        EIGHTHS
-    )
-    week = sa.case(
-        (seen.c.ends < _number("now"), _constant(_EXPIRED)),
-        (seen.c.ends >= _number("horizon"), _number("weeks")),
-        else_=(seen.c.ends - _number("monday")) // _constant(_WEEK),
-    ).label("week")
+    was_seen = found.c.seen_day != _constant(0)
+    is_rare = found.c.away >= _constant(RARELY_SEEN.days * EIGHTHS)
+    is_regular = sa.and_(was_seen, ~is_rare)
+    margin = (found.c.away * _constant(ABSENCES) + _constant(EIGHTHS - 1)) // _constant(EIGHTHS)
+    act_by = found.c.end_day - margin
     return sa.select(
-        week,
         sa.func.count(),
-        _count(is_never),
-        _count(is_rare),
+        _count(~was_seen),
+        _count(sa.and_(was_seen, is_rare)),
         _count(sa.and_(is_regular, act_by < _number("today"))),
         sa.func.min(sa.case((is_regular, act_by))),
-        sa.func.sum(seen.c.beyond),
-    ).group_by(sa.literal_column("1"))
+    )
 
 
 def _count(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[Any]:
     return sa.func.sum(sa.case((condition, _constant(1)), else_=_constant(0)))
 
 
-_BY_WEEK: Final = Statement(_by_week())
+# One statement for each span: grouping by week would sort a million rows that the index has in order already.
+_BETWEEN: Final = Statement(_ending_between())
+_COUNT_BETWEEN: Final = Statement(
+    sa.select(sa.func.count()).where(
+        *_OF_CA, devices.c.not_after >= _number("since"), devices.c.not_after < _number("until")
+    )
+)
+_UNKNOWN: Final = Statement(sa.select(sa.func.count()).where(*_OF_CA, devices.c.not_after.is_(None)))
 
 
 class SqlDeviceEnds:
@@ -129,20 +129,42 @@ class SqlDeviceEnds:
         self._session.run_many(_VISIT, [_visit_row(visit) for visit in visits])
 
     def by_week(self, question: EndsQuestion) -> CertificateEnds:
-        now = to_seconds(question.now)
+        now, issuer_end = to_seconds(question.now), to_seconds(question.issuer_ends_at)
         monday = now - (now - _FIRST_MONDAY) % _WEEK
-        rows = self._session.all(
-            _BY_WEEK,
+        horizon = monday + question.weeks * _WEEK
+        listed = (
+            (start, self._between(question, max(start, now), start + _WEEK)) for start in range(monday, horizon, _WEEK)
+        )
+        whose = {"factory": question.factory_id, "serial": serial_text(question.issuer_serial)}
+        ended_until = now if issuer_end >= now else _FOREVER
+        return CertificateEnds(
+            unknown=self._number(_UNKNOWN, **whose),
+            expired=self._number(_COUNT_BETWEEN, **whose, since=0, until=ended_until),
+            beyond_issuer=self._number(_COUNT_BETWEEN, **whose, since=issuer_end + 1, until=_FOREVER),
+            weeks=[(_day(start // _DAY), ending) for start, ending in listed if ending.devices],
+            later=self._between(question, horizon, _FOREVER),
+            later_from=_day(horizon // _DAY),
+        )
+
+    def _between(self, question: EndsQuestion, since: int, until: int) -> EndingDevices:
+        """Count what ends from one second on until before another; what outlasts the CA ends with it."""
+        issuer_end = to_seconds(question.issuer_ends_at)
+        if issuer_end < since:
+            return EndingDevices()
+        row = self._session.one(
+            _BETWEEN,
             factory=question.factory_id,
             serial=serial_text(question.issuer_serial),
-            ca_end=to_seconds(question.issuer_ends_at),
-            now=now,
-            today=now // _DAY,
-            monday=monday,
-            horizon=monday + question.weeks * _WEEK,
-            weeks=question.weeks,
+            ca_end=issuer_end,
+            today=day_of(question.now),
+            since=since,
+            until=until if issuer_end >= until else _FOREVER,
         )
-        return _collect(rows, first=_day(monday // _DAY), weeks=question.weeks)
+        return EndingDevices() if row is None or not row[0] else _ending(row)
+
+    def _number(self, statement: Statement, **params: Any) -> int:
+        row = self._session.one(statement, **params)
+        return 0 if row is None else int(row[0])
 
 
 def day_of(at: datetime | None) -> int:
@@ -150,22 +172,8 @@ def day_of(at: datetime | None) -> int:
     return 0 if at is None else to_seconds(at) // _DAY
 
 
-def _collect(rows: list[Row], *, first: date, weeks: int) -> CertificateEnds:
-    by_week = {row[0]: row for row in rows}
-    unknown, expired, later = (by_week.pop(key, None) for key in (None, _EXPIRED, weeks))
-    ending = [(first + timedelta(weeks=number), _ending(row)) for number, row in sorted(by_week.items())]
-    return CertificateEnds(
-        unknown=unknown[1] if unknown else 0,
-        expired=expired[1] if expired else 0,
-        beyond_issuer=sum(int(row[6]) for row in rows),
-        weeks=ending,
-        later=_ending(later) if later else EndingDevices(),
-        later_from=first + timedelta(weeks=weeks),
-    )
-
-
 def _ending(row: Row) -> EndingDevices:
-    _, count, never, rare, overdue, act_by, _ = row
+    count, never, rare, overdue, act_by = row
     return EndingDevices(count, int(never), int(rare), int(overdue), None if act_by is None else _day(act_by))
 
 
