@@ -12,11 +12,13 @@ from typing import Final
 from cryptography import x509
 
 from ownroot.cli.findings import Finding, Severity
+from ownroot.cli.forecast_findings import ending_soon
 from ownroot.cli.pki_view import TITLES, Entry, Kind, PkiView, Standing
 from ownroot.cli.server_health import findings_of
 from ownroot.errors import InvalidInputError
 from ownroot.pki.conformance import CLOCK_SKEW, check_device_ca, check_factory_root, check_tls
 from ownroot.pki.traits import Traits
+from ownroot.wire.forecast import ForecastObject
 from ownroot.wire.pki_health import PkiHealth
 
 # The Date header has whole seconds, and an answer takes a moment.
@@ -33,6 +35,7 @@ class Facts:
         devices: live devices by serial of their device CA; None if the token may not list devices.
         own_root: the root of the owner's PKI directory; None if none was named.
         health: what the server found out about itself; None if it cannot be asked that.
+        forecast: what ends when besides; None if the server cannot be asked that, or the token may not.
         held: devices held for review after a restore; None if the token may not list devices.
     """
 
@@ -44,6 +47,7 @@ class Facts:
     own_root: x509.Certificate | None = None
     health: PkiHealth | None = None
     held: int | None = None
+    forecast: ForecastObject | None = None
 
 
 _REPLACE: Final[Mapping[Kind, str]] = {
@@ -71,6 +75,8 @@ def diagnose(facts: Facts, *, within: timedelta) -> tuple[Finding, ...]:
         found += [*_conformance(facts, root), *_ends(facts, within), *_issuing(facts)]
     if facts.health is not None:
         found += findings_of(facts.health)
+    if facts.forecast is not None:
+        found += ending_soon(facts.forecast, today=facts.now.date(), within=within)
     return tuple(sorted(found, key=lambda finding: finding.severity is not Severity.FAULT))
 
 

@@ -39,6 +39,7 @@ Settings come from the command line, then from OWNROOT_URL, OWNROOT_FACTORY and 
         "trust": LazyCommand("ownroot.cli.trust:trust", "Give your own API what it needs to trust the fleet."),
         "import": LazyCommand("ownroot.cli.import_fleet:import_fleet", "Move a fleet here, its PKI and its devices."),
         "doctor": LazyCommand("ownroot.cli.doctor:doctor", "Check a factory's PKI and say what needs looking after."),
+        "forecast": LazyCommand("ownroot.cli.forecast:forecast", "What ends when, and until when to act."),
         "serve": LazyCommand("ownroot.cli.operator:serve", "Operator: run the server."),
         "factory": LazyCommand("ownroot.cli.operator:factory", "Operator: make factories on this server."),
         "user": LazyCommand("ownroot.cli.operator_users:user", "Operator: people on this server, their passwords."),

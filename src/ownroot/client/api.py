@@ -27,6 +27,7 @@ from ownroot.wire.device_reports import AppsStates, DeviceTestList, DeviceTestOb
 from ownroot.wire.devices import DeviceForm, DeviceList, DeviceObject, GroupForm, GroupList
 from ownroot.wire.documents import read_document, read_list, write_document
 from ownroot.wire.fleet_import import ImportForm, ImportList, ImportReply, ImportResult
+from ownroot.wire.forecast import DEFAULT_WEEKS, ForecastObject
 from ownroot.wire.held_devices import HeldDeviceList, HeldReview, HeldVerdicts
 from ownroot.wire.pki_health import PkiHealth
 from ownroot.wire.refusals import RefusalList
@@ -157,6 +158,13 @@ class Api(ClosedOnExit):
         """
         try:
             return _read(self._send("GET", self._in_factory("certs/health/")), PkiHealth)
+        except NotFoundError:
+            return None
+
+    def forecast(self, *, weeks: int = DEFAULT_WEEKS) -> ForecastObject | None:
+        """Ask what ends when; None: an older or another server, which knows no such thing."""
+        try:
+            return _read(self._send("GET", self._in_factory(f"forecast/?weeks={weeks}")), ForecastObject)
         except NotFoundError:
             return None
 

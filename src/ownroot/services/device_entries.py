@@ -93,8 +93,8 @@ def replace_device_key(uow: UnitOfWork, device: Device, identified: Identified, 
 
 
 def remember_issuer(uow: UnitOfWork, device: Device, identified: Identified) -> Device:
-    """The same key under another CA is the same device; who vouches for it decides when that CA is revoked."""
-    if has_same_issuer(device, identified):
+    """The same key under another CA is the same device; who vouches for it, and until when, is what is kept."""
+    if has_same_issuer(device, identified) and device.not_after == identified.certificate.not_valid_after_utc:
         return device
     changed = _with_issuer(device, identified)
     uow.devices.replace_key(changed)
@@ -129,4 +129,5 @@ def _with_issuer(device: Device, identified: Identified) -> Device:
         production=identified.production,
         issuer_sha256=certificate_sha256(identified.issuer.certificate),
         issuer_serial=identified.issuer.serial,
+        not_after=identified.certificate.not_valid_after_utc,
     )

@@ -163,6 +163,7 @@ def complete(uow: UnitOfWork, held: Reservation, certificate: x509.Certificate, 
         return _answer_of_twin(uow, claim, exc)
     if held.reason is Reason.REPEATED:
         _renew_row(uow, row)
+    uow.ends.note_issued(row.factory_id, row.uuid, row.spki_sha256, not_after=certificate.not_valid_after_utc)
     if held.lifts_denial:
         uow.devices.lift_denial(row.factory_id, row.uuid)
         uow.audit.append(_event(claim, EventKind.DEVICE_DENIAL_LIFTED, {}))

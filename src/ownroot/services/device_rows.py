@@ -36,6 +36,7 @@ class Credential:
     production: bool
     issuer_sha256: bytes = _NO_ISSUER
     issuer_serial: int = _NO_SERIAL
+    not_after: datetime | None = None
 
     @classmethod
     def of(cls, identified: Identified) -> "Credential":
@@ -46,6 +47,7 @@ class Credential:
             production=identified.production,
             issuer_sha256=certificate_sha256(identified.issuer.certificate),
             issuer_serial=identified.issuer.serial,
+            not_after=identified.certificate.not_valid_after_utc,
         )
 
 
@@ -72,6 +74,7 @@ def make_row(credential: Credential, ownership: Ownership, *, name: str, group: 
         issuer_serial=credential.issuer_serial,
         created_at=ownership.since,
         group=group,
+        not_after=credential.not_after,
     )
 
 

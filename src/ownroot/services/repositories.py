@@ -194,7 +194,7 @@ class Devices(Protocol):
         ...
 
     def replace_key(self, device: Device) -> None:
-        """Store keys, issuer and production flag of `device`; everything else of the row stays.
+        """Store keys, issuer, production flag and the certificate's end of `device`; everything else of the row stays.
 
         Raises NotFoundError `device-unknown`, ConflictError `device-key-taken`, `device-key-replaced`; of both keys.
         """

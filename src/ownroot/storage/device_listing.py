@@ -35,6 +35,7 @@ DEVICE_COLUMNS: Final = (
     devices.c.config_time,
     devices.c.fetch_config_anew,
     devices.c.next_key_at,
+    devices.c.not_after,
 )
 
 
@@ -80,6 +81,7 @@ def read_device(row: Row) -> Device:
         config_time=row[18],
         fetch_config_anew=bool(row[19]),
         next_key_at=None if row[20] is None else from_seconds(row[20]),
+        not_after=None if row[21] is None else from_seconds(row[21]),
     )
 
 
