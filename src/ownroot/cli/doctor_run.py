@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from ownroot.cli.device_counts import count_devices, count_held
+from ownroot.cli.device_counts import ask_left_handshakes, count_devices, count_held
 from ownroot.cli.diagnosis import Facts, diagnose
 from ownroot.cli.findings import Finding, Severity
 from ownroot.cli.options import Target
@@ -41,6 +41,7 @@ def examine(target: Target, *, pki_dir: Path | None, within_days: int, as_json: 
         health = api.pki_health()
         held = count_held(api)
         ahead = api.forecast(weeks=min(within_days // 7 + _WEEKS_AHEAD, MOST_WEEKS))
+        left = ask_left_handshakes(api)
     facts = Facts(
         factory=access.factory,
         view=view,
@@ -51,6 +52,7 @@ def examine(target: Target, *, pki_dir: Path | None, within_days: int, as_json: 
         health=health,
         held=held,
         forecast=ahead,
+        left=left,
     )
     findings = diagnose(facts, within=timedelta(days=within_days))
     _print(facts, findings, Output(as_json=as_json))
