@@ -234,7 +234,8 @@ ADVICE_BY_CODE: Mapping[str, Advice] = {
     ),
     "device-denied": Advice(
         "The device was deleted, and contact alone does not bring it back.",
-        "If it should come back, register it again: `ownroot-device register --force`.",
+        "If it should come back, its owner runs `ownroot devices delete-denied UUID`; or, where the backend itself "
+        "signs, register it again: `ownroot-device register --force`.",
     ),
     "device-ca-unknown": _REGISTER_AGAIN,
     "device-ca-not-trusted": _REGISTER_AGAIN,
@@ -290,6 +291,9 @@ ADVICE_BY_CODE: Mapping[str, Advice] = {
     "clock-behind": Advice(
         "Certificates would begin in the past and lists could end before they arrive. " + _NOTHING_CHANGED,
         "Set the clock of this machine (UTC), then run the command again.",
+    ),
+    "site-settings-unreadable": Advice(
+        "The server did not start.", "Name the file that holds its options, or leave `--config` out."
     ),
     "config-unreadable": Advice("Address and token are kept in that file.", "Repair it, or run `ownroot login` again."),
 }
