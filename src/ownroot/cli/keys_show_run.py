@@ -88,7 +88,8 @@ def _tell_tuf(tuf: UpdateView | None, holders: Sequence[TufHolder], output: Outp
     for each in holders:
         output.line(f"  {f'{each.role} {each.key_id[:12]}':24}{each.holder}")
     root = tuf.verified.root
-    line = f"  root {root.version} until {root.expires:%Y-%m-%d}; {root.roles[Role.ROOT].threshold} root keys must sign"
+    needed = root.roles[Role.ROOT].threshold
+    line = f"  root {root.version} until {root.expires:%Y-%m-%d}; {needed} root key{'s' * (needed > 1)} must sign"
     production = production_threshold(tuf)
     output.line(line if production is None else f"{line}, {production} targets keys for production devices")
 
