@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from acme_line.hooks import before_signing
 
-from ownroot.registration.hooks import Applicant, Enrich, Refuse
+from ownroot.registration.hooks import Applicant, Enrich, Refuse, Verdict
 
 BOARD = Applicant(
     uuid="board-1",
@@ -23,13 +23,20 @@ BOARD = Applicant(
 )
 
 
-@pytest.mark.parametrize(("passed", "verdict"), [(1, Enrich), (0, Refuse), (None, Refuse)])
+@pytest.mark.parametrize(
+    ("passed", "verdict"),
+    [
+        (1, Enrich(group="pump", tags=("stable", "pump"))),
+        (0, Refuse("Board board-1 failed its test; send it to rework.")),
+        (None, Refuse("Board board-1 was never on the test bench.")),
+    ],
+)
 def test_only_boards_that_passed_get_a_certificate(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passed: int | None, verdict: type
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passed: int | None, verdict: Verdict
 ) -> None:
     with sqlite3.connect(tmp_path / "bench.db") as bench:
         bench.execute("CREATE TABLE boards (uuid TEXT, passed INTEGER, product TEXT)")
         if passed is not None:
             bench.execute("INSERT INTO boards VALUES ('board-1', ?, 'pump')", (passed,))
     monkeypatch.setenv("ACME_BENCH_DB", str(tmp_path / "bench.db"))
-    assert isinstance(before_signing(BOARD), verdict)
+    assert before_signing(BOARD) == verdict

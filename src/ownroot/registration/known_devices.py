@@ -76,26 +76,27 @@ def insert_device(
 def demand_free(others: Sequence[KnownDevice], applicant: Applicant, name: str) -> None:
     """Refuse a name, a key or a spelling of the uuid that is another device's.
 
+    Several devices may stand in the way, in whatever order the store found them: the reason told is the first of these.
+
     Raises:
         ConflictError: `device-uuid-case-twin`, `device-key-taken`, `device-uuid-taken`, `device-name-taken`.
     """
     if not others:
         return
-    other = others[0]
-    if other.uuid.lower() == applicant.uuid.lower():
+    if any(other.uuid.lower() == applicant.uuid.lower() for other in others):
         raise ConflictError(
             "device-uuid-case-twin",
             f"Device uuid already in use: {applicant.uuid} differs from a known device only in upper and lower case.",
             fields={"uuid": "in use"},
         )
-    if other.spki_sha256 == applicant.spki_sha256:
+    if any(other.spki_sha256 == applicant.spki_sha256 for other in others):
         raise ConflictError(
             "device-key-taken",
             f"The key of device {applicant.uuid} already belongs to another device. Every device makes a key of its "
             "own: was an image cloned after its first start?",
             fields={"csr": "key in use"},
         )
-    if other.placement.name == applicant.uuid:
+    if any(other.placement.name == applicant.uuid for other in others):
         raise ConflictError(
             "device-uuid-taken",
             f"Device uuid already in use: another device goes by the name {applicant.uuid}.",

@@ -3,6 +3,7 @@
 Source: registration.md §4-8, §13.
 """
 
+import time
 import tomllib
 from datetime import timedelta
 from pathlib import Path
@@ -17,12 +18,23 @@ from ownroot.pki.names import read_subject
 from tests.conformance.judges import lint, openssl_verify
 from tests.support.device_csrs import device_csr, new_key, plain_csr
 from tests.support.openssl_owner import HABITS
+from tests.support.registration_server import Answer
 from tests.support.registration_site import GATEWAY, OSTREE, RegistrationSite, make_pki, registration_site
+from tests.support.world import START_SECONDS
 
 
 def request(uuid: str, **members: object) -> dict[str, object]:
     """A registration that is right but for what a test changes."""
     return {"csr": device_csr(uuid), "hardware-id": "intel-corei7-64", "uuid": uuid} | members
+
+
+def await_readiness(site: RegistrationSite, status: int) -> Answer:
+    """Ask until the site sees that a file changed; it looks once a second."""
+    deadline = time.monotonic() + START_SECONDS
+    while (answer := site.send("GET", "/readyz")).status != status:
+        assert time.monotonic() < deadline, answer
+        time.sleep(0.05)
+    return answer
 
 
 def test_device_gets_four_files_that_belong_together(site: RegistrationSite) -> None:
@@ -167,13 +179,10 @@ def test_list_that_was_broken_during_the_shift_closes_the_site(pki: Path, tmp_pa
     boards.write_text("uuid\nboard-1\n")
     with registration_site(tmp_path, "--allow-list", str(boards), pki=pki) as site:
         boards.write_text("uid\nboard-1\n")
-        while (answer := site.send("GET", "/readyz")).status == 200:
-            pass
-        assert answer.problem["code"] == "allow-list-unusable"
+        assert await_readiness(site, 503).problem["code"] == "allow-list-unusable"
         assert site.sign(request("board-1")).status == 503
         boards.write_text("uuid\nboard-1\nboard-2\n")
-        while site.send("GET", "/readyz").status != 200:
-            pass
+        await_readiness(site, 200)
         assert site.sign(request("board-2")).status == 201
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from ownroot.errors import ConflictError, RefusedError
-from ownroot.registration.counts import issued_counts
-from ownroot.registration.decisions import COLUMNS, read_entries
+from ownroot.registration.counts import count_noted, issued_counts
+from ownroot.registration.decisions import COLUMNS, Decision, about, note, read_entries
 from ownroot.registration.policy import Quota, Reregistration, SitePolicy
 from ownroot.registration.reservations import (
     Issued,
@@ -102,6 +102,34 @@ def test_quota_of_a_day_begins_anew_on_the_next(desk: SiteDesk) -> None:
     desk.register("dev-1", policy=policy)
     assert code_of(desk, desk.claim(applicant("dev-2")), policy) == "quota-used-up"
     desk.reserve(desk.claim(applicant("dev-2", now=NOW + timedelta(days=1))), policy)
+
+
+def test_clock_set_forward_and_back_frees_nothing_of_a_day(desk: SiteDesk) -> None:
+    policy, tomorrow = SitePolicy(quota=Quota(per_day=1)), NOW + timedelta(days=1)
+    desk.register("dev-1", policy=policy)
+    desk.reserve(desk.claim(applicant("dev-2", now=tomorrow)), policy)
+    assert code_of(desk, desk.claim(applicant("dev-3")), policy) == "quota-used-up"
+    assert counts(desk) == (1, 2)
+    desk.reserve(desk.claim(applicant("dev-3")), SitePolicy(quota=Quota(per_day=2)))
+
+
+def test_clock_set_forward_and_back_frees_nothing_of_the_log(desk: SiteDesk) -> None:
+    tomorrow = NOW + timedelta(days=1)
+    for at in (NOW, NOW, tomorrow):
+        entry = about(replace(applicant(), at=at), Decision.REFUSED)
+        desk.journal.write(partial(note, entry=entry))
+    assert desk.journal.write(partial(count_noted, now=NOW)) == 3
+    assert desk.journal.write(partial(count_noted, now=tomorrow)) == 2
+
+
+@pytest.mark.parametrize("order", [("a", "b"), ("b", "a")])
+def test_reason_of_a_conflict_does_not_hang_on_the_order_of_rows(desk: SiteDesk, order: tuple[str, str]) -> None:
+    key = new_key()
+    others = {"a": applicant("dev-1", name="pump"), "b": applicant("dev-2", key=key)}
+    for which in order:
+        desk.reserve(desk.claim(others[which]))
+    assert code_of(desk, desk.claim(applicant("dev-3", name="pump", key=key))) == "device-key-taken"
+    assert code_of(desk, desk.claim(applicant("dev-3", name="pump"))) == "device-name-taken"
 
 
 def test_released_reservation_frees_everything_it_held(desk: SiteDesk) -> None:
