@@ -1,6 +1,7 @@
 """The process that serves the API."""
 
 import asyncio
+import itertools
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from ownroot.bootstrap.installation import (
     drop_what_has_ended,
     finish_what_a_crash_left,
     keyring_of,
+    renew_first_tuf_roots,
     renew_tuf_documents,
 )
 from ownroot.bootstrap.jobs import ApiJob, TokenAccess
@@ -44,6 +46,7 @@ from ownroot.web.listener import server_options
 from ownroot.web.metrics import RequestMetrics
 
 _TIDYING_INTERVAL_SECONDS = 60.0
+_ROUNDS_BETWEEN_ROOTS = 60  # every factory's root is read for it, and there are months of time
 
 
 def run_api(job: ApiJob, ready: Callable[[], None]) -> int:
@@ -127,10 +130,12 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
     async def _tidy_up(self) -> None:
-        while True:
+        for number in itertools.count():
             try:
                 await asyncio.to_thread(finish_what_a_crash_left, self._database, alone=False, clock=utc_now)
                 await asyncio.to_thread(drop_what_has_ended, self._database, clock=utc_now)
+                if number % _ROUNDS_BETWEEN_ROOTS == 0:
+                    await asyncio.to_thread(renew_first_tuf_roots, self._database, self._keyring, clock=utc_now)
                 await asyncio.to_thread(renew_tuf_documents, self._database, self._keyring, clock=utc_now)
                 await self._care.sweep()
                 await self._care.fault()  # for the log, where nobody asks for readiness

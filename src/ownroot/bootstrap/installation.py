@@ -34,6 +34,7 @@ from ownroot.services.steps import run_blocking
 from ownroot.services.sweep_logins import sweep_logins
 from ownroot.services.token_keys import CaToken, give_up_old_keys
 from ownroot.services.tuf_publishing import ensure_repository, factories_without_repository, renew_expiring
+from ownroot.services.tuf_root_renewal import factories_with_ending_root, renew_first_root
 from ownroot.storage import open_database
 
 _log = structlog.get_logger("ownroot.api")
@@ -133,6 +134,17 @@ def renew_tuf_documents(database: Database, keyring: Keyring, *, clock: Callable
     for factory_id, error in done.faults.items():
         _log.error("TUF documents are not renewed", factory=factory_id, code=error.code, detail=error.detail)
     return total
+
+
+def renew_first_tuf_roots(database: Database, keyring: Keyring, *, clock: Callable[[], datetime]) -> int:
+    """Sign the next root of factories whose owners hold no TUF root key yet; returns for how many."""
+    renewed, now = 0, clock()
+    for factory in database.read(partial(factories_with_ending_root, now=now)):
+        try:
+            renewed += database.write(partial(renew_first_root, factory=factory, keyring=keyring, now=now)).result()
+        except KeyStoreError as error:
+            _log.error("a TUF root is not renewed", factory=factory.name, code=error.code, detail=error.detail)
+    return renewed
 
 
 def make_data_dir(data_dir: Path) -> None:

@@ -12,7 +12,8 @@ from ownroot.services.effective_pki import effective_pki
 from ownroot.services.forecast_ports import CertificateEnds, EndsQuestion
 from ownroot.services.ports import UnitOfWork
 from ownroot.services.records import Factory
-from ownroot.services.tuf_store import TagRef
+from ownroot.services.tuf_root_renewal import is_held_by_server
+from ownroot.services.tuf_store import SealedTufKey, TagRef
 from ownroot.tuf.metadata import (
     ROOT_MAX_OCTETS,
     TARGETS_MAX_OCTETS,
@@ -24,7 +25,7 @@ from ownroot.tuf.metadata import (
     read_root,
     version_of,
 )
-from ownroot.tuf.repository import CI_LIFE, PRODUCTION_TIMESTAMP_LIFE
+from ownroot.tuf.repository import CI_LIFE, PRODUCTION_TIMESTAMP_LIFE, ROOT_LIFE
 
 # Owners sign with keys they keep offline, and for some that is a ceremony of several people.
 _OWNERS_MARGIN: Final = timedelta(days=30)
@@ -93,7 +94,7 @@ def _count(ends: CertificateEnds) -> int:
 def _tuf(uow: UnitOfWork, factory: Factory) -> Iterator[TufForecast]:
     if not uow.tuf.exists(factory.id):
         return
-    has_root_key = Role.ROOT in uow.tuf.keys(factory.id, staged=False)
+    first = uow.tuf.keys(factory.id, staged=False).get(Role.ROOT)
     shown = set()
     for production in (False, True):
         document = uow.tuf.find_root(factory.id, None, production=production)
@@ -102,13 +103,13 @@ def _tuf(uow: UnitOfWork, factory: Factory) -> Iterator[TufForecast]:
         root = read_root(parse_document(document, max_octets=ROOT_MAX_OCTETS).signed)
         if document not in shown:  # until the first change of the roots there is one for both
             shown.add(document)
-            yield _of_root(root, production=production, server_key=has_root_key)
+            yield _of_root(root, production=production, first=first)
         for tag in uow.tuf.tags(factory.id, production=production):
             yield from _of_tag(uow, root, TagRef(factory.id, production, tag))
 
 
-def _of_root(root: Root, *, production: bool, server_key: bool) -> TufForecast:
-    keys = root.roles[Role.ROOT]
+def _of_root(root: Root, *, production: bool, first: SealedTufKey | None) -> TufForecast:
+    keys, by_owner = root.roles[Role.ROOT], not is_held_by_server(root, first)
     return TufForecast(
         role=Role.ROOT,
         production=production,
@@ -117,9 +118,9 @@ def _of_root(root: Root, *, production: bool, server_key: bool) -> TufForecast:
         expires=root.expires,
         keys=len(keys.key_ids),
         threshold=keys.threshold,
-        by_owner=True,
-        server_key=server_key,
-        last_safe_day=(root.expires - _OWNERS_MARGIN).date(),
+        by_owner=by_owner,
+        server_key=first is not None,
+        last_safe_day=(root.expires - (_OWNERS_MARGIN if by_owner else ROOT_LIFE / 4)).date(),
     )
 
 

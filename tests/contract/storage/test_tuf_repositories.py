@@ -7,7 +7,8 @@ from types import MappingProxyType
 
 import pytest
 
-from ownroot.bootstrap.installation import renew_tuf_documents
+from ownroot.audit.events import SERVER, EventKind
+from ownroot.bootstrap.installation import renew_first_tuf_roots, renew_tuf_documents
 from ownroot.errors import ConflictError, KeyStoreError
 from ownroot.keystore.sealing import Sealer
 from ownroot.services.backend_keys import Keyring
@@ -226,3 +227,52 @@ def test_renewal_goes_on_behind_more_damaged_factories_than_fit_into_a_round(
 
     assert renew_tuf_documents(database, KEYRING, clock=lambda: NOW + timedelta(days=300)) == 1
     assert renew_tuf_documents(database, KEYRING, clock=lambda: NOW + timedelta(days=300)) == 0
+
+
+def renew_roots(database: Database, *, after: timedelta) -> int:
+    return renew_first_tuf_roots(database, KEYRING, clock=lambda: NOW + after)
+
+
+def root_of(database: Database, factory: Factory, version: int | None = None, *, production: bool = False) -> bytes:
+    document = database.read(lambda uow: uow.tuf.find_root(factory.id, version, production=production))
+    assert document is not None
+    return document
+
+
+def test_first_root_is_renewed_in_time_and_every_device_takes_it(database: Database, repository: Factory) -> None:
+    assert renew_roots(database, after=timedelta(days=240)) == 0
+    assert renew_roots(database, after=timedelta(days=250)) == 1
+    assert renew_roots(database, after=timedelta(days=250)) == 0
+
+    for production in (False, True):
+        device = DeviceTrust(root_of(database, repository, 1, production=production))
+        for version in (2, 3):
+            device.update_root(root_of(database, repository, version, production=production))
+        assert (device.root.version, device.root.expires) == (3, NOW + timedelta(days=250 + 365))
+    events = database.read(lambda uow: uow.audit.list(repository.id))
+    (event,) = [event for event in events if event.kind is EventKind.TUF_ROOT_RENEWED]
+    assert (event.actor, event.subject) == (SERVER, "3")
+
+
+def test_root_under_change_or_of_an_owner_is_not_the_servers_to_renew(database: Database, repository: Factory) -> None:
+    published = database.read(lambda uow: read_published(uow, repository.id))
+    update = begin_update(published, message="Take over", by=CALLER, first_root_key=None, now=NOW)
+    database.write(lambda uow: uow.tuf.put_update(repository.id, StoredUpdate(update, bytes(32)))).result()
+    assert renew_roots(database, after=timedelta(days=300)) == 0
+    database.write(lambda uow: uow.tuf.drop_update(repository.id)).result()
+    database.write(lambda uow: uow.tuf.drop_key(repository.id, Role.ROOT, staged=False)).result()
+    assert renew_roots(database, after=timedelta(days=300)) == 0
+
+
+def test_first_root_key_that_cannot_be_opened_keeps_no_other_factory_waiting(
+    database: Database, repository: Factory
+) -> None:
+    other = make_factory(database, "other")
+    database.write(partial(ensure_repository, factory=other, keyring=KEYRING, now=NOW)).result()
+    _, foreign = make_key(Role.ROOT, Keyring({SealedKeyPurpose.TUF: Sealer(b"1" * 32)}))
+    first = database.read(lambda uow: uow.tuf.keys(repository.id, staged=False))[Role.ROOT]
+    damaged = replace(first, sealed=foreign.sealed)
+    database.write(lambda uow: uow.tuf.put_key(repository.id, damaged, staged=False)).result()
+    assert renew_roots(database, after=timedelta(days=300)) == 1
+    assert DeviceTrust(root_of(database, other)).root.version == 3
+    assert DeviceTrust(root_of(database, repository)).root.version == 2

@@ -62,18 +62,18 @@ def test_a_factory_without_a_repository_has_no_tuf_documents(world: Registration
     assert world.read(lambda uow: forecast(uow, bare, weeks=4, now=NOW)).tuf == ()
 
 
-def test_the_server_renews_what_it_signs_and_the_root_takes_an_owner(world: RegistrationWorld) -> None:
+def test_the_server_renews_what_it_signs_and_the_root_while_it_holds_the_only_key(world: RegistrationWorld) -> None:
     make_repository(world)
     found = tuf(world)
     assert [(one.role, one.tag, one.by_owner) for one in found] == [
-        (Role.ROOT, "", True),
+        (Role.ROOT, "", False),
         (Role.TARGETS, FIRST_TAG, False),
         (Role.SNAPSHOT, FIRST_TAG, False),
         (Role.TIMESTAMP, FIRST_TAG, False),
     ]
     root, timestamp = found[0], found[-1]
     assert (root.version, root.keys, root.threshold, root.server_key) == (2, 1, 1, True)
-    assert root.last_safe_day == (root.expires - 30 * DAY).date()
+    assert root.last_safe_day == (root.expires - 365 * DAY / 4).date()
     assert timestamp.last_safe_day == (timestamp.expires - 365 * DAY / 4).date()
 
 
@@ -81,7 +81,8 @@ def test_production_has_its_own_root_and_targets_that_owners_sign(world: Registr
     make_repository(world)
     add_production(world, targets_days=40)
     root, targets, snapshot, timestamp = (one for one in tuf(world) if one.production)
-    assert (root.version, root.keys, root.threshold, root.server_key) == (3, 2, 2, False)
+    assert (root.version, root.keys, root.threshold, root.server_key, root.by_owner) == (3, 2, 2, False, True)
+    assert root.last_safe_day == (root.expires - 30 * DAY).date()
     assert (targets.version, targets.by_owner) == (5, True)
     assert targets.last_safe_day == (NOW + 10 * DAY).date()
     assert (snapshot.by_owner, timestamp.by_owner) == (False, False)
