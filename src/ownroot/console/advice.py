@@ -59,7 +59,7 @@ _BY_FAMILY: Mapping[type[OwnrootError], Advice] = {
     ),
     NotFoundError: Advice(
         "There is no such thing, or your token may not see it.",
-        "Check the spelling, the factory (-f) and the scopes of your token.",
+        "Check the spelling, the factory (`-f`; of `ownroot-device`: `--factory`) and the scopes of your token.",
     ),
     ConflictError: Advice(
         "The state is no longer what this command assumed.",
@@ -78,7 +78,8 @@ _BY_FAMILY: Mapping[type[OwnrootError], Advice] = {
 ADVICE_BY_CODE: Mapping[str, Advice] = {
     "no-connection": Advice(
         "The server is not running, the address is wrong, or a firewall is in between. " + _NOTHING_CHANGED,
-        "Check the address (`--url`, OWNROOT_URL) and that `ownroot serve` is running there.",
+        "Check the address (`--url`, OWNROOT_URL; of `ownroot-device register`: `--api`) and that `ownroot serve` is "
+        "running there.",
     ),
     "no-answer": Advice(
         "The request may or may not have been carried out.",
@@ -160,6 +161,19 @@ ADVICE_BY_CODE: Mapping[str, Advice] = {
     ),
     "key-unreadable": Advice(
         "The private key cannot be read by you.", "Run as the user who owns the file (it should have mode 0400)."
+    ),
+    "secret-exposed": Advice(
+        "Whoever has read that secret can speak in this server's name.",
+        "Close the file to others (`chmod 600 FILE`), make a new secret or token, and put it there.",
+    ),
+    "data-directory-mode": Advice(
+        "Whoever may write there can put files of their own in the place of the server's. Nothing was opened.",
+        "Close it to others (`chmod go-w DIRECTORY`). If somebody may have been there, restore it from a backup.",
+    ),
+    "journal-unavailable": Advice(
+        "A site registers nothing while its journal cannot be used.",
+        "Its operator looks at the disk (room, mode, is it mounted?). A damaged file is replaced by its backup while "
+        "the server is stopped.",
     ),
     "pki-file-exists": Advice(
         "It was made by an earlier run or by hand, and files of a PKI are never replaced.",

@@ -210,6 +210,13 @@ def test_server_does_not_start_with_a_secret_others_can_read(pki: Path, tmp_path
         assert "secret-exposed" in refused
 
 
+def test_log_has_no_line_for_each_announcement_that_was_taken(pki: Path, tmp_path: Path) -> None:
+    with receiver() as own, registration_site(tmp_path, *to_webhook(tmp_path, own.url), pki=pki) as site:
+        site.sign(request("board-1"))
+        await_target(site, done=1)
+        assert "HTTP Request" not in site.log
+
+
 def test_token_does_not_travel_in_clear(pki: Path, tmp_path: Path) -> None:
     with registration_site(tmp_path, pki=pki, start=False) as site:
         assert "token-in-clear" in site.refuse_to_start(*to_api(tmp_path, "http://192.0.2.1"))
