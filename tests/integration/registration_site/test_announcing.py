@@ -6,12 +6,15 @@ Source: registration.md §9, §12 rows 6 and 7.
 import re
 import socket
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ownroot.clock import utc_now
 from ownroot.pki.encoding import parse_certificate
+from ownroot.registration.times import parse_time
 from tests.integration.registration_site.test_sign import request
 from tests.support.announcement_receivers import receiver
 from tests.support.registration_site import RegistrationSite, registration_site
@@ -124,12 +127,15 @@ def test_refused_token_raises_an_alarm_and_counts_again_once_it_is_replaced(pki:
         registration_site(tmp_path, *to_api(tmp_path, backend.url), pki=pki) as site,
     ):
         assert site.sign(request("board-1")).status == 201
-        target = await_target(site, is_alarm=1, waiting=1)
+        target = await_target(site, **{"is-alarm": True, "waiting": 1})
         assert target["fault"].startswith("HTTP 401")
+        (waiting,) = queue(site)["announcements"]
+        assert utc_now() - parse_time(waiting["made-at"]) < timedelta(hours=1)
+        assert parse_time(target["resumes-at"]) > parse_time(waiting["made-at"])
         assert site.metric("ownroot_registration_target_alarm") == 1
         secret_file(tmp_path, "good")
         site.operate("retry")
-        await_target(site, done=1, is_alarm=0)
+        await_target(site, **{"is-alarm": False, "done": 1, "resumes-at": None})
 
 
 def test_one_that_the_backend_cannot_read_steps_aside(pki: Path, tmp_path: Path) -> None:
