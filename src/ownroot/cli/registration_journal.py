@@ -232,7 +232,18 @@ def _target_line(target: "TargetView") -> str:
 
 def _entry_line(entry: "Entry") -> str:
     history = f"since {_time(entry.made_at)}, {entry.attempts} tries"
-    return f"{entry.id:>6} {entry.state:<8} {entry.target} {entry.uuid} {history} {entry.fault}".rstrip()
+    fault = entry.fault + _remedy(entry)
+    return f"{entry.id:>6} {entry.state:<8} {entry.target} {entry.uuid} {history} {fault}".rstrip()
+
+
+def _remedy(entry: "Entry") -> str:
+    """The backend never takes another key by itself: its owner has to say that the board has one on purpose."""
+    if (entry.target, entry.state) != ("backend", "dead") or not entry.fault.startswith("HTTP 409"):
+        return ""
+    return (
+        " If the board has another key on purpose, the factory's owner runs `ownroot devices delete NAME` and "
+        f"`ownroot devices delete-denied {entry.uuid}`; then: `ownroot registration retry {entry.id}`"
+    )
 
 
 def _time(seconds: int) -> str:
