@@ -11,16 +11,19 @@ from benchmarks import (
     hsm,
     idle_memory,
     issuance,
+    keep_alive,
     nginx,
     reenrolment,
     registration_site,
     renewal_storm,
     time_to_revoke,
+    update_metadata,
 )
 from benchmarks.report import Section, environment, page
 
 BENCHMARKS: dict[str, Callable[[], Section]] = {
     "handshakes": handshakes.measure,
+    "keep-alive": keep_alive.measure,
     "issuance": issuance.measure,
     "re-enrolment": reenrolment.measure,
     "renewal-storm": renewal_storm.measure,
@@ -28,6 +31,7 @@ BENCHMARKS: dict[str, Callable[[], Section]] = {
     "idle-memory": idle_memory.measure,
     "time-to-revoke": time_to_revoke.measure,
     "help": help_time.measure,
+    "update-metadata": update_metadata.measure,
     "hsm": hsm.measure,
 }
 RESULTS = Path(__file__).with_name("RESULTS.md")

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.utils import format_datetime
 from pathlib import Path
 
 import httpx2
@@ -100,6 +101,15 @@ def register_devices(server: Server, count: int, folder: Path) -> tuple[list[Dev
     root.write_text(answer["root.crt"])
     bundle.write_text(issuer.public_bytes(Encoding.PEM).decode() + answer["root.crt"])
     return devices, root, bundle
+
+
+def configure(server: Server) -> str:
+    """Give the factory a configuration that every device gets; returns the header of one that has it."""
+    body = {"reason": "", "files": [{"name": "motd", "value": "hello", "unencrypted": True}]}
+    url = f"{server.api_url}/ota/factories/{FACTORY}/config/"
+    httpx2.patch(url, json=body, headers={"OSF-TOKEN": server.token}, timeout=30).raise_for_status()
+    time.sleep(2)  # until the worker has heard of it
+    return f"If-Modified-Since: {format_datetime(datetime.now(UTC), usegmt=True)}\r\n"
 
 
 def require_check_ins(server: Server, devices: list[Device], since: datetime) -> None:

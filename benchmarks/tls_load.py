@@ -1,12 +1,13 @@
-"""Load for a mutual-TLS server on this machine: one full handshake and one request per connection.
+"""Load for a mutual-TLS server on this machine: one full handshake and one request per connection, or many requests.
 
-Each process holds one connection at a time and opens the next when it has its answer. The client's half of a handshake
-costs about as much as the server's, so one core of load may not fill one core of server: the CPU time of the server is
-what gets compared (`benchmarks.handshakes`).
+Each process holds one connection at a time and opens the next when it has its answer, or asks again on it. The
+client's half of a handshake costs about as much as the server's, so one core of load may not fill one core of server:
+the CPU time of the server is what gets compared (`benchmarks.handshakes`).
 """
 
 import multiprocessing
 import os
+import re
 import socket
 import time
 from collections import Counter
@@ -26,11 +27,14 @@ GROUPS_FILE = "openssl_conf = a\n[a]\nssl_conf = b\n[b]\nsystem_default = c\n[c]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where to connect, and what to ask for there."""
+    """Where to connect, and what to ask for there. `welcome`: the statuses that count."""
 
     port: int
     server_name: str
     path: str = "/device"
+    headers: str = ""
+    welcome: range = range(200, 300)
+    keeps_alive: bool = False
 
 
 @dataclass(slots=True)
@@ -56,14 +60,14 @@ class LoadProcesses:
         """Visit for so long with every process at once.
 
         Raises:
-            RuntimeError: a visit was not answered with a 2xx status.
+            RuntimeError: a visit was not answered with a status that is welcome.
         """
         for pipe in self._pipes:
             pipe.send((target, seconds))
         total = Visits()
         for pipe in self._pipes:
             total.add(pipe.recv())
-        refused = {status: count for status, count in total.statuses.items() if not 200 <= status < 300}
+        refused = {status: count for status, count in total.statuses.items() if status not in target.welcome}
         if refused or not total.latencies:
             raise RuntimeError(f"not every visit was welcome: {refused}")
         return total
@@ -124,7 +128,7 @@ def connect(context: SSL.Context, target: Target, source: str = "127.0.0.1") -> 
 def request(target: Target, *, close: bool) -> bytes:
     """Write the request of one visit."""
     ending = "Connection: close\r\n" if close else ""
-    return f"GET {target.path} HTTP/1.1\r\nHost: {target.server_name}\r\n{ending}\r\n".encode()
+    return f"GET {target.path} HTTP/1.1\r\nHost: {target.server_name}\r\n{target.headers}{ending}\r\n".encode()
 
 
 def _work(pipe: Connection, devices: list[Device]) -> None:
@@ -132,14 +136,43 @@ def _work(pipe: Connection, devices: list[Device]) -> None:
     position = 0
     while (order := pipe.recv()) is not None:
         target, seconds = order
-        visits, text = Visits(), request(target, close=True)
+        visits = Visits()
         deadline = time.perf_counter() + seconds
-        while (started := time.perf_counter()) < deadline:
-            raw, connection = connect(contexts[position % len(contexts)], target)
-            connection.sendall(text)
-            status = int(connection.recv(65536)[9:12])
-            raw.close()
-            visits.latencies.append(time.perf_counter() - started)
-            visits.statuses[status] += 1
-            position += 1
+        if target.keeps_alive:
+            _ask_again(contexts[0], target, visits, deadline)
+        else:
+            position = _reconnect(contexts, target, visits, deadline, position)
         pipe.send(visits)
+
+
+def _reconnect(contexts: list[SSL.Context], target: Target, visits: Visits, deadline: float, position: int) -> int:
+    text = request(target, close=True)
+    while (started := time.perf_counter()) < deadline:
+        raw, connection = connect(contexts[position % len(contexts)], target)
+        connection.sendall(text)
+        status = int(connection.recv(65536)[9:12])
+        raw.close()
+        visits.latencies.append(time.perf_counter() - started)
+        visits.statuses[status] += 1
+        position += 1
+    return position
+
+
+def _ask_again(context: SSL.Context, target: Target, visits: Visits, deadline: float) -> None:
+    text = request(target, close=False)
+    raw, connection = connect(context, target)
+    while (started := time.perf_counter()) < deadline:
+        connection.sendall(text)
+        visits.statuses[_status_of_whole_answer(connection)] += 1
+        visits.latencies.append(time.perf_counter() - started)
+    raw.close()
+
+
+def _status_of_whole_answer(connection: SSL.Connection) -> int:
+    data = connection.recv(65536)
+    head = data.find(b"\r\n\r\n")
+    length = re.search(rb"content-length: *(\d+)", data[:head], re.IGNORECASE)
+    wanted = head + 4 + (int(length[1]) if length else 0)
+    while len(data) < wanted:
+        data += connection.recv(65536)
+    return int(data[9:12])

@@ -17,7 +17,8 @@ from ownroot.gateway.application import Peer
 from ownroot.gateway.check_ins import CheckInRecorder
 from ownroot.gateway.config_fetches import ConfigFetchRecorder
 from ownroot.gateway.device_gateway import DeviceGateway, Recorders
-from ownroot.gateway.endpoints.est import RenewalPace, Renewals
+from ownroot.gateway.device_pace import RENEWALS, DevicePace
+from ownroot.gateway.endpoints.est import Renewals
 from ownroot.gateway.http_parser import Request
 from ownroot.gateway.issuing_desk import IssuingDesk
 from ownroot.gateway.refusals import RefusalRecorder
@@ -62,7 +63,7 @@ class InProcess:
         self.config_fetches = ConfigFetchRecorder(database)
         revocation_times = RevocationTimes(time.time)
         recorders = Recorders(self.check_ins, self.refusals, revocation_times, self.config_fetches)
-        renewals = Renewals(IssuingDesk(Path("nobody-listens-here.sock")), RenewalPace(time.monotonic))
+        renewals = Renewals(IssuingDesk(Path("nobody-listens-here.sock")), DevicePace(RENEWALS, time.monotonic))
         self.gateway = DeviceGateway(
             database,
             self.snapshot,

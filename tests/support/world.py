@@ -91,6 +91,7 @@ def running_server(
     part: str | None = None,
     options: Sequence[str] = (),
     environment: dict[str, str] | None = None,
+    program: Sequence[str] = (PROGRAM,),
 ) -> Iterator[RunningServer]:
     """Start `ownroot serve` on free loopback ports, make a factory, and stop it whatever happens.
 
@@ -98,13 +99,20 @@ def running_server(
         folder: the data directory is `folder/data`; one that is there already is used again.
         factory: made through the operator's command while the server runs; None makes none.
         part: `api` or `gateway` alone.
+        program: what is started in place of `ownroot`.
     """
-    server = _start(folder, workers, part, options, environment)
+    server = _start(folder, workers, part, [*program, "serve"], options, environment)
     try:
         server = _wait_until_ready(server, part)
         yield server if factory is None else server.for_factory(factory)
     finally:
         stop(server.process)
+
+
+def parts_of(server: RunningServer) -> list[int]:
+    """The API process and the gateway workers."""
+    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text()
+    return [int(pid) for pid in children.split()]
 
 
 def operate(data_dir: Path, *arguments: str) -> Any:
@@ -128,11 +136,16 @@ def stop(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _start(
-    folder: Path, workers: int, part: str | None, options: Sequence[str], environment: dict[str, str] | None
+    folder: Path,
+    workers: int,
+    part: str | None,
+    program: Sequence[str],
+    options: Sequence[str],
+    environment: dict[str, str] | None,
 ) -> RunningServer:
     folder.mkdir(parents=True, exist_ok=True)
     data_dir, log_file = folder / "data", folder / "server.log"
-    command = [PROGRAM, "serve", *([part] if part else []), "--data", str(data_dir)]
+    command = [*program, *([part] if part else []), "--data", str(data_dir)]
     command += ["--api", "127.0.0.1:0", "--gateway", "127.0.0.1:0", "--workers", str(workers), *options]
     with log_file.open("ab") as log:
         process = subprocess.Popen(

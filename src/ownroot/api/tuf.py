@@ -11,6 +11,7 @@ from ownroot.pki.names import parse_resource_name
 from ownroot.services.authority import Principal
 from ownroot.services.scopes import Role, Scope
 from ownroot.services.tuf_keys import online_signers
+from ownroot.services.tuf_production import publish_production_targets
 from ownroot.services.tuf_publishing import TargetRef, add_target, remove_target
 from ownroot.services.tuf_root_updates import (
     RootsView,
@@ -23,8 +24,8 @@ from ownroot.services.tuf_root_updates import (
 )
 from ownroot.services.tuf_store import TagRef
 from ownroot.tuf.keys import KeyType
+from ownroot.tuf.metadata import TARGETS_MAX_OCTETS, read_root
 from ownroot.tuf.metadata import Role as TufRole
-from ownroot.tuf.metadata import read_root
 from ownroot.tuf.root_review import Note, Shape, list_amendments, list_warnings
 from ownroot.tuf.root_rules import Chains, OnlineKeys
 from ownroot.web.endpoint import Access, Call, Endpoint, JsonBody, Reply
@@ -32,6 +33,8 @@ from ownroot.wire.certs import ChangeMeta
 from ownroot.wire.documents import read_document
 from ownroot.wire.tuf import (
     OnlineKeysOrder,
+    ProductionTargets,
+    ProductionTargetsForm,
     RootsIssues,
     RootsNote,
     RootsState,
@@ -43,6 +46,7 @@ from ownroot.wire.tuf import (
     UpdateStage,
     UpdateStep,
     document_text,
+    parse_production,
     parse_stage,
 )
 
@@ -186,6 +190,16 @@ class TufPage:
         documents = await self._backend.commit(work)
         return Reply(201, msgspec.Raw(documents.targets))
 
+    async def publish_production(self, call: Call[Principal]) -> Reply:
+        """Publish to a tag's production devices."""
+        sent: ProductionTargets = call.body
+        tag, keyring = parse_resource_name(sent.tag), self._backend.keyring
+        work = partial(
+            publish_production_targets, tag=tag, document=sent.document, by=call.caller, keyring=keyring, now=call.now
+        )
+        documents = await self._backend.commit(work)
+        return Reply(201, msgspec.Raw(documents.targets))
+
     async def remove_target(self, call: Call[Principal]) -> Reply:
         """Take back from a tag."""
         ref = TargetRef(call.path["tag"], call.path["name"])
@@ -261,6 +275,15 @@ def endpoints(backend: Backend) -> tuple[Endpoint[Principal], ...]:
             access=_READ,
             summary="Show production targets by tag.",
             query=_NamesQuery,
+        ),
+        Endpoint(
+            method="POST",
+            path=f"{_FACTORY}/prod-targets/",
+            handler=page.publish_production,
+            access=_MANAGE,
+            summary="Publish targets to the production devices of a tag, signed by offline targets keys.",
+            body=JsonBody(parse_production, ProductionTargetsForm, max_bytes=TARGETS_MAX_OCTETS + 1024 * 1024),
+            replies={201: None},
         ),
         Endpoint(
             method="GET",

@@ -72,6 +72,7 @@ class EventKind(StrEnum):
     TUF_UPDATE_APPLIED = "tuf:update-applied"  # (version of the new root)
     TUF_UPDATE_CANCELLED = "tuf:update-cancelled"  # (version of the root that will not be)
     TUF_UPDATE_REFUSED = "tuf:update-refused"  # (what was tried)
+    TUF_PRODUCTION_PUBLISHED = "tuf:production-published"  # (tag): targets for production devices
     TUF_TARGET_ADDED = "tuf:target-added"  # (name)
     TUF_TARGET_REMOVED = "tuf:target-removed"  # (name)
 

@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Final
+
+import structlog
 
 from ownroot.config import KekToken
 from ownroot.errors import ConflictError, KeyStoreError, UnavailableError
@@ -32,6 +35,9 @@ from ownroot.services.sweep_logins import sweep_logins
 from ownroot.services.token_keys import CaToken, give_up_old_keys
 from ownroot.services.tuf_publishing import ensure_repository, factories_without_repository, renew_expiring
 from ownroot.storage import open_database
+
+_log = structlog.get_logger("ownroot.api")
+_TAGS_A_ROUND: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +117,22 @@ def drop_what_has_ended(database: Database, *, clock: Callable[[], datetime]) ->
 
 
 def renew_tuf_documents(database: Database, keyring: Keyring, *, clock: Callable[[], datetime]) -> int:
-    """Sign anew what devices could not use much longer; returns for how many tags."""
-    total = 0
+    """Sign anew what devices could not use much longer; returns for how many tags.
+
+    What a factory's keys cannot sign stays due, and is logged. It would be found first every time, so the rounds grow
+    until they have room for others beside it.
+    """
+    total, limit = 0, _TAGS_A_ROUND
     while True:
-        renewed = database.write(partial(renew_expiring, keyring=keyring, now=clock())).result()
-        total += renewed
-        if not renewed:
-            return total
+        work = partial(renew_expiring, keyring=keyring, now=clock(), limit=limit)
+        done = database.write(work).result()
+        total += done.renewed
+        if done.is_last:
+            break
+        limit = _TAGS_A_ROUND + done.left
+    for factory_id, error in done.faults.items():
+        _log.error("TUF documents are not renewed", factory=factory_id, code=error.code, detail=error.detail)
+    return total
 
 
 def make_data_dir(data_dir: Path) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from ownroot.errors import ConflictError, InvalidInputError, KeyStoreError
 from ownroot.wire.ceremony import MAX_FILE_BYTES, CeremonyFile, File, parse_file, write_file
+from ownroot.wire.tuf_ceremony import File as TufFile
+from ownroot.wire.tuf_ceremony import parse_tuf_file
 
 _MODE = 0o600
 
@@ -17,14 +19,27 @@ _MODE = 0o600
 def read_ceremony_file(path: Path, wanted: type[File]) -> File:
     """Read a file of one kind. Raises InvalidInputError `file-unreadable`, and as `parse_file` with the path named."""
     try:
-        with path.open("rb") as stream:
-            content = stream.read(MAX_FILE_BYTES + 1)
-    except OSError as exc:
-        raise InvalidInputError("file-unreadable", f"{path} cannot be read: {exc.strerror}.") from exc
-    try:
-        return parse_file(content, wanted)
+        return parse_file(read_content(path), wanted)
     except InvalidInputError as exc:
         raise InvalidInputError(exc.code, f"{path}: {exc.detail}") from exc
+
+
+def read_tuf_file(path: Path, wanted: type[TufFile]) -> TufFile:
+    """Read a file of a TUF ceremony. Raises as `read_ceremony_file`."""
+    content = read_content(path)
+    try:
+        return parse_tuf_file(content, wanted)
+    except InvalidInputError as exc:
+        raise InvalidInputError(exc.code, f"{path}: {exc.detail}") from exc
+
+
+def read_content(path: Path) -> bytes:
+    """Read a file, and no more of it than one byte too many. Raises InvalidInputError `file-unreadable`."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(MAX_FILE_BYTES + 1)
+    except OSError as exc:
+        raise InvalidInputError("file-unreadable", f"{path} cannot be read: {exc.strerror}.") from exc
 
 
 def require_new_file(path: Path) -> None:
@@ -36,6 +51,11 @@ def require_new_file(path: Path) -> None:
 
 
 def write_ceremony_file(path: Path, file: CeremonyFile) -> None:
+    """Write a ceremony file. Raises as `write_content`."""
+    write_content(path, write_file(file))
+
+
+def write_content(path: Path, content: bytes) -> None:
     """Write a file that does not exist yet; it is on disk on return.
 
     Raises:
@@ -50,7 +70,7 @@ def write_ceremony_file(path: Path, file: CeremonyFile) -> None:
         raise _unwritable(path, exc) from exc
     try:
         with os.fdopen(descriptor, "wb") as stream:
-            stream.write(write_file(file))
+            stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
     except OSError as exc:

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 
+from ownroot.cli.devices_standing_run import find_left_handshakes
 from ownroot.cli.pki_view import Entry
 from ownroot.client.api import Api, DeviceQuery
 from ownroot.errors import NotFoundError, RefusedError
+from ownroot.wire.refusals import RefusalObject
 
 
 def count_devices(api: Api, device_cas: Iterable[Entry]) -> Mapping[str, int] | None:
@@ -25,6 +27,14 @@ def count_issued(api: Api) -> Mapping[str, int]:
     """
     health = api.pki_health()
     return {} if health is None else {count.serial: count.issued for count in health.issued}
+
+
+def ask_left_handshakes(api: Api) -> RefusalObject | None:
+    """Return the record of devices that trust another root, if any; None as well if this token may not list devices."""
+    try:
+        return find_left_handshakes(api)
+    except (RefusedError, NotFoundError):
+        return None
 
 
 def count_held(api: Api) -> int | None:

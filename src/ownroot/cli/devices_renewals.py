@@ -1,4 +1,4 @@
-"""`devices cancel-rotation` and `devices recovery`: the owner's word on renewals."""
+"""`devices rotations`, `cancel-rotation` and `recovery`: the owner's word on renewals."""
 
 import click
 
@@ -35,6 +35,23 @@ def cancel_rotation(target: Target, name: str, by_uuid: bool, yes: bool, as_json
     output.line(f"The rotation of {name} is cancelled; its present key stays good.")
     if as_json:
         output.document({"factory": access.factory, "cancelled": name})
+
+
+@click.command(
+    "rotations",
+    short_help="Watch a fleet renew: devices that have announced a next key.",
+    epilog="\b\nExamples:\n  ownroot devices rotations\n  ownroot devices rotations --json\n",
+)
+@target_options
+@json_option
+def rotations(target: Target, as_json: bool) -> None:
+    """List devices that have announced a next key and have not come with it yet, since when, and what keeps them.
+
+    Most are on the list for seconds. Who stays needs a look: its configuration is locked meanwhile.
+    """
+    from ownroot.cli.rotations_run import show_rotations
+
+    show_rotations(target, as_json=as_json)
 
 
 @click.command(

@@ -57,10 +57,12 @@ def explain(target: Target, name: str, *, limit: int, as_json: bool) -> None:
     with Api(target.access()) as api:
         uuid = _uuid_of(api, name)
         found = api.refusals(uuid, limit=limit)
+        left = find_left_handshakes(api)
     output = Output(as_json=as_json)
     if as_json:
         explained = [{**_facts(refusal), "remedy": remedy_for(refusal.code)} for refusal in found.refusals]
-        output.document({"uuid": uuid, "refusals": explained})
+        of_nobody = None if left is None else {**_facts(left), "remedy": remedy_for(left.code)}
+        output.document({"uuid": uuid, "refusals": explained, "left-handshakes": of_nobody})
         return
     for refusal in found.refusals:
         times = "once" if refusal.count == 1 else f"{refusal.count} times since {refusal.first_at}"
@@ -69,6 +71,17 @@ def explain(target: Target, name: str, *, limit: int, as_json: bool) -> None:
         output.line(f"  What to do: {remedy_for(refusal.code)}")
     if not found.refusals:
         output.note(f"The gateway has no refusal of {uuid} on record. A device that never gets there leaves none.")
+    if left is not None:
+        times = "once" if left.count == 1 else f"{left.count} times since {left.first_at}"
+        output.line(one_line(f"Of the whole factory: {left.code}, {times}, last at {left.last_at} from {left.peer}"))
+        output.line("  Such a device leaves before it says which it is, so this one may be among them.")
+        output.line(f"  What to do: {remedy_for(left.code)}")
+
+
+def find_left_handshakes(api: Api) -> RefusalObject | None:
+    """Return the factory's one record of devices that did not trust the gateway; they leave no name behind."""
+    of_nobody = api.refusals("", limit=1000).refusals
+    return next((refusal for refusal in of_nobody if refusal.code == "device-trusts-another-root"), None)
 
 
 def _uuid_of(api: Api, name: str) -> str:

@@ -12,12 +12,15 @@ from typing import Final
 from cryptography import x509
 
 from ownroot.cli.findings import Finding, Severity
+from ownroot.cli.forecast_findings import ending_soon
 from ownroot.cli.pki_view import TITLES, Entry, Kind, PkiView, Standing
 from ownroot.cli.server_health import findings_of
 from ownroot.errors import InvalidInputError
 from ownroot.pki.conformance import CLOCK_SKEW, check_device_ca, check_factory_root, check_tls
 from ownroot.pki.traits import Traits
+from ownroot.wire.forecast import ForecastObject
 from ownroot.wire.pki_health import PkiHealth
+from ownroot.wire.refusals import RefusalObject
 
 # The Date header has whole seconds, and an answer takes a moment.
 _CLOCK_UNEASY: Final = timedelta(seconds=60)
@@ -33,7 +36,9 @@ class Facts:
         devices: live devices by serial of their device CA; None if the token may not list devices.
         own_root: the root of the owner's PKI directory; None if none was named.
         health: what the server found out about itself; None if it cannot be asked that.
+        forecast: what ends when besides; None if the server cannot be asked that, or the token may not.
         held: devices held for review after a restore; None if the token may not list devices.
+        left: the record of devices that trust another root; None if there is none, and as for `held`.
     """
 
     factory: str
@@ -44,6 +49,8 @@ class Facts:
     own_root: x509.Certificate | None = None
     health: PkiHealth | None = None
     held: int | None = None
+    forecast: ForecastObject | None = None
+    left: RefusalObject | None = None
 
 
 _REPLACE: Final[Mapping[Kind, str]] = {
@@ -65,12 +72,14 @@ def diagnose(facts: Facts, *, within: timedelta) -> tuple[Finding, ...]:
     Args:
         within: warn of a last safe day that comes this soon.
     """
-    found = [*_clock(facts), *_ownership(facts), *_held(facts)]
+    found = [*_clock(facts), *_ownership(facts), *_held(facts), *_left(facts)]
     root = facts.view.root
     if root is not None:
         found += [*_conformance(facts, root), *_ends(facts, within), *_issuing(facts)]
     if facts.health is not None:
         found += findings_of(facts.health)
+    if facts.forecast is not None:
+        found += ending_soon(facts.forecast, today=facts.now.date(), within=within)
     return tuple(sorted(found, key=lambda finding: finding.severity is not Severity.FAULT))
 
 
@@ -117,6 +126,18 @@ def _held(facts: Facts) -> Iterator[Finding]:
             "devices-held",
             f"The server was restored from a backup and refuses devices it does not remember: {facts.held} held.",
             "Look at them with: ownroot devices held; then: ownroot devices accept --all, or refuse.",
+        )
+
+
+def _left(facts: Facts) -> Iterator[Finding]:
+    if facts.left is not None:
+        yield Finding(
+            Severity.WARNING,
+            "devices-trust-another-root",
+            f"Devices left {facts.left.count} handshakes since {facts.left.first_at}, last at {facts.left.last_at}, "
+            "because they do not trust this factory's root. Which devices they are they do not say.",
+            "Look for devices that are not seen any more (`ownroot devices list --sort-by last-seen`); give them the "
+            "root of `ownroot keys ca show --just-root`, or register them again.",
         )
 
 

@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
-from ownroot.cli.device_counts import count_devices, count_held
+from ownroot.cli.device_counts import ask_left_handshakes, count_devices, count_held
 from ownroot.cli.diagnosis import Facts, diagnose
 from ownroot.cli.findings import Finding, Severity
 from ownroot.cli.options import Target
@@ -17,6 +18,10 @@ from ownroot.client.api import Api
 from ownroot.clock import utc_now
 from ownroot.console.exit_codes import ExitCode
 from ownroot.console.output import Output
+from ownroot.wire.forecast import MOST_WEEKS
+
+# Last safe days of devices that are seen lie at most 87 days before the end; whatever is due has to be listed by week.
+_WEEKS_AHEAD: Final = 14
 
 
 def examine(target: Target, *, pki_dir: Path | None, within_days: int, as_json: bool) -> ExitCode:
@@ -35,6 +40,8 @@ def examine(target: Target, *, pki_dir: Path | None, within_days: int, as_json: 
         devices = count_devices(api, view.device_cas)
         health = api.pki_health()
         held = count_held(api)
+        ahead = api.forecast(weeks=min(within_days // 7 + _WEEKS_AHEAD, MOST_WEEKS))
+        left = ask_left_handshakes(api)
     facts = Facts(
         factory=access.factory,
         view=view,
@@ -44,6 +51,8 @@ def examine(target: Target, *, pki_dir: Path | None, within_days: int, as_json: 
         own_root=own_root,
         health=health,
         held=held,
+        forecast=ahead,
+        left=left,
     )
     findings = diagnose(facts, within=timedelta(days=within_days))
     _print(facts, findings, Output(as_json=as_json))

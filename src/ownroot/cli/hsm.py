@@ -14,7 +14,7 @@ from ownroot.console.pins import ask_pin
 from ownroot.keystore.labels import HSM_PIN_VARIABLE, HSM_ROOT_LABEL
 
 if TYPE_CHECKING:
-    from ownroot.pki.signer import KeyStore
+    from ownroot.keystore.pkcs11 import Pkcs11KeyStore
 
 Result = TypeVar("Result")
 Function = Callable[..., Result]
@@ -24,7 +24,7 @@ Function = Callable[..., Result]
 class HsmKeys:
     """The owner's keys on a token: always the root, and a local device CA's if it has a label there."""
 
-    store: "KeyStore"
+    store: "Pkcs11KeyStore"
     token_label: str
     local_ca_label: str | None = None
 

@@ -5,6 +5,7 @@ Every option may stand in a TOML file instead (`--config`), under its name witho
 
 import os
 import tomllib
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from ownroot.bootstrap.registration_front import RegistrationReport
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
-_DATE = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
+_FORMATS = ("%Y-%m-%d", "%Y-%m-%dT%H:%M:%S")
+_DATE = click.DateTime(_FORMATS)
+_DAY_CHARS = len("2026-12-31")
 
 
 def _read_config(context: click.Context, _parameter: click.Parameter, path: Path | None) -> None:
@@ -28,7 +31,7 @@ def _read_config(context: click.Context, _parameter: click.Parameter, path: Path
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as exc:
-        raise InvalidInputError("config-unreadable", f"{path} cannot be read: {exc.strerror}.") from exc
+        raise InvalidInputError("site-settings-unreadable", f"{path} cannot be read: {exc.strerror}.") from exc
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise InvalidInputError("config-invalid", f"The configuration file {path}: {exc}.") from exc
     options = {str(option.name): option for option in context.command.params}
@@ -43,9 +46,25 @@ def _read_config(context: click.Context, _parameter: click.Parameter, path: Path
 
 
 def _beside(path: Path, option: click.Parameter, value: Any) -> Any:
-    if not isinstance(option.type, click.Path):
+    """Return a value as the option takes it: dates as text, files beside the settings."""
+    if isinstance(value, list):
+        return [_beside(path, option, each) for each in value]
+    if isinstance(option.type, click.DateTime):
+        return value.isoformat() if isinstance(value, date) else value
+    is_file = isinstance(option.type, click.Path) or (option.name == "hooks" and str(value).endswith(".py"))
+    if not is_file:
         return value
-    return [str(path.parent / each) for each in value] if isinstance(value, list) else str(path.parent / value)
+    if not isinstance(value, str):
+        raise InvalidInputError("config-invalid", f"The configuration file {path}: {option.name} is a path, in quotes.")
+    return str(path.parent / value)
+
+
+class _LastMoment(click.DateTime):
+    """A moment, or a day: then its last second."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        moment = super().convert(value, param, ctx)
+        return moment + timedelta(days=1, seconds=-1) if isinstance(value, str) and len(value) == _DAY_CHARS else moment
 
 
 @click.command(epilog=EXIT_CODES_HELP)
@@ -80,7 +99,9 @@ def _beside(path: Path, option: click.Parameter, value: Any) -> Any:
 @click.option("--quota", type=click.IntRange(0), help="How many certificates in all.")
 @click.option("--quota-per-day", type=click.IntRange(0), help="How many certificates a day (UTC).")
 @click.option("--opens", type=_DATE, metavar="DATE", help="Register nothing before (UTC).")
-@click.option("--closes", type=_DATE, metavar="DATE", help="Register nothing after (UTC).")
+@click.option(
+    "--closes", type=_LastMoment(_FORMATS), metavar="DATE", help="Register nothing after (UTC); a day is in whole."
+)
 @click.option(
     "--production",
     type=click.Choice(["allow", "forbid", "force"]),

@@ -61,7 +61,7 @@ def queue(only_dead: bool, limit: int, data: Path | None, as_json: bool) -> None
     for entry in entries:
         output.line(_entry_line(entry))
     if not entries:
-        output.line("Nothing waits and nothing is dead.")
+        output.line("Nothing is dead." if only_dead else "Nothing waits and nothing is dead.")
 
 
 @journal.command()

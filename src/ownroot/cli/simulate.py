@@ -1,8 +1,9 @@
 """`ownroot simulate`: a fleet against a real server, with a progress bar."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from ownroot.console.output import Output
 
 if TYPE_CHECKING:
     from ownroot.sim.fleet import FleetReport
+    from ownroot.sim.fleet_life import LifeDay, LifeReport
     from ownroot.sim.tally import Tally
 
 
@@ -31,6 +33,17 @@ if TYPE_CHECKING:
 )
 @click.option("--devices", type=click.IntRange(1, 1_000_000), help="How many devices.")
 @click.option("--rounds", type=click.IntRange(0), default=1, show_default=True, help="Check-ins of each device.")
+@click.option(
+    "--days", type=click.IntRange(1), help="Let the fleet live so long: check in now and then, renew in time."
+)
+@click.option(
+    "--every",
+    "every_days",
+    type=click.IntRange(1),
+    default=7,
+    show_default=True,
+    help="With --days: days between visits.",
+)
 @click.option("--at-once", type=click.IntRange(1, 256), default=8, show_default=True, help="Devices at the same time.")
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed makes the same devices.")
 @click.option(
@@ -47,6 +60,8 @@ def simulate(
     *,
     devices: int | None,
     rounds: int,
+    days: int | None,
+    every_days: int,
     at_once: int,
     seed: int,
     directory: Path | None,
@@ -59,11 +74,18 @@ def simulate(
     The token needs the scope devices:create. Delete the devices afterwards with `ownroot devices delete`. The exit
     code is 0 only if every device got through.
 
+    With --days each device checks in every few days of the wall clock and renews its certificate by EST when it is due;
+    a visit that failed is made again the next day. Then the exit code is 0 only if no device was lost: every one must
+    still be let in at the end. That takes as long as it says, unless somebody moves the clock of server and fleet, as
+    our tests do with libfaketime.
+
     \b
-    Example:
+    Examples:
       ownroot simulate --devices 100 --rounds 3
+      ownroot simulate --devices 20 --days 400 --every 10 --dir ./fleet
     """
     from ownroot.sim.fleet import FleetPlan, run_fleet
+    from ownroot.sim.fleet_life import run_life
 
     if context.invoked_subcommand is not None:
         if devices is not None:
@@ -84,12 +106,10 @@ def simulate(
             directory=place,
             cacert=access.cacert,
         )
-        report = run_fleet(plan, progress)
-    if as_json:
-        output.document(report)
-    else:
-        _print_report(output, report)
-    return ExitCode.OK if report.is_clean else ExitCode.UNAVAILABLE
+        if days is None:
+            return _tell(output, run_fleet(plan, progress))
+        told = partial(_print_day, output)
+        return _tell_life(output, run_life(plan, days=days, every_days=every_days, progress=progress, told=told))
 
 
 @contextmanager
@@ -101,12 +121,37 @@ def _workplace(directory: Path | None) -> Iterator[Path]:
         yield Path(temporary)
 
 
-def _print_report(output: Output, report: "FleetReport") -> None:
-    for name, step in (("registrations", report.registrations), ("check-ins", report.check_ins)):
-        output.line(f"{name:<14} {_sentence(step)}")
+def _print_day(output: Output, day: "LifeDay") -> None:
+    output.line(f"day {day.number:>4}: {day.check_ins} checked in, {day.renewals} renewed; {_failed(day.failures)}")
+
+
+def _tell(output: Output, report: "FleetReport") -> ExitCode:
+    if output.as_json:
+        output.document(report)
+    output.line(f"registrations  {_sentence(report.registrations)}")
+    output.line(f"check-ins      {_sentence(report.check_ins)}")
+    return ExitCode.OK if report.is_clean else ExitCode.UNAVAILABLE
+
+
+def _tell_life(output: Output, report: "LifeReport") -> ExitCode:
+    if output.as_json:
+        output.document(report)
+    output.line(f"registrations  {_sentence(report.registrations)}")
+    output.line(
+        f"{report.days} days: {report.check_ins} check-ins, {report.renewals} renewals; {_failed(report.failures)}"
+    )
+    for times, devices in report.renewed.items():
+        output.line(f"{devices:>8} devices renewed {times} times")
+    output.line(f"lost: {len(report.lost)}")
+    for uuid in report.lost:
+        output.line(f"  {uuid}")
+    return ExitCode.OK if report.is_clean else ExitCode.UNAVAILABLE
+
+
+def _failed(failures: Mapping[str, int]) -> str:
+    return "; ".join(f"{count} failed: {code}" for code, count in failures.items()) or "none failed"
 
 
 def _sentence(step: "Tally") -> str:
-    failed = "; ".join(f"{count} failed: {code}" for code, count in step.failures.items()) or "none failed"
     speed = f"{step.per_second:.0f}/s, median {step.median_ms:.0f} ms, p99 {step.p99_ms:.0f} ms"
-    return f"{step.done} done ({speed}), {failed}"
+    return f"{step.done} done ({speed}), {_failed(step.failures)}"

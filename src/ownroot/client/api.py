@@ -27,6 +27,7 @@ from ownroot.wire.device_reports import AppsStates, DeviceTestList, DeviceTestOb
 from ownroot.wire.devices import DeviceForm, DeviceList, DeviceObject, GroupForm, GroupList
 from ownroot.wire.documents import read_document, read_list, write_document
 from ownroot.wire.fleet_import import ImportForm, ImportList, ImportReply, ImportResult
+from ownroot.wire.forecast import DEFAULT_WEEKS, ForecastObject
 from ownroot.wire.held_devices import HeldDeviceList, HeldReview, HeldVerdicts
 from ownroot.wire.pki_health import PkiHealth
 from ownroot.wire.refusals import RefusalList
@@ -91,14 +92,19 @@ class DeviceQuery:
     target_name: str | None = None
     uuid: str | None = None
     ca_serial: str | None = None
+    rotating: bool = False
     limit: int = 500
     page: int = 1
+    after: str | None = None
 
     def parameters(self, factory: str) -> Iterator[tuple[str, str]]:
-        """Yield the query parameters that are set, sorted by name."""
+        """Yield the query parameters that are set, sorted by name; an empty factory means all that the token is for."""
+        if self.after is not None:
+            yield "after", self.after
         if self.ca_serial is not None:
             yield "ca_serial", self.ca_serial
-        yield "factory", factory
+        if factory:
+            yield "factory", factory
         if self.group is not None:
             yield "group", self.group
         yield "limit", str(self.limit)
@@ -112,6 +118,8 @@ class DeviceQuery:
             yield "page", str(self.page)
         if self.prod is not None:
             yield "prod", "1" if self.prod else "0"
+        if self.rotating:
+            yield "rotating", "1"
         for name in ("sortby", "target_name", "uuid"):
             if (value := getattr(self, name)) is not None:
                 yield name, value
@@ -150,6 +158,13 @@ class Api(ClosedOnExit):
         """
         try:
             return _read(self._send("GET", self._in_factory("certs/health/")), PkiHealth)
+        except NotFoundError:
+            return None
+
+    def forecast(self, *, weeks: int = DEFAULT_WEEKS) -> ForecastObject | None:
+        """Ask what ends when; None: an older or another server, which knows no such thing."""
+        try:
+            return _read(self._send("GET", self._in_factory(f"forecast/?weeks={weeks}")), ForecastObject)
         except NotFoundError:
             return None
 
@@ -330,6 +345,9 @@ class Api(ClosedOnExit):
     def _device_path(self, name: str, by_uuid: bool, rest: str = "") -> str:
         query = [("factory", self._factory)] + ([("by-uuid", "1")] if by_uuid else [])
         return f"/ota/devices/{path_segment(name)}/{rest}?{urlencode(query)}"
+
+    def _ask(self, method: str, path: str, shape: type[Shape], document: object = None) -> Shape:
+        return _read(self._send(method, path, document), shape)
 
     def _send(self, method: str, path: str, document: object = None) -> Answer:
         body = None if document is None else write_document(document)

@@ -41,14 +41,20 @@ class GatewayClient(ClosedOnExit):
         self._transport = Transport(url, tls=tls, limits=limits or ExchangeLimits())
 
     def request(
-        self, method: str, path: str, *, headers: Mapping[str, str] | None = None, body: bytes | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        answer_bytes: int | None = None,
     ) -> Answer:
-        """Send one request; the answer is returned whatever its status.
+        """Send one request; the answer is returned whatever its status. `answer_bytes` bounds this one answer.
 
         Raises:
             OwnrootError: as `Transport.exchange`.
         """
-        return self._transport.exchange(method, path, body=body, headers=headers)
+        return self._transport.exchange(method, path, body=body, headers=headers, answer_bytes=answer_bytes)
 
     def get(self, path: str, *, headers: Mapping[str, str] | None = None) -> Answer:
         """GET that must succeed (2xx).

@@ -85,27 +85,35 @@ class Transport(ClosedOnExit):
         )
 
     def exchange(
-        self, method: str, path: str, *, body: bytes | None = None, headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        answer_bytes: int | None = None,
     ) -> Answer:
         """Send one request and read the whole answer.
 
         Args:
             path: appended to the base URL as it is; escaped already.
+            answer_bytes: how much to take of this answer, if that is less than the transport's limit.
         Raises:
             UnavailableError: `no-connection`, `no-answer` (the request may have been carried out), `connection-lost`.
             RefusedError: `server-not-trusted`, its certificate does not verify.
             InvalidInputError: `answer-too-large`, `not-http`.
         """
         url = self._base_url + path
+        most = self._limits.answer_bytes if answer_bytes is None else min(answer_bytes, self._limits.answer_bytes)
         with _our_errors(method, url), self._client.stream(method, url, content=body, headers=headers) as response:
-            return Answer(method, url, response.status_code, _lower(response.headers), self._read(response, url))
+            return Answer(method, url, response.status_code, _lower(response.headers), self._read(response, url, most))
 
-    def _read(self, response: httpx2.Response, url: str) -> bytes:
+    def _read(self, response: httpx2.Response, url: str, most: int) -> bytes:
         deadline = monotonic() + self._limits.total_seconds
         body = bytearray()
         for chunk in response.iter_bytes():
             body += chunk
-            if len(body) > self._limits.answer_bytes:
+            if len(body) > most:
                 raise InvalidInputError("answer-too-large", f"{url} answers with more than we are willing to read.")
             if monotonic() > deadline:
                 raise _no_answer(response.request.method, url)

@@ -75,7 +75,36 @@ _BY_FAMILY: Mapping[type[OwnrootError], Advice] = {
     DeclinedError: Advice(_NOTHING_CHANGED, "Run the command again when you are ready."),
 }
 
+_LYING_SERVER = Advice(
+    "The server tells what the signed roots do not bear out. Nothing was signed after that.",
+    "Ask the operator, and compare roots with another admin: `ownroot keys tuf show-root -k KEYS.tgz`.",
+)
+
 ADVICE_BY_CODE: Mapping[str, Advice] = {
+    "tuf-current-differs": _LYING_SERVER,
+    "tuf-staged-invalid": _LYING_SERVER,
+    "tuf-staged-unexpected": _LYING_SERVER,
+    "tuf-chains-differ": _LYING_SERVER,
+    "tuf-published-differs": _LYING_SERVER,
+    "tuf-update-active": Advice(
+        "One change of the roots is under way at a time.",
+        "Look at it with `ownroot keys tuf updates review`; give it up with `ownroot keys tuf updates cancel`.",
+    ),
+    "tuf-root-invalid": Advice(
+        "Devices would refuse this root, for the reasons above. Nothing was published.",
+        "Make what is missing (mostly signatures: `ownroot keys tuf updates sign`), or cancel the change.",
+    ),
+    "tuf-key-not-in-file": Advice(
+        "The file belongs to somebody else, or to keys that were replaced. Nothing was signed.",
+        "See who holds which key with `ownroot keys show -k KEYS.tgz`, and name the right file.",
+    ),
+    "tuf-key-on-token": Advice(
+        "The private half is on a token, and this machine cannot ask it. Nothing was signed.",
+        "Plug it in and name it: `--hsm-module FILE --hsm-token-label LABEL`.",
+    ),
+    "tuf-key-file-exists": Advice(
+        "A file with keys is never written over. Nothing was changed.", "Name a new file, and keep this one."
+    ),
     "no-connection": Advice(
         "The server is not running, the address is wrong, or a firewall is in between. " + _NOTHING_CHANGED,
         "Check the address (`--url`, OWNROOT_URL; of `ownroot-device register`: `--api`) and that `ownroot serve` is "
@@ -219,7 +248,8 @@ ADVICE_BY_CODE: Mapping[str, Advice] = {
     ),
     "device-denied": Advice(
         "The device was deleted, and contact alone does not bring it back.",
-        "If it should come back, register it again: `ownroot-device register --force`.",
+        "If it should come back, its owner runs `ownroot devices delete-denied UUID`; or, where the backend itself "
+        "signs, register it again: `ownroot-device register --force`.",
     ),
     "device-ca-unknown": _REGISTER_AGAIN,
     "device-ca-not-trusted": _REGISTER_AGAIN,
@@ -275,6 +305,9 @@ ADVICE_BY_CODE: Mapping[str, Advice] = {
     "clock-behind": Advice(
         "Certificates would begin in the past and lists could end before they arrive. " + _NOTHING_CHANGED,
         "Set the clock of this machine (UTC), then run the command again.",
+    ),
+    "site-settings-unreadable": Advice(
+        "The server did not start.", "Name the file that holds its options, or leave `--config` out."
     ),
     "config-unreadable": Advice("Address and token are kept in that file.", "Repair it, or run `ownroot login` again."),
 }

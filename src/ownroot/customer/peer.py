@@ -8,7 +8,7 @@ import base64
 import binascii
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TypeAlias
 from urllib.parse import unquote
 
@@ -58,6 +58,8 @@ class Front:
             peer = ip_address(address)
         except ValueError:
             return False
+        if isinstance(peer, IPv6Address) and peer.ipv4_mapped is not None:
+            peer = peer.ipv4_mapped  # how a socket that listens for both families writes it
         return any(peer in network for network in self.networks)
 
     def names(self, header: str) -> bool:

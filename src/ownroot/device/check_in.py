@@ -3,19 +3,25 @@
 Source: gateway.md §4.1 (check-in headers), §6.1 (GET /device).
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from ownroot.client.gateway import GatewayClient
 from ownroot.device.identity import DeviceIdentity
 from ownroot.errors import RefusedError
 from ownroot.wire.documents import read_object
 
 
-def open_gateway(identity: DeviceIdentity) -> GatewayClient:
+def open_gateway(identity: DeviceIdentity, *, server: str | None = None) -> GatewayClient:
     """Make the mutual TLS client of this device; the caller closes it.
+
+    Args:
+        server: base URL of another server under the same root; None: the gateway.
 
     Raises:
         OwnrootError: as `GatewayClient`.
     """
-    return GatewayClient(identity.server, identity.root_file, identity.certificate_file, identity.key_file)
+    return GatewayClient(server or identity.server, identity.root_file, identity.certificate_file, identity.key_file)
 
 
 def check_in(identity: DeviceIdentity, gateway: GatewayClient) -> dict[str, object]:
@@ -28,8 +34,20 @@ def check_in(identity: DeviceIdentity, gateway: GatewayClient) -> dict[str, obje
         OwnrootError: as `GatewayClient.get`.
     """
     headers = {"x-ats-tags": identity.tags} if identity.tags is not None else {}
-    try:
+    with explaining_distrust(identity):
         answer = gateway.get("/device", headers=headers)
+    return read_object(answer.body)
+
+
+@contextmanager
+def explaining_distrust(identity: DeviceIdentity) -> Iterator[None]:
+    """Say what may have happened when this device does not believe its gateway.
+
+    Raises:
+        RefusedError: `gateway-not-trusted` in place of `server-not-trusted`.
+    """
+    try:
+        yield
     except RefusedError as error:
         if error.code != "server-not-trusted":
             raise
@@ -39,4 +57,3 @@ def check_in(identity: DeviceIdentity, gateway: GatewayClient) -> dict[str, obje
             f"{error.detail} This device trusts only the root in {identity.root_file}. If the factory was taken over "
             "by its owner since this device was registered, register it again: `ownroot-device register --force`.",
         ) from error
-    return read_object(answer.body)

@@ -11,26 +11,16 @@ from ownroot.client.registration import RegistrationEndpoint
 from ownroot.console.exit_codes import EXIT_CODES_HELP
 from ownroot.console.text import printable
 from ownroot.device import registration
-from ownroot.device.check_in import check_in as visit
+from ownroot.device.check_in import check_in as greet
 from ownroot.device.check_in import open_gateway
-from ownroot.device.config import ConfigPlaces, DeviceConfig
-from ownroot.device.config_handlers import HandlerPlaces, Handlers
-from ownroot.device.config_options import config_options, warn
+from ownroot.device.config import ConfigPlaces
+from ownroot.device.config_handlers import HandlerPlaces
+from ownroot.device.config_options import config_options, directory_option, json_option, warn
 from ownroot.device.identity import load_identity
-from ownroot.device.system_report import send_reports
+from ownroot.device.renewal import resume_renewal
 from ownroot.device.token_options import chosen_token, key_place, token_options
+from ownroot.device.visit import Visitor
 from ownroot.errors import OwnrootError
-
-_DIRECTORY = click.option(
-    "--dir",
-    "directory",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("/var/sota"),
-    show_default=True,
-    envvar="OWNROOT_DEVICE_DIR",
-    help="Directory of the device's identity.",
-)
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.command(epilog=EXIT_CODES_HELP)
@@ -47,8 +37,8 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--production", is_flag=True, help="Mark this as a production device in its certificate.")
 @click.option("--force", is_flag=True, help="Register again over an earlier registration. The key is kept.")
 @token_options
-@_DIRECTORY
-@_JSON
+@directory_option
+@json_option
 def register(  # noqa: PLR0913 - one parameter an option
     *,
     api_url: str,
@@ -107,8 +97,8 @@ def register(  # noqa: PLR0913 - one parameter an option
 
 @click.command("check-in", epilog=EXIT_CODES_HELP)
 @config_options
-@_DIRECTORY
-@_JSON
+@directory_option
+@json_option
 def check_in(*, secrets_dir: Path, handlers_dir: Path, actions_dir: Path, directory: Path, as_json: bool) -> None:
     """Visit the gateway once: prove who this device is, say what it runs, fetch its configuration and carry it out.
 
@@ -121,19 +111,11 @@ def check_in(*, secrets_dir: Path, handlers_dir: Path, actions_dir: Path, direct
     Example:
       ownroot-device check-in --dir /var/sota --secrets-dir /run/secrets
     """
-    identity = load_identity(directory)
+    _go_on_renewing(directory)
     places = ConfigPlaces(directory, secrets_dir, actions_dir)
-    handlers = Handlers(HandlerPlaces(handlers_dir, directory, sys.argv[0]), warn)
-    config = DeviceConfig(places, identity.key_file, handlers)
-    with open_gateway(identity) as gateway:
-        device = visit(identity, gateway)
-        try:
-            config.tell_actions(gateway)
-        except OwnrootError as error:
-            warn(f"The gateway did not take the list of actions: {error.detail}")
-        done = config.sync(gateway)
-        faults = send_reports(directory, identity, gateway)
-    for fault in faults:
+    visit = Visitor(places, HandlerPlaces(handlers_dir, directory, sys.argv[0]), warn).visit()
+    identity, device, done = visit.identity, visit.device, visit.config
+    for fault in visit.faults:
         click.echo(f"Warning: not reported, {printable(fault)}", err=True)
     if as_json:
         _print_json({**device, "config": {"new": done.is_new, "changed": done.changed, "removed": done.removed}})
@@ -144,8 +126,8 @@ def check_in(*, secrets_dir: Path, handlers_dir: Path, actions_dir: Path, direct
 
 
 @click.command(epilog=EXIT_CODES_HELP)
-@_DIRECTORY
-@_JSON
+@directory_option
+@json_option
 def whoami(*, directory: Path, as_json: bool) -> None:
     """Show what the gateway knows of this device. Asking counts as a check-in.
 
@@ -155,12 +137,20 @@ def whoami(*, directory: Path, as_json: bool) -> None:
     """
     identity = load_identity(directory)
     with open_gateway(identity) as gateway:
-        device = visit(identity, gateway)
+        device = greet(identity, gateway)
     if as_json:
         _print_json(device)
         return
     for label, value in _rows(device):
         click.echo(f"{label:<12} {value}")
+
+
+def _go_on_renewing(directory: Path) -> None:
+    """End a renewal that was cut, before anything else. One that cannot end must not keep the owner's word away."""
+    try:
+        resume_renewal(directory, warn)
+    except OwnrootError as error:
+        warn(f"The renewal of this device's certificate goes on later: {error.detail}")
 
 
 def _rows(device: dict[str, object]) -> list[tuple[str, object]]:

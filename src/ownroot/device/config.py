@@ -4,11 +4,9 @@ In this order, so that a run may be killed anywhere: everything is decrypted bef
 and taken away, each whole or not at all; handlers run; the copy is replaced. Whatever is repeated is harmless.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from ownroot.client.gateway import GatewayClient
 from ownroot.client.refusals import error_of
@@ -16,11 +14,10 @@ from ownroot.clock import utc_now
 from ownroot.device.config_copy import ConfigCopy, StoredCopy
 from ownroot.device.config_files import SecretsDirectory
 from ownroot.device.config_handlers import Handlers
-from ownroot.errors import InvalidInputError, KeyStoreError
+from ownroot.device.renewal_config import open_value
+from ownroot.device.renewal_order import ORDER_FILE
 from ownroot.fleet.config_files import ConfigFile, parse_file_name
 from ownroot.fleet.config_times import parse_http_date
-from ownroot.keystore.file import load_key
-from ownroot.pki.ecies import decrypt
 from ownroot.pki.signer import PrivateKey
 from ownroot.wire.config import ConfigFileForm, DevicePatchForm, parse_delivery
 from ownroot.wire.documents import write_document
@@ -53,11 +50,15 @@ class Applied:
 
 
 class DeviceConfig:
-    """Keeps the device's configuration what its owner wants it to be."""
+    """Keeps the device's configuration what its owner wants it to be.
 
-    def __init__(self, places: ConfigPlaces, key_file: Path, handlers: Handlers) -> None:
+    Args:
+        keys: those that may read an encrypted value, asked for when there is one; several during a renewal.
+    """
+
+    def __init__(self, places: ConfigPlaces, keys: Callable[[], Sequence[PrivateKey]], handlers: Handlers) -> None:
         self._places = places
-        self._key_file = key_file
+        self._keys = keys
         self._copy = ConfigCopy(places.storage)
         self._secrets = SecretsDirectory(places.secrets)
         self._handlers = handlers
@@ -124,33 +125,21 @@ class DeviceConfig:
         return Applied(changed=changed, removed=gone)
 
     def _open(self, files: Iterable[ConfigFile]) -> list[tuple[ConfigFile, bytes]]:
-        key = None
+        keys: Sequence[PrivateKey] = ()
         opened = []
         for file in files:
             parse_file_name(file.name)
             if file.unencrypted:
                 opened.append((file, file.value.encode("utf-8")))
                 continue
-            key = key or self._key()
-            opened.append((file, _decrypt(file, key)))
+            keys = keys or self._keys()
+            opened.append((file, open_value(file, keys)[0]))
         return opened
 
-    def _key(self) -> PrivateKey:
-        try:
-            return load_key(self._key_file.read_bytes(), where=str(self._key_file))
-        except OSError as error:
-            raise KeyStoreError("key-unreadable", f"The key {self._key_file} cannot be read.") from error
-
     def _handle(self, file: ConfigFile | None) -> None:
-        if file is not None:
+        # An order to renew is ours to carry out, once everything else of the delivery is done.
+        if file is not None and file.name != ORDER_FILE:
             self._handlers.run(file.on_changed, self._secrets.path_of(file.name))
-
-
-def _decrypt(file: ConfigFile, key: PrivateKey) -> bytes:
-    try:
-        return decrypt(file.value, key.curve, lambda peer: key.exchange(ec.ECDH(), peer))
-    except InvalidInputError as error:
-        raise InvalidInputError(error.code, f"The file {file.name!r} cannot be read. {error.detail}") from error
 
 
 def _programs_in(directory: Path) -> list[str]:

@@ -65,7 +65,12 @@ class ConfigCopy:
         write_private(self._begun, json.dumps(sorted(self.names_begun().union(names))))
 
     def finish(self, body: bytes, time: int) -> None:
-        """Make what was delivered the copy, stamped with its time.
+        """Make what was delivered the copy, and nothing begun any more. Raises as `replace`."""
+        self.replace(body, time)
+        self.forget_begun()
+
+    def replace(self, body: bytes, time: int) -> None:
+        """Store a delivery as the copy, stamped with its time.
 
         Raises:
             InvalidInputError: `device-directory`; the copy is the one before.
@@ -77,7 +82,6 @@ class ConfigCopy:
             sync_directory(self._path.parent)
         except OSError as error:
             raise InvalidInputError("device-directory", f"{self._path} cannot be written: {error.strerror}.") from error
-        self.forget_begun()
 
     def forget_begun(self) -> None:
         """Say that everything that was begun is done; a note that stays after all costs one repetition."""

@@ -1,4 +1,4 @@
-"""Options of a check-in that say where the device's configuration goes."""
+"""Options that several commands of a device share, most of them for where its configuration goes."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +9,17 @@ import click
 from ownroot.console.text import printable
 
 Result = TypeVar("Result")
+
+directory_option = click.option(
+    "--dir",
+    "directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("/var/sota"),
+    show_default=True,
+    envvar="OWNROOT_DEVICE_DIR",
+    help="Directory of the device's identity.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def config_options(function: Callable[..., Result]) -> Callable[..., Result]:

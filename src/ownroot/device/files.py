@@ -16,6 +16,7 @@ CHAIN_FILE = "client.chained"
 ROOT_FILE = "root.crt"
 SETTINGS_FILE = "sota.toml"
 PENDING_FILE = "registration.pending"
+METADATA_DIRECTORY = "update-metadata"
 PRIVATE_MODE = 0o600
 
 

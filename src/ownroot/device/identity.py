@@ -5,11 +5,14 @@ certificate and the key. Every value must be a TOML string (protocol: gateway.md
 """
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cryptography import x509
+
 from ownroot.device.files import SETTINGS_FILE
-from ownroot.errors import InvalidInputError, NotFoundError
+from ownroot.errors import InvalidInputError, KeyStoreError, NotFoundError
+from ownroot.pki.encoding import parse_certificates
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,35 @@ class DeviceIdentity:
     certificate_file: Path
     key_file: Path
     tags: str | None
+    hardware_id: str | None = None
+
+    @property
+    def key_place(self) -> str:
+        """Where the key is, as text that `at` takes back."""
+        return str(self.key_file)
+
+    @property
+    def certificate_place(self) -> str:
+        """Where the certificate is, likewise."""
+        return str(self.certificate_file)
+
+    def at(self, key_place: str, certificate_place: str) -> "DeviceIdentity":
+        """Return the same device with another key and certificate."""
+        return replace(self, key_file=Path(key_place), certificate_file=Path(certificate_place))
+
+
+def read_certificate(identity: DeviceIdentity) -> x509.Certificate:
+    """Return the device certificate.
+
+    Raises:
+        KeyStoreError: `device-certificate`: there is none, or it cannot be read.
+    """
+    try:
+        return parse_certificates(identity.certificate_file.read_text(encoding="utf-8"))[0]
+    except (OSError, UnicodeDecodeError, InvalidInputError) as error:
+        raise KeyStoreError(
+            "device-certificate", f"The certificate {identity.certificate_file} cannot be read."
+        ) from error
 
 
 def load_identity(directory: Path) -> DeviceIdentity:
@@ -54,6 +86,7 @@ def load_identity(directory: Path) -> DeviceIdentity:
         certificate_file=Path(_string(path, settings, "import", "tls_clientcert_path")),
         key_file=Path(_string(path, settings, "import", "tls_pkey_path")),
         tags=_optional_string(settings, "pacman", "tags"),
+        hardware_id=_optional_string(settings, "provision", "primary_ecu_hardware_id"),
     )
 
 

@@ -24,6 +24,9 @@ device = LazyGroup(
     lazy={
         "register": LazyCommand("ownroot.device.commands:register", "Make a key and get a certificate for it."),
         "check-in": LazyCommand("ownroot.device.commands:check_in", "Visit the gateway once."),
+        "check-update": LazyCommand("ownroot.device.update_commands:check_update", "See whether there is an update."),
+        "daemon": LazyCommand("ownroot.device.daemon_commands:daemon", "Check in and renew until it is ended."),
+        "renew": LazyCommand("ownroot.device.renew_commands:renew", "Renew the certificate now."),
         "whoami": LazyCommand("ownroot.device.commands:whoami", "Show who this device is to its gateway."),
     },
 )

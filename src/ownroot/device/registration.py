@@ -28,6 +28,7 @@ from ownroot.device.files import (
     write_private,
 )
 from ownroot.device.key_places import FileKeyPlace, KeyPlace
+from ownroot.device.renewal_state import RenewalFile
 from ownroot.errors import ConflictError, InvalidInputError, OwnrootError
 from ownroot.pki.chains import is_signed_by
 from ownroot.pki.encoding import csr_pem, parse_certificate, parse_certificates, spki_der
@@ -103,6 +104,7 @@ def register(
     certificate = verify_reply(reply, key=key, uuid=uuid, factory=wish.factory)
     settings = place.settings(reply.sota_toml)
     withdraw_registration(wish.directory)
+    RenewalFile(wish.directory).forget()
     place.keep(certificate)
     _write_files(wish.directory, reply, settings)
     place.end(refused=False)

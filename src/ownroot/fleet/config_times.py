@@ -5,7 +5,9 @@ every change a device can see has a later time than all it saw before, be it in 
 or a move to a group whose configuration is older.
 
 So a change of a device's own configuration gets a time after that device's; a change of a factory's or a group's, which
-any device may see, one after all times ever given in the factory. The clocks of devices therefore do not add up.
+any device may see, one after all times ever given in the factory. Two devices that change their own do not push each
+other; one that does so often runs ahead by itself, and takes with it what the factory changes next. The gateway
+therefore lets a device make few changes (`gateway.device_pace`).
 """
 
 import re

@@ -34,9 +34,17 @@ def parse_sections(text: str) -> Sections:
 
 
 def merge_sections(below: Sections, above: Sections) -> Sections:
-    """Return both, key by key; `above` wins."""
-    names = (*below, *(name for name in above if name not in below))
-    return {name: {**below.get(name, {}), **above.get(name, {})} for name in names}
+    """Return both, key by key; `above` wins, also where one has a value and the other a table of the same name."""
+    tables = {name[:length] for name in above for length in range(1, len(name) + 1)}
+    values = {(*name, key) for name, keys in above.items() for key in keys}
+    kept = {
+        name: {key: value for key, value in keys.items() if (*name, key) not in tables}
+        for name, keys in below.items()
+        if not any(name[:length] in values for length in range(1, len(name) + 1))
+    }
+    names = (*kept, *(name for name in above if name not in kept))
+    merged = {name: {**kept.get(name, {}), **above.get(name, {})} for name in names}
+    return {name: keys for name, keys in merged.items() if keys}
 
 
 def print_sections(sections: Sections) -> str:

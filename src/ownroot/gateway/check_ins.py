@@ -66,19 +66,27 @@ class CheckInRecorder:
         self.recorded = 0
         self.dropped = 0
 
-    def note(self, entry: DeviceEntry, headers: Mapping[bytes, bytes], now: datetime) -> None:
-        """Remember a visit; values are known at once, the store hears of them within a second."""
+    def note(
+        self, entry: DeviceEntry, headers: Mapping[bytes, bytes], now: datetime, *, not_after: datetime | None = None
+    ) -> None:
+        """Remember a visit; values are known at once, the store hears of them within a second.
+
+        Args:
+            not_after: end of the certificate the device came with.
+        """
         values = read_values(headers, entry.values)
         recorded_at = entry.recorded_at
-        if values is entry.values and recorded_at is not None and now - recorded_at < _REPEAT_AFTER:
+        is_known = values is entry.values and not_after == entry.not_after
+        if is_known and recorded_at is not None and now - recorded_at < _REPEAT_AFTER:
             return
         entry.values = values
+        entry.not_after = not_after
         entry.recorded_at = now
         factory_id, uuid = entry.key
         if len(self._pending) >= _MAX_PENDING and entry.key not in self._pending:
             self.dropped += 1
             return
-        self._pending[entry.key] = CheckIn(factory_id, uuid, now, *values)
+        self._pending[entry.key] = CheckIn(factory_id, uuid, now, *values, not_after)
 
     async def run(self) -> None:
         """Write once a second until cancelled."""

@@ -44,6 +44,7 @@ class TlsConnection(asyncio.BufferedProtocol, Generic[S]):
         "_hub",
         "_parser",
         "_session",
+        "_spare_parser",
         "_state",
         "_tls",
         "_transport",
@@ -55,7 +56,8 @@ class TlsConnection(asyncio.BufferedProtocol, Generic[S]):
         self._state = _State.HANDSHAKE
         self._group: str | None = None
         self._session: S | None = None
-        self._parser: RequestParser | None = None
+        self._parser: RequestParser | None = None  # of a request that has begun
+        self._spare_parser: RequestParser | None = None  # making one costs as much as reading a request
         self._answer: asyncio.Future[Response] | None = None
         self._blocked = False
         self._bytes_in = 0  # before the handshake ends: all of them; afterwards: since the last plaintext
@@ -107,6 +109,9 @@ class TlsConnection(asyncio.BufferedProtocol, Generic[S]):
             session, self._session = self._session, None
             self._hub.application.disconnected(session)
         self._parser = None
+        if self._spare_parser is not None:
+            self._spare_parser.let_go()
+            self._spare_parser = None
         self._answer = None
 
     def pause_writing(self) -> None:
@@ -224,7 +229,8 @@ class TlsConnection(asyncio.BufferedProtocol, Generic[S]):
     def _feed(self, data: bytes) -> None:
         parser = self._parser
         if parser is None:
-            parser = self._parser = RequestParser(self._hub.limits, self._body_bytes)
+            parser = self._parser = self._spare_parser or RequestParser(self._hub.limits, self._body_bytes)
+            self._spare_parser = parser
             self.deadline = self._hub.now() + self._hub.limits.request_seconds
         parser.feed(data)
         if parser.wants_continue:

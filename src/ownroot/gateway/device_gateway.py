@@ -270,9 +270,9 @@ class DeviceGateway:
         entry = standing.entry
         if entry.device is None:
             raise AssertionError("a standing is made with a device")
-        self._check_ins.note(entry, request.headers, now)
+        self._check_ins.note(entry, request.headers, now, not_after=standing.not_after)
         call = DeviceCall(
-            standing.trust.factory,
+            standing.trust,
             entry.device,
             entry.values,
             request,

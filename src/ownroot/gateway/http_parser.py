@@ -9,6 +9,7 @@ caps none. The first fault ends the connection; requests completed before it are
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import httptools
 import msgspec
@@ -17,6 +18,8 @@ from ownroot.gateway.limits import Limits
 
 _TARGET = re.compile(rb"/[!-\"$-~]*\Z")  # visible ASCII without `#`
 _HOST = re.compile(rb"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?\Z")
+_NO_HEADERS: Final[dict[bytes, bytes]] = {}
+_NO_BODY: Final[list[bytes]] = []
 _ONCE_ONLY = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect"))
 
 
@@ -109,6 +112,11 @@ class RequestParser:
                 self._set_fault(400, "not a well-formed HTTP/1.1 request")
         else:
             self._check_sizes_of_unfinished(len(data))
+
+    def let_go(self) -> None:
+        """Part with whoever owns this and with httptools, lest only the garbage collector can free all three."""
+        self._ask_body_bytes = _nothing_longer
+        del self._llhttp
 
     def _check_sizes_of_unfinished(self, fed: int) -> None:
         if not self._in_message:
@@ -224,3 +232,4 @@ class RequestParser:
         method = self._llhttp.get_method().decode("ascii")
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self.requests.append(Request(method, path, query, self._headers, body, self._keep_alive))
+        self._headers, self._body = _NO_HEADERS, _NO_BODY  # an idle connection keeps nothing of its last request

@@ -55,6 +55,8 @@ class _Line(asyncio.Protocol):
 
     async def ask(self, question: RenewalQuestion) -> RenewalAnswer:
         """Raises OSError when the connection ends before the answer is here."""
+        if not self.is_open:  # lost while somebody else waited for it to be made
+            raise ConnectionResetError("it ended the connection")
         waiting: asyncio.Future[RenewalAnswer] = self._loop.create_future()
         self._waiting[question.number] = waiting
         try:

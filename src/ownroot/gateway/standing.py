@@ -26,10 +26,10 @@ class DeviceEntry:
         device: as stored when it was last looked up; None while no look-up has let it in.
         is_current: False once something was heard of the device; every decision that rests on it is void then.
         sessions: its open connections.
-        values, recorded_at: what its check-ins told, and when that was last handed on to be stored.
+        values, not_after, recorded_at: what its check-ins told, and when that was last handed on to be stored.
     """
 
-    __slots__ = ("device", "is_current", "key", "recorded_at", "sessions", "values")
+    __slots__ = ("device", "is_current", "key", "not_after", "recorded_at", "sessions", "values")
 
     def __init__(self, key: DeviceKey) -> None:
         self.key = key
@@ -37,19 +37,21 @@ class DeviceEntry:
         self.is_current = True
         self.sessions: list[DeviceSession] = []
         self.values: CheckInValues = (None, None, None, None)
+        self.not_after: datetime | None = None
         self.recorded_at: datetime | None = None
 
 
 class Standing:
-    """One certificate's admission."""
+    """One certificate's admission. `not_after` is the certificate's own end, whatever its CA's is."""
 
-    __slots__ = ("entry", "expires_at", "issuer_sha256", "spki_sha256", "trust")
+    __slots__ = ("entry", "expires_at", "issuer_sha256", "not_after", "spki_sha256", "trust")
 
     def __init__(self, caller: Caller, entry: DeviceEntry) -> None:
         self.trust = caller.trust
         self.expires_at = caller.expires_at
         self.issuer_sha256 = caller.issuer_sha256
         self.spki_sha256 = caller.spki_sha256
+        self.not_after = caller.identified.certificate.not_valid_after_utc
         self.entry = entry
 
     def holds(self, trust: FactoryTrust, now: datetime) -> bool:
@@ -131,6 +133,7 @@ class StandingMemory:
         entry.device = device
         if entry.recorded_at is None:
             entry.recorded_at = device.last_seen
+            entry.not_after = device.not_after
             entry.values = (device.tags, device.target_name, device.ostree_hash, device.docker_apps)
         standing = Standing(caller, entry)
         session.caller = None

@@ -20,7 +20,8 @@ from ownroot.gateway.admin import AdminServer, Gauges, Readiness, WorkerMetrics
 from ownroot.gateway.check_ins import CheckInRecorder
 from ownroot.gateway.config_fetches import ConfigFetchRecorder
 from ownroot.gateway.device_gateway import DeviceGateway, Recorders
-from ownroot.gateway.endpoints.est import RenewalPace, Renewals
+from ownroot.gateway.device_pace import RENEWALS, DevicePace
+from ownroot.gateway.endpoints.est import Renewals
 from ownroot.gateway.engine import Engine
 from ownroot.gateway.est_listener import EstListener
 from ownroot.gateway.hub import Hub
@@ -124,7 +125,7 @@ class _Worker:
         settings = self._settings
         stop = _stop_event()
         desk = IssuingDesk(settings.issuing_socket)
-        self._renewals = Renewals(desk, RenewalPace(asyncio.get_running_loop().time))
+        self._renewals = Renewals(desk, DevicePace(RENEWALS, asyncio.get_running_loop().time))
         self._gateway = DeviceGateway(
             self._database,
             self._snapshot,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 from ownroot.errors import KeyStoreError
@@ -36,12 +36,13 @@ class Pkcs11KeyStore:
 
     def __init__(self, module: Path, token_label: str, pin: str) -> None:
         try:
-            from ownroot.keystore import pkcs11_keys, pkcs11_token  # noqa: PLC0415
+            from ownroot.keystore import pkcs11_ed25519, pkcs11_keys, pkcs11_token  # noqa: PLC0415
         except ImportError as exc:
             raise KeyStoreError(
                 "pkcs11-missing", "Keys on a token need one more package; install it: pip install 'ownroot[hsm]'."
             ) from exc
         self._keys = pkcs11_keys
+        self._ed25519 = pkcs11_ed25519
         self._token = pkcs11_token.Token.open(module, token_label, pin)
 
     def create(self, label: str) -> PrivateKey:
@@ -64,9 +65,23 @@ class Pkcs11KeyStore:
         key = self._keys.find_key(self._token, label)
         return None if key is None else self._private_key(key)
 
+    def create_ed25519(self, label: str) -> "TokenEd25519Key":
+        """Generate an Ed25519 key on the token, not extractable. Raises as `create`."""
+        require_label(label)
+        return self._ed25519_key(label, self._ed25519.create_key(self._token, label))
+
+    def find_ed25519(self, label: str) -> "TokenEd25519Key | None":
+        """Return the Ed25519 key under this label; None if there is none. Raises as `find`."""
+        require_label(label)
+        public = self._ed25519.find_key(self._token, label)
+        return None if public is None else self._ed25519_key(label, public)
+
     def close(self) -> None:
         """Close all sessions and log out, unless another store of this process uses the same token."""
         self._token.release()
+
+    def _ed25519_key(self, label: str, public: bytes) -> "TokenEd25519Key":
+        return TokenEd25519Key(public, lambda data: self._ed25519.sign(self._token, label, data))
 
     def _private_key(self, key: Any) -> PrivateKey:
         return TokenPrivateKey(key.public_key, lambda digest: self._keys.sign_digest(self._token, key, digest))
@@ -123,6 +138,44 @@ class TokenPrivateKey(ec.EllipticCurvePrivateKey):
         return self
 
     def __deepcopy__(self, memo: Any) -> "TokenPrivateKey":
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise _not_exportable()
+
+
+class TokenEd25519Key(ed25519.Ed25519PrivateKey):
+    """An Ed25519 key that stays on its token.
+
+    Args:
+        public: 32 octets.
+        sign: signs on the token; returns the 64 octets of RFC 8032.
+    """
+
+    def __init__(self, public: bytes, sign: Callable[[bytes], bytes]) -> None:
+        self._public_key = ed25519.Ed25519PublicKey.from_public_bytes(public)
+        self._sign = sign
+
+    def sign(self, data: Any) -> bytes:
+        """Sign on the token. Raises KeyStoreError when it cannot serve."""
+        return self._sign(bytes(data))
+
+    def public_key(self) -> ed25519.Ed25519PublicKey:
+        """Return the public half, an ordinary key."""
+        return self._public_key
+
+    def private_bytes_raw(self) -> NoReturn:
+        """Refuse: a key on a token never leaves it."""
+        raise _not_exportable()
+
+    def private_bytes(self, encoding: Any, format: Any, encryption_algorithm: Any) -> NoReturn:  # noqa: A002
+        """Refuse: a key on a token never leaves it."""
+        raise _not_exportable()
+
+    def __copy__(self) -> "TokenEd25519Key":
+        return self
+
+    def __deepcopy__(self, memo: Any) -> "TokenEd25519Key":
         return self
 
     def __reduce__(self) -> NoReturn:

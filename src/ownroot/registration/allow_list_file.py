@@ -4,13 +4,16 @@ A new version that cannot be read closes the site until it can: the last good on
 taken off.
 """
 
+import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from ownroot.errors import InvalidInputError, UnavailableError
 from ownroot.registration.allow_list import MAX_LIST_BYTES, AllowList, parse_allow_list
 
+_log: Final = logging.getLogger(__name__)
 _LOOK_SECONDS = 1.0
 _RETRY_SECONDS = 30
 _Version = tuple[int, int, int]
@@ -46,7 +49,8 @@ class AllowListFile:
             if self._fault is not None:
                 raise UnavailableError(
                     "allow-list-unusable",
-                    f"Nothing is registered until the list of allowed devices is repaired. {self._fault.detail}",
+                    "Nothing is registered until the list of allowed devices is repaired. Its operator finds the "
+                    "reason in the log of this server.",
                     retry_after=_RETRY_SECONDS,
                 )
             return self._list
@@ -59,6 +63,8 @@ class AllowListFile:
                 return
             self._list, self._version, self._fault = _load(self._path), version, None
         except InvalidInputError as exc:
+            if self._fault is None or exc.detail != self._fault.detail:
+                _log.warning("nothing is registered until the list of allowed devices is repaired: %s", exc.detail)
             self._fault = exc
 
 

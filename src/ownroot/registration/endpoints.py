@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from ownroot.errors import RefusedError, UnavailableError
 from ownroot.pki.encoding import certificate_pem
 from ownroot.registration.applicant import Arrived, Sender
-from ownroot.registration.decisions import last_entry_at
+from ownroot.registration.counts import issued_counts, touch_counts
 from ownroot.registration.registrar import Desk, Registrar
 from ownroot.registration.reservations import Issued
 from ownroot.web.endpoint import PUBLIC, Access, Call, Endpoint, JsonBody, Reply
@@ -27,6 +27,7 @@ from ownroot.wire.registration import (
 
 SIGN = "/sign"
 _ALIVE = {"status": "ok"}
+_CLOSED_RETRY_SECONDS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +75,18 @@ class WatchPages:
         return Reply(body=_ALIVE)
 
     async def ready(self, _call: Call[Sender]) -> Reply:
-        """A device that may be registered now would be."""
-        desk = self._desk
-        desk.journal.read(last_entry_at)
+        """A new device that the site's lists allow would be registered now: it may be, and the disk takes it."""
+        desk, now = self._desk, self._clock()
+        await desk.journal.commit(touch_counts)
+        today, total = desk.journal.read(lambda connection: issued_counts(connection, now))
+        try:
+            desk.policy.window.demand_open(now)
+            desk.policy.quota.demand_room(today=today, total=total)
+        except RefusedError as error:
+            raise UnavailableError(error.code, error.detail, retry_after=_CLOSED_RETRY_SECONDS) from error
         if desk.allow_lists is not None:
             desk.allow_lists.current()
-        if self._clock() > desk.site.issuer.certificate.not_valid_after_utc:
+        if now > desk.site.issuer.certificate.not_valid_after_utc:
             raise UnavailableError(
                 "issuer-expired", "The local device CA has expired; it can sign nothing any more.", retry_after=3600
             )

@@ -9,14 +9,14 @@ from ownroot.registration.announcements import device_registered
 from ownroot.registration.delivery import Effect, Outcome
 from ownroot.registration.hook_loading import Named
 from ownroot.registration.hooks import AfterSigning, DeviceRegistered
-from ownroot.registration.outbox import Due
+from ownroot.registration.outbox import HOOK_PREFIX, Due
 
 
 class HookTarget:
     """One hook as a target. A call that hangs is waited for so long; the next one is made when it has returned."""
 
     def __init__(self, hook: Named[AfterSigning], *, limit_seconds: float) -> None:
-        self.name = f"hook {hook.name}"
+        self.name = f"{HOOK_PREFIX}{hook.name}"
         self._hook = hook
         self._limit_seconds = limit_seconds
         self._under_way: Future[None] | None = None

@@ -22,12 +22,10 @@ from ownroot.pki.encoding import certificate_pem, load_certificate_der
 from ownroot.pki.names import read_subject
 from ownroot.registration.announcements import event_id, webhook_document
 from ownroot.registration.delivery import Effect, Outcome
-from ownroot.registration.outbox import Due
+from ownroot.registration.outbox import BACKEND, WEBHOOK, Due
 from ownroot.registration.private_files import read_secret
 from ownroot.wire.documents import write_document
 
-BACKEND: Final = "backend"
-WEBHOOK: Final = "webhook"
 _LIMITS: Final = ExchangeLimits(connect_seconds=10, silence_seconds=30, total_seconds=60, answer_bytes=1024 * 1024)
 _JSON: Final = {"Content-Type": "application/json"}
 _NOT_THIS: Final = frozenset((400, 410, 413, 415, 422))

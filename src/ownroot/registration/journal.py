@@ -12,11 +12,13 @@ import os
 import sqlite3
 import stat
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, TypeVar
 
 from ownroot.errors import ConflictError, InvalidInputError, KeyStoreError, UnavailableError
+from ownroot.registration.journal_file import JournalFile
 from ownroot.registration.journal_schema import SCHEMA, VERSION
 from ownroot.registration.journal_writer import JournalWriter, unavailable, unavailable_because, write_now
 from ownroot.sqlite_checkpoints import Checkpointer
@@ -47,6 +49,7 @@ class Journal:
             UnavailableError: `journal-unavailable`.
         """
         path = _prepare(directory)
+        self._file = JournalFile(path, time.monotonic)
         with unavailable():
             writing = _connect(path)
             _bring_up(writing, path)
@@ -69,7 +72,8 @@ class Journal:
         self._writer = JournalWriter(self._writing, loop, committed=self._checkpointer.committed)
 
     def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Look something up, on any thread. Raises UnavailableError `journal-unavailable`."""
+        """Look something up, on any thread. Raises UnavailableError `journal-unavailable`, `journal-replaced`."""
+        self._file.demand_same()
         with self._lock:
             try:
                 return work(self._reading)
@@ -80,14 +84,16 @@ class Journal:
         """Run one work on the serving loop and wait for its commit, which it shares with whatever else is under way.
 
         Raises:
-            OwnrootError: what the work raises; UnavailableError `journal-unavailable`.
+            OwnrootError: what the work raises; UnavailableError `journal-unavailable`, `journal-replaced`.
         """
+        self._file.demand_same()
         if self._writer is None:
             raise RuntimeError("the journal does not serve a loop yet")
         return await self._writer.commit(work)
 
     def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run one work from a thread that is not the loop's, and wait for its commit. Raises as `commit`."""
+        self._file.demand_same()
         if self._writer is None:
             return write_now(self._writing, work)
         try:

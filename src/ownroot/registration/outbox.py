@@ -11,9 +11,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from ownroot.errors import NotFoundError
 from ownroot.registration.decisions import Decision, LogEntry, append
+
+BACKEND: Final = "backend"
+WEBHOOK: Final = "webhook"
+HOOK_PREFIX: Final = "hook "
+"""Names of targets; a hook's own name follows the prefix."""
 
 
 class State(StrEnum):
@@ -216,13 +222,30 @@ def drop(connection: sqlite3.Connection, ids: Iterable[int], *, at: datetime) ->
 
 
 def replay(connection: sqlite3.Connection, target: str, *, now: int) -> int:
-    """Announce every device anew to one target, in the order of their certificates. Returns how many there are."""
+    """Announce every device anew to one target, in the order of their certificates. Returns how many there are.
+
+    Raises:
+        NotFoundError: `no-such-target`: no server of this site could ever send to that name.
+    """
+    _demand_target(connection, target)
     connection.execute("DELETE FROM outbox WHERE target = ?", (target,))
     return connection.execute(
         "INSERT INTO outbox (target, serial, state, made_at) SELECT ?, d.serial, 'waiting', ? FROM devices d"
         " JOIN certificates c ON c.serial = d.serial ORDER BY c.rowid",
         (target, now),
     ).rowcount
+
+
+def _demand_target(connection: sqlite3.Connection, target: str) -> None:
+    """A target that was never told of a device may just have been set up; a misspelt one would wait for ever."""
+    told = {name for (name,) in connection.execute("SELECT DISTINCT target FROM outbox")}
+    known = told.union((BACKEND, WEBHOOK))
+    if target not in known and not target.startswith(HOOK_PREFIX):
+        raise NotFoundError(
+            "no-such-target",
+            f"There is no target {target[:80]!r}. Targets are {', '.join(sorted(known))}, and hooks as "
+            f"'{HOOK_PREFIX}NAME'.",
+        )
 
 
 def _unknown(number: int) -> NotFoundError:

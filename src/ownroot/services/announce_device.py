@@ -1,12 +1,13 @@
 """Take in a device whose certificate somebody else has signed already: a registration server, or the owner by hand.
 
 The certificate speaks for itself, by the same rules as at the gateway. What an announcement adds to a first contact is
-who vouches for the device, its name and its group. Repeating one changes nothing.
+who vouches for the device, its name and its group; a device that called first gets these when it is announced, unless
+somebody gave it others meanwhile. Repeating one changes nothing.
 
 Source: registration.md §9.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
@@ -18,8 +19,9 @@ from ownroot.pki.encoding import certificate_der, certificate_sha256, parse_cert
 from ownroot.pki.names import read_subject
 from ownroot.services.authority import Principal
 from ownroot.services.authorize_device import claimed_uuid
-from ownroot.services.device_conflicts import uuid_taken
-from ownroot.services.device_entries import remember_issuer
+from ownroot.services.change_device import store_description
+from ownroot.services.device_conflicts import require_no_uuid_of_another, uuid_taken, worded
+from ownroot.services.device_entries import name_beside, remember_issuer
 from ownroot.services.device_rows import Credential, add_row, make_described_row, require_free, take_over_row
 from ownroot.services.effective_pki import effective_pki, is_unclaimed
 from ownroot.services.hold_devices import hold_what_came_since
@@ -110,7 +112,9 @@ def _take_in(
         device = remember_issuer(uow, known, identified)
         if device != known:
             uow.changes.announce(ChangeKind.DEVICE, device.factory_id, device.uuid)
-        return Announced(device, is_new=False)
+        if _is_described(device, identified):
+            return Announced(device, is_new=False)
+        return Announced(_describe(uow, device, wanted, by=by, now=now), is_new=False)
     _require_enabled(identified)
     require_free(uow, wanted)
     _require_review(uow, identified, by)
@@ -131,6 +135,23 @@ def _take_in(
     uow.audit.append(by.event(EventKind.DEVICE_ANNOUNCED, wanted.uuid, details, at=now))
     uow.changes.announce(ChangeKind.DEVICE, wanted.factory_id, wanted.uuid)
     return Announced(wanted, is_new=True)
+
+
+def _is_described(device: Device, identified: Identified) -> bool:
+    """Did anybody say more about a device than its first contact does?"""
+    is_named = device.name not in {device.uuid, name_beside(identified)}
+    return is_named or device.group is not None or device.owner != identified.issuer.owner_of_new_devices
+
+
+def _describe(uow: UnitOfWork, device: Device, wanted: Device, *, by: Principal, now: datetime) -> Device:
+    """A device may call before its announcement gets through; what that says of it is said then."""
+    name = device.name if wanted.name == wanted.uuid else wanted.name
+    described = replace(device, name=name, owner=wanted.owner, group=wanted.group)
+    require_no_uuid_of_another(uow, described)
+    try:
+        return store_description(uow, device, described, by=by, now=now)
+    except ConflictError as error:
+        raise worded(error, uuid=device.uuid, name=name) from None
 
 
 def _require_enabled(identified: Identified) -> None:

@@ -41,6 +41,15 @@ def change_device(uow: UnitOfWork, ref: DeviceRef, change: DeviceChange, *, by: 
     if change.group is not None:
         group = require_group(uow, by.factory, change.group).ref if change.group else None
         after = replace(after, group=group)
+    return store_description(uow, before, after, by=by, now=now)
+
+
+def store_description(uow: UnitOfWork, before: Device, after: Device, *, by: Principal, now: datetime) -> Device:
+    """Store what is said about a device, already checked, and tell the audit log and the gateways if it is new.
+
+    Raises:
+        ConflictError: `device-name-taken`.
+    """
     if after == before:
         return before
     uow.devices.describe(after)

@@ -37,6 +37,21 @@ def require_no_uuid_of_another(uow: UnitOfWork, device: Device) -> None:
         raise name_taken(device.name)
 
 
+def require_no_name_of_another(uow: UnitOfWork, device: Device) -> None:
+    """Refuse a new device's uuid that is another device's name, for the same reason.
+
+    Raises:
+        ConflictError: `device-uuid-is-name`.
+    """
+    namesake = None if device.name == device.uuid else uow.devices.find_by_name(device.factory_id, device.uuid)
+    if namesake is not None and namesake.uuid != device.uuid:
+        raise ConflictError(
+            "device-uuid-is-name",
+            f"Device uuid already in use: {device.uuid} is the name of device {namesake.uuid}. Rename that one first.",
+            fields={"uuid": "in use as a name"},
+        )
+
+
 def parse_device_name(text: str) -> str:
     """Check the name a request gives a device.
 

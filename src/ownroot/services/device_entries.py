@@ -93,8 +93,8 @@ def replace_device_key(uow: UnitOfWork, device: Device, identified: Identified, 
 
 
 def remember_issuer(uow: UnitOfWork, device: Device, identified: Identified) -> Device:
-    """The same key under another CA is the same device; who vouches for it decides when that CA is revoked."""
-    if has_same_issuer(device, identified):
+    """The same key under another CA is the same device; who vouches for it, and until when, is what is kept."""
+    if has_same_issuer(device, identified) and device.not_after == identified.certificate.not_valid_after_utc:
         return device
     changed = _with_issuer(device, identified)
     uow.devices.replace_key(changed)
@@ -114,6 +114,11 @@ def _free_name(uow: UnitOfWork, factory: Factory, identified: Identified) -> str
     """A device is called by its uuid until it is renamed, unless somebody gave that name to another one."""
     if uow.devices.find_by_name(factory.id, identified.uuid) is None:
         return identified.uuid
+    return name_beside(identified)
+
+
+def name_beside(identified: Identified) -> str:
+    """Return what a device is called at first when its uuid is the name of another."""
     suffix = "-" + identified.spki_sha256.hex()[:12]
     return identified.uuid[: _NAME_LENGTH - len(suffix)] + suffix
 
@@ -124,4 +129,5 @@ def _with_issuer(device: Device, identified: Identified) -> Device:
         production=identified.production,
         issuer_sha256=certificate_sha256(identified.issuer.certificate),
         issuer_serial=identified.issuer.serial,
+        not_after=identified.certificate.not_valid_after_utc,
     )

@@ -22,7 +22,12 @@ from ownroot.pki.profiles import DEVICE
 from ownroot.pki.requests import DeviceCsr
 from ownroot.pki.serials import Serial, serial_text
 from ownroot.services.authority import DevicePass
-from ownroot.services.device_conflicts import require_no_uuid_of_another, superseded, uuid_taken
+from ownroot.services.device_conflicts import (
+    require_no_name_of_another,
+    require_no_uuid_of_another,
+    superseded,
+    uuid_taken,
+)
 from ownroot.services.device_groups import require_group
 from ownroot.services.effective_pki import is_unclaimed
 from ownroot.services.issuers import OnlineIssuer
@@ -115,7 +120,8 @@ def reserve(
     Raises:
         RefusedError, KeyStoreError: as `Issuers.current`; `token-spent`, on another key.
         InvalidInputError: `group-unknown`.
-        ConflictError: `device-uuid-taken`, `device-uuid-case-twin`, `device-name-taken`, `device-key-taken`.
+        ConflictError: `device-uuid-taken`, `device-uuid-case-twin`, `device-uuid-is-name`, `device-name-taken`,
+            `device-key-taken`.
     """
     online = issuers.current(uow, applicant.factory)
     _spend_pass(uow, applicant)
@@ -130,6 +136,7 @@ def reserve(
             raise
         return _reserve_known(uow, claim, known, reregister)
     require_no_uuid_of_another(uow, claim.row)
+    require_no_name_of_another(uow, claim.row)
     return _record(uow, claim, Reason.FIRST)
 
 
@@ -156,6 +163,7 @@ def complete(uow: UnitOfWork, held: Reservation, certificate: x509.Certificate, 
         return _answer_of_twin(uow, claim, exc)
     if held.reason is Reason.REPEATED:
         _renew_row(uow, row)
+    uow.ends.note_issued(row.factory_id, row.uuid, row.spki_sha256, not_after=certificate.not_valid_after_utc)
     if held.lifts_denial:
         uow.devices.lift_denial(row.factory_id, row.uuid)
         uow.audit.append(_event(claim, EventKind.DEVICE_DENIAL_LIFTED, {}))

@@ -11,7 +11,13 @@ from ownroot.errors import ConflictError
 from ownroot.pki.encoding import certificate_sha256, sha256
 from ownroot.pki.names import DeviceUuid
 from ownroot.services.authority import Principal
-from ownroot.services.device_conflicts import denied, parse_device_name, require_no_uuid_of_another, worded
+from ownroot.services.device_conflicts import (
+    denied,
+    parse_device_name,
+    require_no_name_of_another,
+    require_no_uuid_of_another,
+    worded,
+)
 from ownroot.services.device_groups import require_group
 from ownroot.services.ports import UnitOfWork
 from ownroot.services.records import Device, GroupRef
@@ -30,6 +36,7 @@ class Credential:
     production: bool
     issuer_sha256: bytes = _NO_ISSUER
     issuer_serial: int = _NO_SERIAL
+    not_after: datetime | None = None
 
     @classmethod
     def of(cls, identified: Identified) -> "Credential":
@@ -40,6 +47,7 @@ class Credential:
             production=identified.production,
             issuer_sha256=certificate_sha256(identified.issuer.certificate),
             issuer_serial=identified.issuer.serial,
+            not_after=identified.certificate.not_valid_after_utc,
         )
 
 
@@ -66,6 +74,7 @@ def make_row(credential: Credential, ownership: Ownership, *, name: str, group: 
         issuer_serial=credential.issuer_serial,
         created_at=ownership.since,
         group=group,
+        not_after=credential.not_after,
     )
 
 
@@ -85,14 +94,16 @@ def make_described_row(  # noqa: PLR0913  (a device, the two things said about i
 
 
 def require_free(uow: UnitOfWork, wanted: Device) -> None:
-    """Refuse what no unique constraint would: a device that was deleted, a name that is the uuid of another.
+    """Refuse what no unique constraint would: a device that was deleted, a name that is the uuid of another or a uuid
+    that is the name of another.
 
     Raises:
-        ConflictError: `device-denied`, `device-name-taken`.
+        ConflictError: `device-denied`, `device-name-taken`, `device-uuid-is-name`.
     """
     if uow.devices.find_denied(wanted.factory_id, wanted.uuid) is not None:
         raise denied(wanted.uuid)
     require_no_uuid_of_another(uow, wanted)
+    require_no_name_of_another(uow, wanted)
 
 
 def add_row(uow: UnitOfWork, wanted: Device) -> None:

@@ -22,6 +22,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, Protocol, TypeAlias, TypeVar
 
+from ownroot.services.forecast_ports import DeviceEnds
 from ownroot.services.login_ports import DeviceAuthorizations, Logins, OAuth
 from ownroot.services.report_ports import DeviceDocuments, DeviceTests, DeviceUpdates, Reporters
 from ownroot.services.repositories import (
@@ -73,6 +74,8 @@ class UnitOfWork(Protocol):
     def tuf(self) -> TufRepositories: ...
     @property
     def devices(self) -> Devices: ...
+    @property
+    def ends(self) -> DeviceEnds: ...
     @property
     def groups(self) -> DeviceGroups: ...
     @property

@@ -127,6 +127,7 @@ class Device:
     docker_apps: str | None = None
     next_key_at: datetime | None = None  # when the next key was announced; the configuration is locked since
     config_time: int = 0  # of its own configuration, and of its moves between groups (`fleet.config_times`)
+    not_after: datetime | None = None  # end of the certificate shown last, or issued since; None = not known
     fetch_config_anew: bool = False  # what it says of its copy is not to be trusted, until it has fetched once
 
 
@@ -250,7 +251,7 @@ class HeldFilter:
 
 @dataclass(frozen=True, slots=True)
 class CheckIn:
-    """One coalesced visit of a device. None = the header was absent: keep what is stored."""
+    """One coalesced visit of a device. None = it told nothing of it: keep what is stored."""
 
     factory_id: int
     uuid: DeviceUuid
@@ -259,6 +260,7 @@ class CheckIn:
     target_name: str | None = None
     ostree_hash: str | None = None
     docker_apps: str | None = None
+    not_after: datetime | None = None  # end of the certificate it came with
 
 
 class DeviceSort(StrEnum):
@@ -275,7 +277,8 @@ class DeviceSort(StrEnum):
 class DeviceFilter:
     """Conditions of a device listing; None = any. `name_pattern` is shell-style (`*`, `?`).
 
-    `issuer_serial`: the device CA that signed the certificate accepted last.
+    `issuer_serial`: the device CA that signed the certificate accepted last. `rotating`: only those that have announced
+    a next key. `after`: only names after this one, by bytes.
     """
 
     name_pattern: str | None = None
@@ -286,6 +289,8 @@ class DeviceFilter:
     target_name: str | None = None
     production: bool | None = None
     issuer_serial: int | None = None
+    rotating: bool = False
+    after: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from ownroot.services.device_reservations import Issuers
 from ownroot.services.issuers import OnlineIssuer
 from ownroot.services.ports import UnitOfWork
 from ownroot.services.read_gateway_trust import DeviceCertificatePolicy
+from ownroot.services.recent_refusals import RecentRefusals
 from ownroot.services.records import Factory
 from ownroot.services.renewal_reservations import (
     Issued,
@@ -74,7 +75,7 @@ class Renewing:
     """The issuing side of renewals: who signs, for how long, and which certificates count as a device's.
 
     `views` keeps what was last seen of each factory, so that signatures are verified outside the transaction that
-    decides; that transaction finds out whether it still holds.
+    decides; that transaction finds out whether it still holds. `refusals` keeps what the audit log was told lately.
     """
 
     issuers: Issuers
@@ -83,6 +84,7 @@ class Renewing:
     backdate: timedelta = DEVICE_BACKDATE
     random: Callable[[int], bytes] = os.urandom
     views: dict[int, _FactoryView] = field(default_factory=dict)
+    refusals: RecentRefusals = field(default_factory=RecentRefusals)
 
 
 def renew_device(request: RenewalRequest, *, renewing: Renewing, now: datetime) -> Steps[bytes]:
@@ -94,7 +96,7 @@ def renew_device(request: RenewalRequest, *, renewing: Renewing, now: datetime) 
         UnavailableError: `renewals-no-issuer`, no enabled online CA signs; `device-unsettled`, `renewal-superseded`,
             `trust-moving`; the database cannot commit, or the token with the CA's key is away.
         KeyStoreError: the online CA's key cannot be used; nothing is left behind.
-        What an identified device is refused is in the audit log before it is raised.
+        What an identified device is refused is in the audit log before it is raised, the same once an hour.
     """
     view, is_fresh = renewing.views.get(request.factory_id), False
     for _ in range(_ATTEMPTS):
@@ -114,7 +116,8 @@ def renew_device(request: RenewalRequest, *, renewing: Renewing, now: datetime) 
             renewal = Renewal(view.factory, view.online, identified, csr, request_sha256, expired_for, now)
             issued = yield from _attempt(renewal, renewing)
         except (InvalidInputError, RefusedError) as error:
-            yield partial(_record_refusal, request=request, identified=identified, error=error, now=now)
+            if renewing.refusals.is_new((request.factory_id, identified.uuid, error.code), now):
+                yield partial(_record_refusal, request=request, identified=identified, error=error, now=now)
             raise
         if issued is not None:
             return issued.certificate_der

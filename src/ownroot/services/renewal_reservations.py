@@ -127,6 +127,8 @@ def complete(uow: UnitOfWork, held: RenewalReservation, certificate: x509.Certif
         return quicker
     der = certificate_der(certificate)
     uow.issuances.record_certificate(held.issuance_id, der)
+    key, end = renewal.csr.spki_sha256, certificate.not_valid_after_utc
+    uow.ends.note_issued(device.factory_id, device.uuid, key, not_after=end)
     _announce_recovered_key(uow, renewal, device)
     uow.audit.append(renewal.event(EventKind.DEVICE_RENEWED, _details(held)))
     return Issued(der)

@@ -194,7 +194,7 @@ class Devices(Protocol):
         ...
 
     def replace_key(self, device: Device) -> None:
-        """Store keys, issuer and production flag of `device`; everything else of the row stays.
+        """Store keys, issuer, production flag and the certificate's end of `device`; everything else of the row stays.
 
         Raises NotFoundError `device-unknown`, ConflictError `device-key-taken`, `device-key-replaced`; of both keys.
         """
@@ -307,6 +307,10 @@ class Configs(Protocol):
 
     def record_fetches(self, fetches: Iterable[ConfigFetch]) -> None:
         """Mark what was fetched as applied, and end `fetch_config_anew` of devices that still have that key."""
+        ...
+
+    def doubt_every_copy(self) -> None:
+        """Set `fetch_config_anew` of all devices."""
         ...
 
 

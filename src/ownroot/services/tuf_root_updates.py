@@ -22,19 +22,12 @@ from ownroot.services.backend_keys import Keyring
 from ownroot.services.ports import UnitOfWork
 from ownroot.services.steps import Steps
 from ownroot.services.tuf_keys import make_key, online_signers, open_signer
-from ownroot.services.tuf_publishing import publish_tag
-from ownroot.services.tuf_store import StoredUpdate, TagRef
+from ownroot.services.tuf_publishing import production_targets, publish_ci, publish_production
+from ownroot.services.tuf_store import StoredUpdate
+from ownroot.tuf.final_check import find_document_refusals
 from ownroot.tuf.keys import KeyType, TufSigner
-from ownroot.tuf.metadata import (
-    ONLINE_ROLES,
-    ROOT_MAX_OCTETS,
-    TARGETS_MAX_OCTETS,
-    Document,
-    Role,
-    parse_document,
-    read_root,
-)
-from ownroot.tuf.repository import OnlineSigners, online_key_ids, production_documents, resigned_targets
+from ownroot.tuf.metadata import ONLINE_ROLES, ROOT_MAX_OCTETS, Document, Role, parse_document, read_root
+from ownroot.tuf.repository import OnlineSigners, online_key_ids, resigned_targets
 from ownroot.tuf.root_rules import Chains, Fault
 from ownroot.tuf.updates import (
     FaultyRootError,
@@ -107,16 +100,11 @@ def read_published(uow: UnitOfWork, factory_id: int) -> Published:
             "tuf-repository-unknown", "This factory has no TUF repository yet; its server makes one when it starts."
         )
     production = uow.tuf.find_root(factory_id, None, production=True)
-    targets: dict[str, Document] = {}
-    for tag in uow.tuf.tags(factory_id, production=True):
-        documents = uow.tuf.documents(TagRef(factory_id, production=True, tag=tag))
-        if documents is not None:
-            targets[tag] = parse_document(documents.targets, max_octets=TARGETS_MAX_OCTETS)
     keys = uow.tuf.keys(factory_id, staged=False)
     online = {role: keys[role].key_id for role in ONLINE_ROLES}
     # Until the first change production devices hold the CI roots, and there is no production root.
     chains = Chains(_parse(ci), None if production in (None, ci) else _parse(production))
-    return Published(chains, online, targets)
+    return Published(chains, online, production_targets(uow, factory_id))
 
 
 def begin_root_update(  # noqa: PLR0913  (what the caller says, and what it is judged by)
@@ -251,10 +239,12 @@ def _apply(uow: UnitOfWork, *, txid: str, by: Principal, keyring: Keyring, now: 
     _publish_roots(uow, factory_id, update)
     _swap_keys(uow, factory_id, update)
     uow.tuf.drop_update(factory_id)
-    for tag in uow.tuf.tags(factory_id, production=False):
-        publish_tag(uow, TagRef(factory_id, production=False, tag=tag), online, now=now)
-    for tag, document in production.items():
-        _publish_production(uow, TagRef(factory_id, production=True, tag=tag), document, online, now)
+    below_ci = publish_ci(uow, factory_id, online, now=now)
+    below_production = publish_production(uow, factory_id, production, online, now=now)
+    faults = find_document_refusals(update.staged.ci, below_ci.values(), now=now)
+    faults += find_document_refusals(update.staged.production_or_ci, below_production.values(), now=now)
+    if faults:
+        raise FaultyRootError(faults)
     _record(
         uow,
         EventKind.TUF_UPDATE_APPLIED,
@@ -285,11 +275,6 @@ def _swap_keys(uow: UnitOfWork, factory_id: int, update: RootUpdate) -> None:
     first = uow.tuf.keys(factory_id, staged=False).get(Role.ROOT)
     if first is not None and first.key_id not in update.ci_root.keys:
         uow.tuf.drop_key(factory_id, Role.ROOT, staged=False)
-
-
-def _publish_production(uow: UnitOfWork, ref: TagRef, targets: Document, online: OnlineSigners, now: datetime) -> None:
-    version = uow.tuf.next_version(ref.factory_id, production=True)
-    uow.tuf.put_documents(ref, production_documents(targets, online, version=version, now=now))
 
 
 def _resigned(update: RootUpdate, published: Published, online: OnlineSigners) -> dict[str, Document]:

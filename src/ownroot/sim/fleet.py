@@ -38,6 +38,10 @@ class FleetPlan:
     directory: Path
     cacert: Path | None = None
 
+    def fleet(self) -> list[SimulatedDevice]:
+        """Name the devices."""
+        return [simulated_device(self.seed, number, below=self.directory) for number in range(self.devices)]
+
 
 @dataclass(frozen=True, slots=True)
 class FleetReport:
@@ -54,13 +58,17 @@ class FleetReport:
 
 def run_fleet(plan: FleetPlan, progress: Progress) -> FleetReport:
     """Register every device, then let each check in `rounds` times. Identities stay in the plan's directory."""
-    fleet = [simulated_device(plan.seed, number, below=plan.directory) for number in range(plan.devices)]
-    with RegistrationEndpoint(plan.registration_url, token=plan.token, cacert=plan.cacert) as endpoint:
-        act = partial(_register, plan, endpoint)
-        registrations = _run_step("registering", fleet, act, plan.at_once, progress)
-    ready = [device for device in fleet if is_registered(device.directory)]
+    registrations = register_fleet(plan, progress)
+    ready = [device for device in plan.fleet() if is_registered(device.directory)]
     visits = [device for _ in range(plan.rounds) for device in ready]
     return FleetReport(registrations, _run_step("checking in", visits, _check_in, plan.at_once, progress))
+
+
+def register_fleet(plan: FleetPlan, progress: Progress) -> Tally:
+    """Register every device that an earlier run with this directory has not."""
+    with RegistrationEndpoint(plan.registration_url, token=plan.token, cacert=plan.cacert) as endpoint:
+        act = partial(_register, plan, endpoint)
+        return _run_step("registering", plan.fleet(), act, plan.at_once, progress)
 
 
 def _run_step(

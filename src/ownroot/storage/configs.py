@@ -77,6 +77,7 @@ _TRUST_COPY: Final = Statement(
     .where(_IS_DEVICE, devices.c.spki_sha256 == param("key"))
     .values(fetch_config_anew=sa.literal_column("0"))
 )
+_DOUBT_ALL: Final = Statement(sa.update(devices).values(fetch_config_anew=sa.literal_column("1")))
 _FETCHED: Final = (
     sa.select(sa.func.max(config_changes.c.config_time).label("newest"))
     .where(_OF_SCOPE, config_changes.c.config_time <= param("fetched"))
@@ -154,6 +155,9 @@ class SqlConfigs:
         known = list(fetches)
         self._session.run_many(_TRUST_COPY, [_device_row(fetch) for fetch in known])
         self._session.run_many(_APPLY, [_applied_row(fetch) for fetch in known])
+
+    def doubt_every_copy(self) -> None:
+        self._session.run(_DOUBT_ALL)
 
 
 def _of(key: ConfigKey) -> dict[str, Any]:

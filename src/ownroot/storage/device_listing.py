@@ -35,6 +35,7 @@ DEVICE_COLUMNS: Final = (
     devices.c.config_time,
     devices.c.fetch_config_anew,
     devices.c.next_key_at,
+    devices.c.not_after,
 )
 
 
@@ -80,6 +81,7 @@ def read_device(row: Row) -> Device:
         config_time=row[18],
         fetch_config_anew=bool(row[19]),
         next_key_at=None if row[20] is None else from_seconds(row[20]),
+        not_after=None if row[21] is None else from_seconds(row[21]),
     )
 
 
@@ -102,6 +104,10 @@ def _conditions(session: Session, where: DeviceFilter) -> Iterator[sa.ColumnElem
         yield devices.c.production == where.production
     if where.issuer_serial is not None:
         yield devices.c.issuer_serial == serial_text(where.issuer_serial)
+    if where.after is not None:
+        yield devices.c.name > where.after
+    if where.rotating:
+        yield devices.c.next_spki_sha256.is_not(None)
     if where.tag is not None:
         # One of a comma list: both databases know replace(), and a list without the tag comes out unchanged.
         listed = sa.literal(",").concat(devices.c.tags).concat(",")

@@ -13,6 +13,7 @@ from ownroot.errors import ConflictError, NotFoundError
 from ownroot.pki.names import DeviceUuid
 from ownroot.pki.serials import serial_text
 from ownroot.services.records import CheckIn, DeniedDevice, Device, DeviceFilter, DevicePin, DeviceSort
+from ownroot.storage.device_ends import SqlDeviceEnds, day_of
 from ownroot.storage.device_listing import DEVICE_COLUMNS, list_devices, read_device
 from ownroot.storage.heads import Heads
 from ownroot.storage.inserts import insert_if_absent, upsert
@@ -43,6 +44,8 @@ _ADD: Final = insert_if_absent(
     "docker_apps",
     "config_time",
     "fetch_config_anew",
+    "not_after",
+    "seen_day",
 )
 _IN_FACTORY: Final = devices.c.factory_id == param("factory")
 _IS_TWIN: Final = devices.c.uuid_folded == param("folded")
@@ -76,6 +79,7 @@ _REPLACE_KEY: Final = Statement(
         production=param("is_production"),
         issuer_sha256=param("issuer"),
         issuer_serial=param("serial"),
+        not_after=param("new_end", sa.BigInteger),
     )
 )
 _DESCRIBE: Final = Statement(
@@ -190,6 +194,8 @@ class SqlDevices:
             docker_apps=device.docker_apps,
             config_time=device.config_time,
             fetch_config_anew=int(device.fetch_config_anew),
+            not_after=None if device.not_after is None else to_seconds(device.not_after),
+            seen_day=day_of(device.last_seen),
         )
         if not added:
             raise self._why_not_added(device)
@@ -211,7 +217,7 @@ class SqlDevices:
         return row is not None and row[0] != uuid
 
     def replace_key(self, device: Device) -> None:
-        """Store keys, issuer and production flag.
+        """Store keys, issuer, production flag and the end of the certificate.
 
         Raises:
             NotFoundError: `device-unknown`.
@@ -232,6 +238,7 @@ class SqlDevices:
             is_production=device.production,
             issuer=device.issuer_sha256,
             serial=serial_text(device.issuer_serial),
+            new_end=None if device.not_after is None else to_seconds(device.not_after),
         )
         if not replaced:
             raise _unknown(device.uuid)
@@ -307,7 +314,9 @@ class SqlDevices:
         return [DeviceUuid(row[0]) for row in rows]
 
     def record_check_ins(self, visits: Iterable[CheckIn]) -> None:
-        self._session.run_many(_CHECK_IN, [_visit_row(visit) for visit in visits])
+        listed = list(visits)
+        SqlDeviceEnds(self._session).note_visits(listed)
+        self._session.run_many(_CHECK_IN, [_visit_row(visit) for visit in listed])
 
     def require_free_key(self, device: Device, spki_sha256: bytes) -> None:
         asked = _asked(device, spki_sha256)

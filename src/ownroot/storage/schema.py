@@ -310,6 +310,9 @@ devices = _table(
     _number_since("config_time"),
     _number_since("fetch_config_anew"),  # 0 or 1
     sa.Column("next_key_at", sa.BigInteger),
+    sa.Column("not_after", sa.BigInteger),  # of the certificate; NULL = not known
+    _number_since("seen_day"),  # day number of `last_seen`, in an index that need not follow every check-in
+    _number_since("absence"),  # eighths of a day (`fleet.forecast`)
     sa.Index("devices_uuid", "factory_id", "uuid_folded", unique=True),
     sa.Index("devices_name", "factory_id", "name", unique=True),
     sa.Index("devices_key", "factory_id", "spki_sha256", unique=True),
@@ -324,6 +327,7 @@ devices = _table(
     sa.Index("devices_owner", "factory_id", "owner", "name"),
     sa.Index("devices_issuer", "factory_id", "issuer_serial"),
     sa.Index("devices_last_seen", "factory_id", "last_seen", "name"),
+    sa.Index("devices_ends", "factory_id", "issuer_serial", "not_after", "seen_day", "absence"),
     # A device without a group is not in it, so it costs the registration of such a device nothing.
     sa.Index(
         "devices_group",

@@ -8,6 +8,7 @@ from ownroot.storage.configs import SqlConfigs
 from ownroot.storage.denied_keys import SqlDeniedKeys
 from ownroot.storage.device_authorizations import SqlDeviceAuthorizations
 from ownroot.storage.device_documents import SqlDeviceDocuments, SqlReporters
+from ownroot.storage.device_ends import SqlDeviceEnds
 from ownroot.storage.device_groups import SqlDeviceGroups
 from ownroot.storage.device_tests import SqlDeviceTests
 from ownroot.storage.device_updates import SqlDeviceUpdates
@@ -41,6 +42,7 @@ class SqlUnitOfWork:
         "device_authorizations",
         "devices",
         "documents",
+        "ends",
         "factories",
         "facts",
         "groups",
@@ -74,6 +76,7 @@ class SqlUnitOfWork:
         self.token_keys = SqlTokenKeys(session)
         self.tuf = SqlTufRepositories(session)
         self.devices = SqlDevices(session, self.heads)
+        self.ends = SqlDeviceEnds(session)
         self.groups = SqlDeviceGroups(session)
         self.reporters = SqlReporters(session)
         self.documents = SqlDeviceDocuments(session)

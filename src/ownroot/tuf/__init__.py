@@ -7,5 +7,7 @@ No input or output. Modules, from the inside out:
 * `metadata`: the four kinds of documents;
 * `root_rules`: what may be staged, and what may be published;
 * `root_review`: what a staged root changes, and what an owner should know about it;
-* `device_rules`: what a device accepts, from its first root on.
+* `device_rules`: what a device accepts, from its first root on;
+* `final_check`: the same, asked before anything is published;
+* `offers`: which of the targets is for a device.
 """

@@ -6,6 +6,7 @@ outside the subset is made, taken in or published.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, Final, TypeAlias
 
@@ -15,6 +16,7 @@ Json: TypeAlias = dict[str, Any] | list[Any] | str | int | bool | None
 
 _MAX_DEPTH: Final = 32
 _MAX_INTEGER: Final = 2**53 - 1  # beyond it, readers that use doubles disagree
+_PLAIN: Final = re.compile(r"[ -%'-;=?-~]*\Z")
 _ESCAPED_IN_CUSTOM: Final = frozenset("&<>")
 
 
@@ -46,12 +48,26 @@ def find_unsafe(value: Json) -> str | None:
 
     Newlines are part of the subset in PEM text of public keys alone.
     """
-    return next(_unsafe(value, "", 0), None)
+    # Nearly every document has nothing to find, and the way to a fault is only needed once there is one.
+    return None if _is_plain(value, 0) else next(_unsafe(value, "", 0), None)
 
 
 def is_printable(text: str) -> bool:
     """Is every character printable ASCII?"""
-    return all(" " <= character <= "~" for character in text)
+    return text.isascii() and text.isprintable()
+
+
+def _is_plain(value: Json, depth: int) -> bool:
+    """Is it certain at a glance that nothing is unsafe? Newlines, `&`, `<` and `>` depend on where they are."""
+    if depth > _MAX_DEPTH or isinstance(value, float):
+        return False
+    if isinstance(value, str):
+        return _PLAIN.match(value) is not None
+    if isinstance(value, dict):
+        return all(_PLAIN.match(name) and _is_plain(member, depth + 1) for name, member in value.items())
+    if isinstance(value, list):
+        return all(_is_plain(item, depth + 1) for item in value)
+    return value is None or abs(value) <= _MAX_INTEGER
 
 
 def _unsafe(value: Json, path: str, depth: int) -> Iterator[str]:

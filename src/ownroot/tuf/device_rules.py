@@ -4,6 +4,7 @@ The strictest common reading of the two device clients, in the order devices fet
 snapshot, targets. A document is accepted whole or refused by the name of a rule, and a refusal changes nothing.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -39,12 +40,13 @@ class Described:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """An accepted document below the root, with the bytes it came in."""
+    """An accepted document below the root, with the bytes it came in. `root_version`: whose keys have signed it."""
 
     data: bytes
     version: int
     expires: datetime
     body: Json
+    root_version: int
 
 
 class DeviceTrust:
@@ -69,6 +71,21 @@ class DeviceTrust:
         self.snapshot: Verified | None = None
         self.targets: Verified | None = None
 
+    def resume(self, timestamp: bytes | None, snapshot: bytes | None, targets: bytes | None) -> None:
+        """Take up what this device accepted in an earlier run, expired or not; nothing older is accepted from now on.
+
+        What the keys of the present root have not signed is forgotten. If that is the timestamp or the snapshot, the
+        run ended between a root with other online keys and the forgetting of all the old keys have signed.
+        """
+        try:
+            earlier = None if timestamp is None else self._read(timestamp, Role.TIMESTAMP, TIMESTAMP_MAX_OCTETS)
+            described = None if snapshot is None else self._read(snapshot, Role.SNAPSHOT, TARGETS_MAX_OCTETS)
+        except RefusedError:
+            return
+        self.timestamp, self.snapshot = earlier, described
+        with suppress(RefusedError):
+            self.targets = None if targets is None else self._read(targets, Role.TARGETS, TARGETS_MAX_OCTETS)
+
     def update_root(self, data: bytes) -> None:
         """Take the next root: signed by the present one's keys and by its own. An expired one is a step on the way.
 
@@ -92,29 +109,37 @@ class DeviceTrust:
         """Take a timestamp; the root must not have expired by now.
 
         Raises:
-            RefusedError: `tuf-root-expired`, `tuf-malformed`, `tuf-signatures-missing`, `tuf-expired`, `tuf-rollback`.
+            RefusedError: `tuf-root-expired`, `tuf-malformed`, `tuf-too-long`, `tuf-signatures-missing`, `tuf-expired`,
+                `tuf-rollback`.
         """
         if self.root.expires <= now:
             raise RefusedError("tuf-root-expired", f"The newest root has expired on {self.root.expires:%Y-%m-%d}.")
-        new = self._read(data, Role.TIMESTAMP, TIMESTAMP_MAX_OCTETS, now)
+        new = self._read(data, Role.TIMESTAMP, TIMESTAMP_MAX_OCTETS)
+        _require_not_expired(Role.TIMESTAMP, new, now)
         described = _described(new.body, "snapshot.json", must_tell_all=True)
         _require_not_older(Role.TIMESTAMP, new.version, self.timestamp)
         _require_not_older(Role.SNAPSHOT, described.version, self.snapshot)
+        if self.timestamp is not None:
+            _require_not_announced_older(Role.SNAPSHOT, described.version, self.snapshot_described())
         self.timestamp = new
 
     def update_snapshot(self, data: bytes, *, now: datetime) -> None:
         """Take the snapshot that the timestamp describes.
 
         Raises:
-            RefusedError: `tuf-order`, `tuf-mix-and-match`, `tuf-malformed`, `tuf-signatures-missing`, `tuf-expired`,
-                `tuf-rollback`.
+            RefusedError: `tuf-order`, `tuf-mix-and-match`, `tuf-malformed`, `tuf-too-long`, `tuf-signatures-missing`,
+                `tuf-expired`, `tuf-rollback`.
         """
         described = self.snapshot_described()
         _require_described(Role.SNAPSHOT, data, described)
-        new = self._read(data, Role.SNAPSHOT, described.length or TARGETS_MAX_OCTETS, now)
+        new = self._read(data, Role.SNAPSHOT, described.length or TARGETS_MAX_OCTETS)
+        _require_not_expired(Role.SNAPSHOT, new, now)
         _require_version(Role.SNAPSHOT, new, described)
         _require_not_older(Role.SNAPSHOT, new.version, self.snapshot)
-        _require_not_older(Role.TARGETS, _described(new.body, "targets.json").version, self.targets)
+        targets_version = _described(new.body, "targets.json").version
+        _require_not_older(Role.TARGETS, targets_version, self.targets)
+        if self.snapshot is not None:
+            _require_not_announced_older(Role.TARGETS, targets_version, self.targets_described())
         self.snapshot = new
 
     def update_targets(self, data: bytes, *, now: datetime) -> None:
@@ -125,7 +150,8 @@ class DeviceTrust:
         """
         described = self.targets_described()
         _require_described(Role.TARGETS, data, described)
-        new = self._read(data, Role.TARGETS, described.length or TARGETS_MAX_OCTETS, now)
+        new = self._read(data, Role.TARGETS, described.length or TARGETS_MAX_OCTETS)
+        _require_not_expired(Role.TARGETS, new, now)
         _require_version(Role.TARGETS, new, described)
         _require_not_older(Role.TARGETS, new.version, self.targets)
         if not isinstance(_member(new.body, "targets"), dict):
@@ -146,7 +172,10 @@ class DeviceTrust:
             for role in (Role.TIMESTAMP, Role.SNAPSHOT)
         )
 
-    def _read(self, data: bytes, role: Role, max_octets: int, now: datetime) -> Verified:
+    def _read(self, data: bytes, role: Role, max_octets: int) -> Verified:
+        kept = {Role.TIMESTAMP: self.timestamp, Role.SNAPSHOT: self.snapshot, Role.TARGETS: self.targets}[role]
+        if kept is not None and kept.data == data and kept.root_version == self.root.version:
+            return kept
         document = _parse(data, role, max_octets)
         if document.signed.get("_type") != role.type_name:
             raise _malformed(role, f"`_type` is not {role.type_name}")
@@ -154,9 +183,12 @@ class DeviceTrust:
         version, expires = document.signed.get("version"), _expiry(document, role)
         if not isinstance(version, int) or isinstance(version, bool) or version < 1:
             raise _malformed(role, "`version` is not an integer from 1 on")
-        if expires <= now:
-            raise RefusedError("tuf-expired", f"The {role} has expired on {expires:%Y-%m-%d %H:%M} UTC (freeze?).")
-        return Verified(data, version, expires, document.signed)
+        return Verified(data, version, expires, document.signed, self.root.version)
+
+
+def too_long(role: Role, max_octets: int) -> RefusedError:
+    """Return the refusal of a document that is longer than a device reads, or than was announced."""
+    return RefusedError("tuf-too-long", f"The {role} is longer than the {max_octets} bytes that are read of it.")
 
 
 def _read_root(data: bytes) -> tuple[Document, Root]:
@@ -171,6 +203,8 @@ def _parse(data: bytes, role: Role, max_octets: int) -> Document:
     try:
         document = parse_document(data, max_octets=max_octets)
     except InvalidInputError as exc:
+        if exc.code == "json-too-long":
+            raise too_long(role, max_octets) from exc
         raise _malformed(role, exc.detail) from exc
     unsafe = find_unsafe(document.signed)
     if unsafe is not None:
@@ -219,6 +253,19 @@ def _require_version(role: Role, new: Verified, described: Described) -> None:
     if new.version != described.version:
         raise RefusedError(
             "tuf-mix-and-match", f"The {role} has version {new.version}; announced was {described.version}."
+        )
+
+
+def _require_not_expired(role: Role, new: Verified, now: datetime) -> None:
+    if new.expires <= now:
+        raise RefusedError("tuf-expired", f"The {role} has expired on {new.expires:%Y-%m-%d %H:%M} UTC (freeze?).")
+
+
+def _require_not_announced_older(role: Role, version: int, announced: Described) -> None:
+    """What a signed document has announced counts as seen, fetched or not (TUF specification 5.4.3, 5.5.5)."""
+    if version < announced.version:
+        raise RefusedError(
+            "tuf-rollback", f"The {role} {version} is older than {announced.version}, which was announced already."
         )
 
 

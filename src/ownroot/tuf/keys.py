@@ -77,10 +77,16 @@ class TufKey:
 
 @dataclass(frozen=True)
 class TufSigner:
-    """A private key in memory, with the public one it belongs to."""
+    """A private key, in memory or on a token, with the public one it belongs to."""
 
     key: TufKey
     _half: PrivateHalf
+
+    @classmethod
+    def of(cls, half: PrivateHalf) -> "TufSigner":
+        """Return the signer of a private key, which may be one that never leaves its token."""
+        keytype = KeyType.ED25519 if isinstance(half, ed25519.Ed25519PrivateKey) else KeyType.RSA
+        return cls(TufKey(keytype, _public_text(half.public_key())), half)
 
     def sign(self, payload: bytes) -> bytes:
         """Sign with the method of the key's type."""
@@ -104,8 +110,8 @@ class TufSigner:
 def generate_signer(keytype: KeyType) -> TufSigner:
     """Make a key in memory; RSA keys have 4096 bits."""
     if keytype is KeyType.ED25519:
-        return _signer(keytype, ed25519.Ed25519PrivateKey.generate())
-    return _signer(keytype, rsa.generate_private_key(public_exponent=65537, key_size=4096))
+        return TufSigner.of(ed25519.Ed25519PrivateKey.generate())
+    return TufSigner.of(rsa.generate_private_key(public_exponent=65537, key_size=4096))
 
 
 def parse_key(document: Json) -> TufKey:
@@ -137,7 +143,7 @@ def parse_signer(document: Json) -> TufSigner:
     private = values.get("private")
     if not isinstance(private, str):
         raise _invalid("`keyval.private` is missing")
-    return _signer(keytype, _load_private(keytype, private))
+    return TufSigner.of(_load_private(keytype, private))
 
 
 def _parts(document: Json) -> tuple[KeyType, dict[str, Json]]:
@@ -174,10 +180,6 @@ def _load_private(keytype: KeyType, text: str) -> PrivateHalf:
     if not isinstance(half, rsa.RSAPrivateKey) or half.key_size not in _RSA_BITS:
         raise _invalid("an RSA key has 2048, 3072 or 4096 bits; devices read no other")
     return half
-
-
-def _signer(keytype: KeyType, half: PrivateHalf) -> TufSigner:
-    return TufSigner(TufKey(keytype, _public_text(half.public_key())), half)
 
 
 def _public_text(half: PublicHalf) -> str:

@@ -33,7 +33,7 @@ class TagDocuments:
     """What devices of one tag fetch, as it is served.
 
     Attributes:
-        expires: the earliest end among the three.
+        expires: when the timestamp ends, which the server renews; targets that others have signed may end earlier.
     """
 
     version: int

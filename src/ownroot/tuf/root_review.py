@@ -83,7 +83,7 @@ def _threshold_changes(current: Shape, staged: Shape) -> Iterator[Note]:
 
 
 def _expiry_change(current: Root, staged: Root) -> Iterator[Note]:
-    if staged.expires != current.expires:
+    if staged.expires.date() != current.expires.date():
         yield Note("expiry-changed", f"Expire on {staged.expires:%Y-%m-%d} instead of {current.expires:%Y-%m-%d}")
 
 

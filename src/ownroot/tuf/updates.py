@@ -12,6 +12,7 @@ from typing import Final
 
 from ownroot.errors import InvalidInputError
 from ownroot.tuf.canonical import is_printable
+from ownroot.tuf.final_check import find_root_refusals
 from ownroot.tuf.keys import TufKey
 from ownroot.tuf.metadata import Changelog, Document, Role, RoleKeys, Root, format_time, read_root
 from ownroot.tuf.root_rules import (
@@ -150,6 +151,7 @@ def find_update_faults(
         production_targets: by tag, as they would be served under the new root.
     """
     faults = find_publishing_faults(update.staged, published.roots, now=now)
+    faults = faults or find_root_refusals(update.staged, published.roots)
     root = read_root(update.staged.production_or_ci.signed)
     for tag, document in production_targets.items():
         faults += find_targets_faults(tag, document, root)

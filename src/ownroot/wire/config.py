@@ -72,11 +72,6 @@ def parse_device_patch(body: bytes) -> DevicePatchForm:
     return read_document(body, DevicePatchForm)
 
 
-def parse_config_list(body: bytes) -> ConfigList:
-    """Read a page of a history. Raises as `parse_config_form`."""
-    return read_document(body, ConfigList)
-
-
 def config_files(forms: Iterable[ConfigFileForm]) -> tuple[ConfigFile, ...]:
     """Turn the files of the wire into values; nothing about them is checked."""
     return tuple(ConfigFile(form.name, form.value, bool(form.unencrypted), form.handler) for form in forms)

@@ -13,11 +13,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
 from ownroot.errors import InvalidInputError
+from ownroot.pki.encoding import load_certificate_der
 
 BASE_PATH: Final = "/.well-known/est"
 CSR_TYPE: Final = "application/pkcs10"
 CERTIFICATES_TYPE: Final = "application/pkcs7-mime; smime-type=certs-only"
 ATTRIBUTES_TYPE: Final = "application/csrattrs"
+ISSUER_HEADER: Final = "Ownroot-Issuer"
+"""Beside a renewed certificate: the device CA that signed it, which its holder may know nothing of."""
 
 # RFC 7030 §4.5.2 with RFC 8951 §3.2: a key on P-256 and ecdsa-with-SHA256 will do; other curves are taken as well.
 _ATTRIBUTES: Final = bytes.fromhex("3021301506072a8648ce3d0201310a06082a8648ce3d03010706082a8648ce3d040302")
@@ -66,6 +69,21 @@ def parse_certificates_body(body: bytes) -> Sequence[x509.Certificate]:
         return pkcs7.load_der_pkcs7_certificates(base64.b64decode(b"".join(body.split()), validate=True))
     except ValueError as exc:
         raise InvalidInputError("est-answer", "The EST server's answer holds no certificates we can read.") from exc
+
+
+def issuer_header(issuer: x509.Certificate) -> str:
+    """Return a certificate as a byte sequence of a structured field (RFC 8941 §3.3.5), as RFC 9440 writes them."""
+    return f":{base64.b64encode(issuer.public_bytes(Encoding.DER)).decode('ascii')}:"
+
+
+def parse_issuer_header(value: str) -> x509.Certificate | None:
+    """Read what `issuer_header` wrote; None if it is anything else. Nothing about it is verified."""
+    text = value.strip()
+    try:
+        der = base64.b64decode(text.strip(":"), validate=True)
+        return load_certificate_der(der) if text.startswith(":") else None
+    except (ValueError, InvalidInputError):
+        return None
 
 
 def attributes_body() -> bytes:

@@ -277,12 +277,16 @@ def _print_tables(tables: _Tables) -> str:
 
 
 def _print_table(section: str, table: Mapping[str, str | None]) -> str:
-    lines = (f"# {key} is not set" if value is None else f'{key} = "{_escape(value)}"' for key, value in table.items())
+    lines = (
+        f"# {key} is not set" if value is None else f"{key} = {toml_string(value)}" for key, value in table.items()
+    )
     return "".join(f"{line}\n" for line in (f"[{section}]", *lines))
 
 
-def _escape(value: str) -> str:
-    return _escaped.sub(lambda match: f"\\{match[0]}" if match[0] in '\\"' else f"\\u{ord(match[0]):04x}", value)
+def toml_string(value: str) -> str:
+    """Return the value as a basic string of TOML, quotes included."""
+    text = _escaped.sub(lambda match: f"\\{match[0]}" if match[0] in '\\"' else f"\\u{ord(match[0]):04x}", value)
+    return f'"{text}"'
 
 
 def _raise_faults(faults: Mapping[str, str]) -> None:

@@ -11,13 +11,14 @@ import msgspec
 from ownroot.errors import InvalidInputError
 from ownroot.tuf.canonical import Json, decode
 from ownroot.tuf.keys import KeyType
-from ownroot.tuf.metadata import ONLINE_ROLES, Document, Role, read_document
+from ownroot.tuf.metadata import ONLINE_ROLES, TARGETS_MAX_OCTETS, Document, Role, read_document
 from ownroot.tuf.root_rules import Chains, Fault
 from ownroot.tuf.signatures import Signature, parse_signatures
-from ownroot.tuf.updates import FaultyRootError, Upload
+from ownroot.tuf.updates import FaultyRootError, TargetsSignatures, Upload
 from ownroot.wire.certs import ChangeMeta
 
 _MAX_OCTETS = 1024 * 1024
+_MAX_TAGS = 32
 
 
 class UpdateBegin(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
@@ -95,7 +96,7 @@ class RootUpdates(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
 
     status: str
     current: RootsState
-    updated: RootsState | None
+    updated: RootsState | None = None
     change_meta: ChangeMeta
     first_time: bool
     amendments: list[RootsNote]
@@ -108,6 +109,20 @@ class TargetForm(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     tag: str
     target: dict[str, Any]
+
+
+class ProductionTargetsForm(msgspec.Struct, frozen=True, kw_only=True):
+    """POST: targets for a tag's production devices, signed offline (ours: docs/wire); read by `parse_production`."""
+
+    tag: str
+    targets: dict[str, Any]
+
+
+class ProductionTargets(msgspec.Struct, frozen=True):
+    """What `parse_production` read."""
+
+    tag: str
+    document: Document
 
 
 class StagedUpload(msgspec.Struct, frozen=True):
@@ -126,7 +141,7 @@ def parse_stage(body: bytes) -> StagedUpload:
     sent = decode(body, max_octets=_MAX_OCTETS)
     if not isinstance(sent, dict):
         raise InvalidInputError("json-not-object", "The JSON document must be an object.")
-    txid = sent.get("txid") or ""
+    txid = "" if sent.get("txid") is None else sent["txid"]
     if not isinstance(txid, str):
         raise InvalidInputError("bad-field", "txid must be text.", fields={"txid": "not text"})
     if sent.get("waves-signatures"):
@@ -139,9 +154,52 @@ def parse_stage(body: bytes) -> StagedUpload:
         raise FaultyRootError([Fault(error.code, error.detail)]) from error
 
 
+def parse_production(body: bytes) -> ProductionTargets:
+    """Read what an owner's program wants published to production devices.
+
+    Raises:
+        InvalidInputError: `json-too-long`, `json-malformed`, `bad-field`, and as `read_document`.
+    """
+    sent = decode(body, max_octets=_MAX_OCTETS + TARGETS_MAX_OCTETS)
+    tag = sent.get("tag") if isinstance(sent, dict) else None
+    if not isinstance(sent, dict) or not isinstance(tag, str):
+        raise InvalidInputError("bad-field", "`tag` must be text, beside `targets`.", fields={"tag": "missing"})
+    return ProductionTargets(tag, read_document(sent.get("targets")))
+
+
+def production_document(tag: str, document: Document) -> dict[str, Json]:
+    """Return what `parse_production` reads."""
+    return {"tag": tag, "targets": _object(document)}
+
+
+def stage_document(chains: Chains, *, txid: str, targets_signatures: TargetsSignatures) -> dict[str, Json]:
+    """Return what an owner's program sends to have both roots staged; `chains` has a production root."""
+    sent: dict[str, Json] = {"txid": txid, "ci-root": _object(chains.ci), "prod-root": _object(chains.production_or_ci)}
+    if targets_signatures:
+        made = {tag: [one.document() for one in signatures] for tag, signatures in targets_signatures.items()}
+        sent["targets-signatures"] = made
+    return sent
+
+
+def read_tags(body: bytes) -> dict[str, Document]:
+    """Read targets documents by tag.
+
+    Raises:
+        InvalidInputError: `json-too-long`, `json-malformed`, `json-not-object`, and as `read_document`.
+    """
+    sent = decode(body, max_octets=_MAX_TAGS * TARGETS_MAX_OCTETS)
+    if not isinstance(sent, dict):
+        raise InvalidInputError("json-not-object", "The JSON document must be an object.")
+    return {tag: read_document(document) for tag, document in sent.items()}
+
+
 def document_text(document: Document | None) -> str:
     """Return a document as the text that clients parse; empty if there is none."""
     return "" if document is None else document.encoded().decode()
+
+
+def _object(document: Document) -> Json:
+    return {"signatures": [one.document() for one in document.signatures], "signed": document.signed}
 
 
 def _signatures(value: Json) -> dict[str, tuple[Signature, ...]]:

@@ -33,6 +33,21 @@ def stored(database: Database, factory: Factory) -> Device:
     return device
 
 
+def test_every_copy_is_doubted_until_its_device_fetched(database: Database, factory: Factory) -> None:
+    for uuid in ("dev-1", "dev-2"):
+        database.write(lambda uow, uuid=uuid: uow.devices.add(a_device(factory, uuid))).result()
+    assert not stored(database, factory).fetch_config_anew
+    database.write(lambda uow: uow.configs.doubt_every_copy()).result()
+    device = stored(database, factory)
+    assert device.fetch_config_anew
+    fetch = ConfigFetch(factory.id, device.uuid, device.spki_sha256, 1, NOW)
+    database.write(lambda uow: uow.configs.record_fetches([fetch])).result()
+    assert not stored(database, factory).fetch_config_anew
+    other = database.read(lambda uow: uow.devices.find(factory.id, "dev-2"))
+    assert other is not None
+    assert other.fetch_config_anew
+
+
 def test_history_is_newest_first_and_bounded(database: Database, factory: Factory) -> None:
     key = of_factory(factory)
     add(database, key, 1, 2, 3, 4, kept=3)

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 import pytest
 
+from ownroot.bootstrap.installation import renew_tuf_documents
 from ownroot.errors import ConflictError, KeyStoreError
 from ownroot.keystore.sealing import Sealer
 from ownroot.services.backend_keys import Keyring
@@ -17,10 +18,12 @@ from ownroot.services.tuf_publishing import (
     FIRST_TAG,
     ensure_repository,
     factories_without_repository,
+    publish_ci,
     renew_expiring,
 )
 from ownroot.services.tuf_root_updates import read_published
 from ownroot.services.tuf_store import SealedTufKey, StoredUpdate, TagRef
+from ownroot.tuf.device_rules import DeviceTrust
 from ownroot.tuf.metadata import ONLINE_ROLES, Role
 from ownroot.tuf.repository import TagDocuments
 from ownroot.tuf.root_rules import Chains
@@ -163,10 +166,63 @@ def test_what_expires_is_signed_anew_and_the_rest_is_left(database: Database, re
 
     def renew(days: int, limit: int = 100) -> int:
         now = NOW + timedelta(days=days)
-        return database.write(partial(renew_expiring, keyring=KEYRING, now=now, limit=limit)).result()
+        return database.write(partial(renew_expiring, keyring=KEYRING, now=now, limit=limit)).result().renewed
 
     assert renew(days=240) == 0
     assert [renew(days=250, limit=1) for _ in range(3)] == [1, 1, 0]
     documents = database.read(lambda uow: uow.tuf.documents(ref(repository)))
     assert documents is not None
     assert (documents.version, documents.expires) == (2, NOW + timedelta(days=250 + 365))
+
+
+def test_device_that_is_given_another_tag_and_back_finds_no_lower_number(
+    database: Database, repository: Factory
+) -> None:
+    def publish(tag: str) -> None:
+        def work(uow) -> None:
+            publish_ci(uow, repository.id, online_signers(uow, repository.id, KEYRING), now=NOW, new_tag=tag)
+
+        database.write(work).result()
+
+    def documents(tag: str) -> TagDocuments:
+        found = database.read(lambda uow: uow.tuf.documents(ref(repository, tag)))
+        assert found is not None
+        return found
+
+    trust = DeviceTrust(database.read(lambda uow: uow.tuf.find_root(repository.id, 1, production=False)) or b"")
+    for published, followed in (("devel", "devel"), ("main", "devel"), ("devel", "main"), ("devel", "devel")):
+        publish(published)
+        made = documents(followed)
+        trust.update_timestamp(made.timestamp, now=NOW)
+        trust.update_snapshot(made.snapshot, now=NOW)
+        trust.update_targets(made.targets, now=NOW)
+    assert documents("devel").version == documents("main").version == 5
+    later = NOW + timedelta(days=250)
+    assert database.write(partial(renew_expiring, keyring=KEYRING, now=later)).result().renewed == 2
+    assert documents("devel").version == documents("main").version == 6
+
+
+def test_a_factory_whose_keys_cannot_be_used_keeps_no_other_waiting(database: Database, repository: Factory) -> None:
+    damaged = make_factory(database, "damaged")
+    other_keys = Keyring({SealedKeyPurpose.TUF: Sealer(bytes([1] * 32))})
+    database.write(partial(ensure_repository, factory=damaged, keyring=other_keys, now=NOW)).result()
+    late = NOW + timedelta(days=250)
+
+    done = database.write(partial(renew_expiring, keyring=KEYRING, now=late)).result()
+    assert (done.renewed, done.left, set(done.faults), done.is_last) == (1, 1, {damaged.id}, True)
+    assert done.faults[damaged.id].code == "sealed-unreadable"
+
+
+def test_renewal_goes_on_behind_more_damaged_factories_than_fit_into_a_round(
+    database: Database, factory: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ownroot.bootstrap.installation._TAGS_A_ROUND", 1)
+    other_keys = Keyring({SealedKeyPurpose.TUF: Sealer(bytes([1] * 32))})
+    for number in range(3):
+        damaged = make_factory(database, f"damaged-{number}")
+        database.write(partial(ensure_repository, factory=damaged, keyring=other_keys, now=NOW)).result()
+    later = NOW + timedelta(days=1)
+    database.write(partial(ensure_repository, factory=factory, keyring=KEYRING, now=later)).result()
+
+    assert renew_tuf_documents(database, KEYRING, clock=lambda: NOW + timedelta(days=300)) == 1
+    assert renew_tuf_documents(database, KEYRING, clock=lambda: NOW + timedelta(days=300)) == 0

@@ -16,7 +16,7 @@ from ownroot.trust.state import Holder
 from tests.support.certificates import device_ca, factory_root
 from tests.support.postgres import PostgresCluster
 
-EARLIER = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011")
+EARLIER = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012")
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -129,3 +129,14 @@ def test_a_server_of_the_first_schema_can_write_beside_one_of_this(engine: sa.En
         for name in ("factories", "pki_states", "device_cas", "revoked_serials", "sealed_keys", "changes"):
             table = before.tables[name]
             connection.execute(sa.insert(table).values({column.name: some(column) for column in table.columns}))
+
+
+def test_a_device_seen_before_the_upgrade_is_not_taken_for_one_never_seen(engine: sa.Engine, address: str) -> None:
+    make_schema(engine, "0012")
+    fill(engine)
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE devices SET last_seen = 3 * 86400 + 7"))
+    open_database(address).close()
+    with engine.connect() as connection:
+        found = connection.execute(sa.text("SELECT seen_day, absence, not_after FROM devices")).one()
+    assert tuple(found) == (3, 0, None)

@@ -17,6 +17,7 @@ DEVICE = {
     "device-group": ESCAPES,
     "target-name": ESCAPES,
     "tag": ESCAPES,
+    "owner": "somebody",
 }
 
 
@@ -25,6 +26,9 @@ class HostileServer(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         is_list = self.path.startswith("/ota/devices/?")
+        if self.path.endswith("/users/"):
+            self.answer(200, [{"polis-id": DEVICE["owner"], "name": ESCAPES, "role": "owner"}])
+            return
         self.answer(200, {"devices": [DEVICE], "total": 1, "next": None} if is_list else DEVICE)
 
     def do_DELETE(self) -> None:

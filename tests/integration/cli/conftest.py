@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.owner import Owner
 from tests.support.relay import Relay, relay_to
+from tests.support.tuf_program import TufAdmin
 from tests.support.world import RunningServer, running_server
 
 _numbers = itertools.count(1)
@@ -67,3 +68,24 @@ def taken_elsewhere(owner: Owner, server: RunningServer, tmp_path: Path) -> Path
     as_other = owner.at(server.api_url, factory=other.factory, token=other.owner_token)
     assert as_other.run("keys", "ca", "create", directory).code == 0
     return directory
+
+
+@pytest.fixture
+def tuf_keys(tmp_path: Path) -> Path:
+    """Where the owner's TUF keys will be."""
+    return tmp_path / "tuf-keys.tgz"
+
+
+@pytest.fixture
+def root_taken(owner: Owner, relay: Relay, tuf_keys: Path) -> Owner:
+    """The owner of a factory whose TUF root was taken over; the relay has forgotten how."""
+    done = owner.run("keys", "tuf", "rotate-offline-key", "-r", "root", "--first-time", "-k", tuf_keys, "--yes")
+    assert done.code == 0, done.err
+    relay.requests.clear()
+    return owner
+
+
+@pytest.fixture
+def admin(server: RunningServer) -> TufAdmin:
+    """Looks at the TUF repository past the program."""
+    return TufAdmin(server)

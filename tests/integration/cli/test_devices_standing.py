@@ -1,5 +1,7 @@
 """`ownroot devices rename|chown|list-denied|delete-denied|why` against a real server."""
 
+import socket
+import ssl
 import time
 from collections.abc import Callable
 from typing import Any
@@ -58,6 +60,23 @@ def test_why_says_what_the_gateway_refused_from_where_and_what_to_do(owner: Owne
     assert "What to do: No device CA of this factory signed its certificate." in shown
 
 
+def test_why_and_doctor_tell_of_devices_that_trust_another_root(owner: Owner, server: RunningServer) -> None:
+    assert "devices-trust-another-root" not in owner.run("doctor").out
+    other_root = ssl.create_default_context(cadata=factory_root("another").pem)
+    other_root.check_hostname = False
+    name = f"{server.factory}.{server.gateway_name}"
+    with (
+        socket.create_connection(server.gateway_address) as connection,
+        pytest.raises(ssl.SSLCertVerificationError),
+    ):
+        other_root.wrap_socket(connection, server_hostname=name)
+    document = until(lambda: owner.run("devices", "why", "anybody", "--json").json, lambda it: it["left-handshakes"])
+    assert document["refusals"] == []
+    assert document["left-handshakes"]["code"] == "device-trusts-another-root"
+    assert "Of the whole factory: device-trusts-another-root, once" in owner.run("devices", "why", "anybody").out
+    assert "devices-trust-another-root" in owner.run("doctor").out
+
+
 def until(ask: Callable[[], Any], is_there: Callable[[Any], bool]) -> Any:
     """Refusals are written every two seconds."""
     deadline = time.monotonic() + 15
@@ -72,4 +91,8 @@ def test_device_that_was_never_refused_has_no_reasons(owner: Owner) -> None:
     done = owner.run("devices", "why", "line-1")
     assert (done.code, done.out) == (0, "")
     assert UUIDS[0] in done.err
-    assert owner.run("devices", "why", "line-1", "--json").json == {"uuid": UUIDS[0], "refusals": []}
+    assert owner.run("devices", "why", "line-1", "--json").json == {
+        "uuid": UUIDS[0],
+        "refusals": [],
+        "left-handshakes": None,
+    }

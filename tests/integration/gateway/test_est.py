@@ -13,6 +13,7 @@ from cryptography.x509.name import _ASN1Type
 
 from ownroot.clock import utc_now
 from ownroot.pki.encoding import issuer_der, subject_der
+from ownroot.wire.est import parse_issuer_header
 from tests.support.api_owner import ApiOwner
 from tests.support.certificates import CLIENT_AUTH, Pair, csr, csr_pem, device_name, key_usage, make_key
 from tests.support.enrolling import EST, Enrolling, certificate_of, code_of, der, printable, registered, renewals
@@ -54,6 +55,13 @@ def test_the_answer_is_one_certificate_with_the_fields_a_device_checks(owner: Ap
     assert new.serial_number not in (was.serial_number, 0)
     assert abs(new.not_valid_before_utc - (utc_now() - timedelta(minutes=5))) < timedelta(minutes=1)
     assert abs(new.not_valid_after_utc - (utc_now() + timedelta(days=1095))) < timedelta(minutes=1)
+
+
+def test_the_answer_names_the_ca_that_signed_in_a_header(owner: ApiOwner) -> None:
+    reply = registered(owner, "asks-who-signed").enrol()
+    issuer = parse_issuer_header(reply.headers["ownroot-issuer"])
+    assert issuer is not None
+    certificate_of(reply).verify_directly_issued_by(issuer)
 
 
 def extension(certificate: x509.Certificate, kind: type[x509.ExtensionType]):

@@ -20,16 +20,10 @@ from tests.support.api_owner import ApiOwner
 from tests.support.certificates import Pair
 from tests.support.enrolling import Enrolling, certificate_of, recorded_renewals, registered
 from tests.support.tls_device import Reply
-from tests.support.world import RunningServer, running_server
+from tests.support.world import RunningServer, parts_of, running_server
 
 PATIENCE_SECONDS = 60.0
 PASSING = (429, 503)
-
-
-def parts_of(server: RunningServer) -> list[int]:
-    """The API process and the gateway workers."""
-    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text()
-    return [int(pid) for pid in children.split()]
 
 
 def kill_now_and_then(server: RunningServer, chance: random.Random, kills: int, done: threading.Event) -> int:

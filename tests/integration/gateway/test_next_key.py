@@ -145,3 +145,13 @@ def test_the_owner_sees_the_key_a_device_announced_and_may_cancel(owner: ApiOwne
     assert owner.server.call("GET", path + "?factory=acme").json()["next-key"] is None
     assert code_of(old.renewed().get()) == (403, "device-key-mismatch")
     assert old.get().status == 200
+
+
+def test_device_that_announces_without_end_is_told_when_to_come_again_and_another_is_not(owner: ApiOwner) -> None:
+    eager, other = registered(owner, "eager"), registered(owner, "unhurried")
+    assert {eager.announce(make_key()).status for _ in range(20)} == {200}
+    refused = eager.announce(make_key())
+    assert code_of(refused) == (429, "changes-too-often")
+    assert 0 < int(refused.headers["retry-after"]) <= 30
+    assert eager.get().status == 200
+    assert other.announce().status == 200

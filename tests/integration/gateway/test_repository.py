@@ -13,8 +13,7 @@ from ownroot.keystore.sealing import Sealer
 from ownroot.services.backend_keys import Keyring
 from ownroot.services.records import SealedKeyPurpose
 from ownroot.services.tuf_keys import online_signers
-from ownroot.services.tuf_publishing import ensure_repository, publish_tag
-from ownroot.services.tuf_store import TagRef
+from ownroot.services.tuf_publishing import ensure_repository, publish_ci
 from ownroot.tuf.device_rules import DeviceTrust
 from tests.support.certificates import Pair
 from tests.support.gateway_world import GatewayWorld, gateway_world
@@ -61,7 +60,7 @@ def publish(world: GatewayWorld, tag: str, name: str | None = None) -> None:
         if name is not None:
             uow.tuf.put_target(factory_id, tag, name, ENTRY)
         online = online_signers(uow, factory_id, KEYRING)
-        publish_tag(uow, TagRef(factory_id, production=False, tag=tag), online, now=utc_now())
+        publish_ci(uow, factory_id, online, now=utc_now(), new_tag=tag)
 
     world.write(work)
 

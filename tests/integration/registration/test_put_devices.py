@@ -70,7 +70,7 @@ def test_announced_device_is_known_with_name_group_owner_and_mark(floor: Floor) 
 
 def test_repeated_announcement_changes_nothing_and_says_so(floor: Floor) -> None:
     certificate = floor.sign(floor.uuid())
-    first, again = floor.announce(certificate), floor.announce(certificate, name="another-name")
+    first, again = floor.announce(certificate, name="its-name"), floor.announce(certificate, name="another-name")
     assert (first.status_code, again.status_code) == (201, 200)
     assert again.json() == first.json()
 
@@ -145,6 +145,8 @@ def test_other_key_other_case_and_names_in_use_are_conflicts(floor: Floor) -> No
     assert {code: answer.json()["code"] for code, answer in refused.items()} == {code: code for code in refused}
     named_like_a_uuid = floor.announce(floor.sign(floor.uuid()), name=other)
     assert (named_like_a_uuid.status_code, named_like_a_uuid.json()["code"]) == (409, "device-name-taken")
+    uuid_like_a_name = floor.announce(floor.sign(f"name-of-{uuid}"), name=floor.uuid())
+    assert (uuid_like_a_name.status_code, uuid_like_a_name.json()["code"]) == (409, "device-uuid-is-name")
 
 
 def test_deleted_device_stays_away_until_it_registers_through_the_api(floor: Floor) -> None:

@@ -199,6 +199,9 @@ def test_webhook_can_be_replayed_under_the_same_event_id(pki: Path, tmp_path: Pa
         assert site.operate("replay", "webhook") == {"queued": 1}
         first, again = own.await_(2)
         assert first.document == again.document
+        with pytest.raises(AssertionError, match="no-such-target"):
+            site.operate("replay", "webhok")
+        assert {target["name"] for target in site.operate("queue")["targets"]} == {"webhook"}
 
 
 @pytest.mark.parametrize(("text", "code"), [("short", "webhook-secret-short"), ("", "secret-unreadable")])

@@ -41,7 +41,16 @@ def test_anything_else_is_refused(values: list[str], code: str) -> None:
 
 @pytest.mark.parametrize(
     ("address", "is_front"),
-    [("10.0.0.7", True), ("10.0.1.7", False), ("", False), (None, False), ("somebody", False)],
+    [
+        ("10.0.0.7", True),
+        ("10.0.1.7", False),
+        ("::ffff:10.0.0.7", True),
+        ("::ffff:10.0.1.7", False),
+        ("::1", False),
+        ("", False),
+        (None, False),
+        ("somebody", False),
+    ],
 )
 def test_front_is_who_was_named(address: str | None, is_front: bool) -> None:
     assert Front.at("10.0.0.0/24").is_from(address) is is_front

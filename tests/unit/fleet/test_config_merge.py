@@ -1,5 +1,9 @@
 """What a device gets of three scopes."""
 
+import tomllib
+
+import pytest
+
 from ownroot.fleet.config_files import ConfigFile
 from ownroot.fleet.config_merge import merge_scopes
 
@@ -34,6 +38,24 @@ def test_sections_are_merged_and_stay_strings() -> None:
     )
     text = '[pacman]\ntags = "b"\nnumber = "5"\n\n[uptane]\npolling = "60"\n'
     assert files[SECTIONS] == ConfigFile(SECTIONS, text, True, ("update",))
+
+
+@pytest.mark.parametrize(("below", "above"), [("a", "a/b"), ("a/b", "a"), ("a", "a/b/c")])
+def test_later_scope_wins_over_a_directory_where_it_has_a_file_and_the_other_way_round(below: str, above: str) -> None:
+    other = ConfigFile("a-b", "1")
+    files = merged((ConfigFile(below, "1"), other), (ConfigFile(above, "2"),))
+    assert set(files) == {above, "a-b"}
+    files = merged((ConfigFile(below, "1"), other), (ConfigFile(f"x{above}", "2"),))
+    assert set(files) == {below, f"x{above}", "a-b"}
+
+
+def test_of_three_scopes_that_exclude_each_other_the_last_one_stays() -> None:
+    assert set(merged((ConfigFile("a", "1"),), (ConfigFile("a/b", "2"),), (ConfigFile("a", "3"),))) == {"a"}
+
+
+def test_section_takes_the_place_of_a_value_and_is_still_readable() -> None:
+    files = merged((ConfigFile(SECTIONS, 'pacman = "1"\n'),), (ConfigFile(SECTIONS, '[pacman]\ntags = "b"\n'),))
+    assert tomllib.loads(files[SECTIONS].value) == {"pacman": {"tags": "b"}}
 
 
 def test_encrypted_sections_cannot_be_merged_and_stand_alone() -> None:

@@ -44,3 +44,39 @@ def test_merge_is_key_by_key() -> None:
     below = parse_sections('[a]\nx = "1"\ny = "1"\n')
     above = parse_sections('[a]\ny = "2"\n[b.c]\nz = "3"\n')
     assert merge_sections(below, above) == {("a",): {"x": "1", "y": "2"}, ("b", "c"): {"z": "3"}}
+
+
+def nested(depth: int) -> st.SearchStrategy[dict[str, object]]:
+    """Documents of few names, so that one's value is often another's table."""
+    values = st.just("v") if depth == 0 else st.just("v") | nested(depth - 1)
+    return st.dictionaries(st.sampled_from("ab"), values, max_size=2)
+
+
+@given(nested(3), nested(3))
+def test_whatever_is_merged_reads_back_and_above_wins(below: dict[str, object], above: dict[str, object]) -> None:
+    sections = [parse_sections(print_sections(leaves(document))) for document in (below, above)]
+    result = merge_sections(*sections)
+    assert parse_sections(print_sections(result)) == result
+    assert all(result[name][key] == value for name, keys in sections[1].items() for key, value in keys.items())
+
+
+def leaves(document: dict[str, object], path: tuple[str, ...] = ()) -> dict[tuple[str, ...], dict[str, str]]:
+    found: dict[tuple[str, ...], dict[str, str]] = {}
+    for key, value in document.items():
+        if isinstance(value, dict):
+            found |= leaves(value, (*path, key))
+        else:
+            found.setdefault(path, {})[key] = str(value)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("below", "above", "expected"),
+    [
+        ('a = "1"\n', '[a]\nx = "2"\n', {("a",): {"x": "2"}}),
+        ('[a]\nx = "1"\n[a.b]\ny = "1"\n', 'a = "2"\n', {(): {"a": "2"}}),
+        ('[a]\nb = "1"\nc = "1"\n', '[a.b]\nx = "2"\n', {("a",): {"c": "1"}, ("a", "b"): {"x": "2"}}),
+    ],
+)
+def test_value_and_table_of_one_name_do_not_stand_side_by_side(below: str, above: str, expected: object) -> None:
+    assert merge_sections(parse_sections(below), parse_sections(above)) == expected

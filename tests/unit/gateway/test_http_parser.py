@@ -1,5 +1,7 @@
 """What counts as a request, byte for byte; the same over TLS is in tests/integration/gateway/test_requests.py."""
 
+import gc
+import weakref
 from itertools import pairwise
 
 import pytest
@@ -52,6 +54,37 @@ def test_the_way_bytes_are_cut_changes_nothing(cuts: list[int]) -> None:
     assert parser.requests == parse(raw).requests
     assert len(parser.requests) == 3
     assert parser.is_between_requests is False
+
+
+@given(st.sampled_from([GET, POST, GET + POST]), st.binary(max_size=300) | st.sampled_from([GET, POST, b"\r\n" + GET]))
+def test_parser_that_has_read_a_request_reads_the_next_like_a_new_one(before: bytes, then: bytes) -> None:
+    parser = parse(before)
+    parser.requests.clear()
+    parser.feed(then)
+    fresh = parse(then)
+    assert (parser.requests, parser.fault) == (fresh.requests, fresh.fault)
+    assert parser.is_between_requests is fresh.is_between_requests
+
+
+def test_idle_parser_keeps_nothing_of_its_last_request_and_lets_go_of_its_owner() -> None:
+    class Owner:
+        def body_bytes(self, _path: str) -> int | None:
+            return None
+
+    owner = Owner()
+    gone = weakref.ref(owner)
+    parser = RequestParser(LIMITS, owner.body_bytes)
+    parser.feed(POST)
+    headers = parser.requests[0].headers
+    assert not any(one is parser for one in gc.get_referrers(headers))
+
+    gc.disable()
+    try:
+        parser.let_go()
+        del owner, parser
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 @given(st.binary(max_size=300))

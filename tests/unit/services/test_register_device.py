@@ -282,6 +282,13 @@ def test_name_that_is_another_devices_uuid_is_refused(world: RegistrationWorld) 
     assert world.refusal(name=OTHER).code == "device-name-taken"
 
 
+def test_uuid_that_is_another_devices_name_is_refused_unless_that_one_has_another(world: RegistrationWorld) -> None:
+    world.register(device_csr(OTHER), name="dev-one")
+    error = world.refusal(device_csr("dev-one"), name="fresh")
+    assert (error.code, set(error.fields)) == ("device-uuid-is-name", {"uuid"})
+    assert world.register(device_csr("dev-two"), name="fresh")
+
+
 def test_key_of_another_device_is_refused(world: RegistrationWorld) -> None:
     key = new_key()
     world.register(device_csr(key=key))

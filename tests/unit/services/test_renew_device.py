@@ -217,6 +217,17 @@ def test_a_renewal_and_a_refused_one_are_in_the_log(renewer: Renewer) -> None:
     assert (refused.details["code"], refused.details["peer"]) == ("csr-weak-key", "192.0.2.7")
 
 
+def test_same_refusal_again_is_one_line_an_hour_and_another_one_is_its_own(renewer: Renewer) -> None:
+    renewer.renew()
+    weak = ec.generate_private_key(ec.SECP256K1())
+    for _ in range(3):
+        assert renewer.refusal(key=weak).code == "csr-weak-key"
+    assert len(renewer.world.events(EventKind.DEVICE_RENEWAL_REFUSED)) == 1
+    assert renewer.refusal(key=weak, now=NOW + timedelta(hours=1)).code == "csr-weak-key"
+    codes = [event.details["code"] for event in renewer.world.events(EventKind.DEVICE_RENEWAL_REFUSED)]
+    assert codes == ["csr-weak-key"] * 2
+
+
 def test_what_is_no_device_of_the_factory_leaves_nothing_in_the_log(renewer: Renewer) -> None:
     renewer.renew()
     request = RenewalRequest(renewer.world.factory.id, b"0\x00", b"0\x00", "192.0.2.9")

@@ -82,3 +82,12 @@ def test_nesting_has_an_end() -> None:
     for _ in range(40):
         deep = [deep]
     assert "nested deeper" in str(find_unsafe(deep))
+
+
+@pytest.mark.parametrize("leaf", ["text", 1, None])
+def test_nesting_ends_where_readers_stop_whatever_is_inside(leaf: Json) -> None:
+    for depth, is_safe in ((32, True), (33, False)):
+        nested: Json = leaf
+        for _ in range(depth):
+            nested = [nested]
+        assert (find_unsafe(nested) is None) is is_safe

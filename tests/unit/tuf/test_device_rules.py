@@ -205,7 +205,7 @@ def test_garbage_is_refused_by_name() -> None:
     assert refusal(DeviceTrust, signed_document(root["signed"] | {"spec_version": "1"}, OWNER.root).encoded()) == (
         "tuf-malformed"
     )
-    assert refusal(trust.update_timestamp, b" " * 20_000, now=NOW) == "tuf-malformed"
+    assert refusal(trust.update_timestamp, b" " * 20_000, now=NOW) == "tuf-too-long"
 
 
 def test_targets_are_an_object_and_snapshots_may_leave_out_hashes() -> None:
@@ -221,3 +221,65 @@ def test_targets_are_an_object_and_snapshots_may_leave_out_hashes() -> None:
 
     assert refusal(trust.update_targets, targets, now=NOW) == "tuf-malformed"
     trust.update_targets(signed_document(new_targets(1, expires, {}), OWNER.targets).encoded(), now=NOW)
+
+
+def test_what_was_announced_counts_as_seen_even_if_it_was_never_fetched() -> None:
+    expires = NOW + timedelta(days=1)
+    trust = device()
+    trust.update_timestamp(OWNER.documents(5)[0], now=NOW)
+    old_snapshot, old_targets = OWNER.documents(4)[1:]
+    back = signed_document(new_timestamp(6, expires, old_snapshot, snapshot_version=4), OWNER.timestamp).encoded()
+
+    assert refusal(trust.update_timestamp, back, now=NOW) == "tuf-rollback"
+    trust.update_snapshot(OWNER.documents(5)[1], now=NOW)
+    snapshot = signed_document(new_snapshot(6, expires, old_targets, targets_version=4), OWNER.snapshot).encoded()
+    timestamp = signed_document(new_timestamp(6, expires, snapshot, snapshot_version=6), OWNER.timestamp).encoded()
+    trust.update_timestamp(timestamp, now=NOW)
+    assert refusal(trust.update_snapshot, snapshot, now=NOW) == "tuf-rollback"
+    refresh(trust, OWNER.documents(6))
+
+
+def resumed(root: bytes, *documents: bytes | None) -> DeviceTrust:
+    trust = device(root)
+    trust.resume(*documents)
+    return trust
+
+
+def test_next_run_takes_up_what_was_accepted_though_it_has_expired() -> None:
+    trust = resumed(FIRST, *OWNER.documents(5, days=-1))
+
+    assert trust.targets is not None
+    assert refusal(trust.update_timestamp, OWNER.documents(4)[0], now=NOW) == "tuf-rollback"
+    refresh(trust, OWNER.documents(5))
+    refresh(resumed(FIRST, None, None, None), OWNER.documents(4))
+
+
+def test_next_run_of_one_that_was_cut_goes_on() -> None:
+    trust = resumed(FIRST, OWNER.documents(6)[0], *OWNER.documents(5)[1:])
+
+    assert refusal(trust.update_timestamp, OWNER.documents(5)[0], now=NOW) == "tuf-rollback"
+    refresh(trust, OWNER.documents(6))
+
+
+@pytest.mark.parametrize("role", [Role.TIMESTAMP, Role.SNAPSHOT])
+def test_next_run_forgets_what_other_online_keys_counted(role: Role) -> None:
+    new = ed25519_signer(21)
+    moved = replace(OWNER, **{role.value: new})
+    root = signed_root(with_role(OWNER.root_body(2), role, new.key), OWNER.root).encoded()
+
+    trust = resumed(root, *OWNER.documents(1000))
+
+    assert (trust.timestamp, trust.snapshot, trust.targets) == (None, None, None)
+    refresh(trust, moved.documents(1))
+
+
+def test_next_run_forgets_targets_of_another_key_and_not_their_version() -> None:
+    new = ed25519_signer(21)
+    moved = replace(OWNER, targets=new)
+    root = signed_root(with_role(OWNER.root_body(2), Role.TARGETS, new.key), OWNER.root).encoded()
+
+    trust = resumed(root, *OWNER.documents(5))
+
+    assert trust.targets is None
+    assert refusal(trust.update_timestamp, moved.documents(4)[0], now=NOW) == "tuf-rollback"
+    refresh(trust, moved.documents(6))

@@ -5,7 +5,14 @@ import base64
 import pytest
 
 from ownroot.errors import InvalidInputError
-from ownroot.wire.est import attributes_body, certificates_body, parse_certificates_body, parse_enrolment
+from ownroot.wire.est import (
+    attributes_body,
+    certificates_body,
+    issuer_header,
+    parse_certificates_body,
+    parse_enrolment,
+    parse_issuer_header,
+)
 from ownroot.wire.issuing_desk import (
     MAX_MESSAGE_OCTETS,
     RenewalAnswer,
@@ -64,6 +71,15 @@ def test_certificates_are_read_back_and_nothing_else_is() -> None:
         with pytest.raises(InvalidInputError) as refused:
             parse_certificates_body(other)
         assert refused.value.code == "est-answer"
+
+
+def test_an_issuer_in_a_header_is_read_back_and_nothing_else_is() -> None:
+    ca = device_ca(factory_root()).certificate
+    text = issuer_header(ca)
+    assert parse_issuer_header(text) == ca
+    assert [parse_issuer_header(bad) for bad in ("", "::", text[1:], ":AAAA:", ":?:", text.replace("A", "B"))] == [
+        None
+    ] * 6
 
 
 def test_the_attributes_are_one_sequence_of_the_length_it_says() -> None:

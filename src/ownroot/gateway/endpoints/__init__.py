@@ -5,8 +5,10 @@ path with another method 405. Certificate renewal and configuration belong toget
 none of their paths is offered before all of them are.
 """
 
+import time
 from collections.abc import Mapping
 
+from ownroot.gateway.device_pace import CHANGES, DevicePace
 from ownroot.gateway.endpoints.call import Answer, DeviceCall
 from ownroot.gateway.endpoints.config import ConfigEndpoints
 from ownroot.gateway.endpoints.device import show_device
@@ -15,16 +17,17 @@ from ownroot.gateway.endpoints.next_key import NextKeyEndpoint
 from ownroot.gateway.endpoints.ostree import name_no_other_server
 from ownroot.gateway.endpoints.reports import ReportEndpoints
 from ownroot.gateway.endpoints.repository import RepositoryEndpoints
-from ownroot.gateway.endpoints.routes import Route, RouteTable
+from ownroot.gateway.endpoints.routes import Route, RouteTable, paced
 from ownroot.gateway.endpoints.tests import DeviceTestEndpoints
 from ownroot.gateway.responses import Response
 from ownroot.gateway.store import Store
 
 
 def _routes(store: Store, config: ConfigEndpoints, renewals: Renewals, report_quota_bytes: int) -> Mapping[str, Route]:
+    changes = DevicePace(CHANGES, time.monotonic)
     return {
-        "/device": Route({"GET": show_device, "PATCH": NextKeyEndpoint(store).announce}),
-        **config.routes(),
+        "/device": Route({"GET": show_device, "PATCH": paced(NextKeyEndpoint(store).announce, changes)}),
+        **config.routes(changes),
         **{path: Route({"POST": renewals.enrol}) for path in ENROLMENT_PATHS},
         "/ostree/download-urls": Route({"POST": name_no_other_server}),
         **ReportEndpoints(store).routes(),

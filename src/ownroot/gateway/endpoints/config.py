@@ -9,8 +9,9 @@ from typing import Final
 
 from ownroot.fleet.config_times import NEVER, ConfigAnswer, decide_answer, print_http_date
 from ownroot.gateway.config_fetches import ConfigFetchRecorder
+from ownroot.gateway.device_pace import DevicePace
 from ownroot.gateway.endpoints.call import Answer, DeviceCall
-from ownroot.gateway.endpoints.routes import Route
+from ownroot.gateway.endpoints.routes import Route, paced
 from ownroot.gateway.responses import Response
 from ownroot.gateway.store import Store
 from ownroot.services.config_vault import ConfigVault
@@ -32,10 +33,10 @@ class ConfigEndpoints:
     vault: ConfigVault
     fetches: ConfigFetchRecorder
 
-    def routes(self) -> dict[str, Route]:
-        """Declare them."""
+    def routes(self, changes: DevicePace) -> dict[str, Route]:
+        """Declare them; `changes` says how often a device may change its own."""
         return {
-            "/config": Route({"GET": self.show, "PATCH": self.patch}, PATCH_BYTES),
+            "/config": Route({"GET": self.show, "PATCH": paced(self.patch, changes)}, PATCH_BYTES),
             "/config-device": Route({"GET": self.show_own}),
         }
 

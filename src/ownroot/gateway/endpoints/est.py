@@ -4,45 +4,29 @@ Both operations have the same rule here: a device gets a certificate for the nam
 the body and keeps the pace; everything else is decided by the issuing desk.
 """
 
-from collections import OrderedDict
-from collections.abc import Callable
-from math import ceil
 from typing import Final
 
+from cryptography import x509
+
 from ownroot.gateway.application import Peer
+from ownroot.gateway.device_pace import DevicePace, too_often
 from ownroot.gateway.endpoints.call import DeviceCall
 from ownroot.gateway.http_parser import Request
 from ownroot.gateway.issuing_desk import IssuingDesk
 from ownroot.gateway.responses import Response
+from ownroot.pki.chains import find_issuer
 from ownroot.pki.encoding import load_certificate_der, spki_sha256
 from ownroot.services.read_gateway_trust import FactoryTrust
-from ownroot.wire.est import BASE_PATH, CERTIFICATES_TYPE, certificates_body, parse_enrolment
+from ownroot.wire.est import (
+    BASE_PATH,
+    CERTIFICATES_TYPE,
+    ISSUER_HEADER,
+    certificates_body,
+    issuer_header,
+    parse_enrolment,
+)
 
 ENROLMENT_PATHS: Final = (BASE_PATH + "/simpleenroll", BASE_PATH + "/simplereenroll")
-_BURST: Final = 6
-_SECONDS_PER_TURN: Final = 10.0
-_DEVICES_REMEMBERED: Final = 65_536
-
-
-class RenewalPace:
-    """A few renewals at once for each key, then one every ten seconds: each costs signatures and a commit.
-
-    By key and not by name: an old copy of a device takes no turn of the one that has a newer key.
-    """
-
-    def __init__(self, now: Callable[[], float]) -> None:
-        self._now = now
-        self._spent_until: OrderedDict[tuple[int, bytes], float] = OrderedDict()
-
-    def wait_seconds(self, factory_id: int, spki_sha256: bytes) -> int:
-        """Take a turn and return 0, or return how long until there is one."""
-        now, key = self._now(), (factory_id, spki_sha256)
-        spent_until = max(self._spent_until.pop(key, now), now)
-        wait = spent_until - now - (_BURST - 1) * _SECONDS_PER_TURN
-        self._spent_until[key] = spent_until if wait > 0 else spent_until + _SECONDS_PER_TURN
-        if len(self._spent_until) > _DEVICES_REMEMBERED:
-            self._spent_until.popitem(last=False)
-        return max(0, ceil(wait))
 
 
 class Renewals:
@@ -52,7 +36,7 @@ class Renewals:
         renewed, recovered: certificates handed out by this worker; the latter to devices whose own had expired.
     """
 
-    def __init__(self, desk: IssuingDesk, pace: RenewalPace) -> None:
+    def __init__(self, desk: IssuingDesk, pace: DevicePace) -> None:
         self._desk = desk
         self._pace = pace
         self.renewed = 0
@@ -70,7 +54,7 @@ class Renewals:
             InvalidInputError: as `wire.est.parse_enrolment`.
             OwnrootError: as `IssuingDesk.renew`.
         """
-        answer = await self._renew(call.request, call.factory.id, call.peer)
+        answer = await self._renew(call.request, call.trust, call.peer)
         self.renewed += answer.status == 200
         return answer
 
@@ -80,11 +64,12 @@ class Renewals:
         Raises:
             InvalidInputError, OwnrootError: as `enrol`.
         """
-        answer = await self._renew(request, trust.factory.id, peer)
+        answer = await self._renew(request, trust, peer)
         self.recovered += answer.status == 200
         return answer
 
-    async def _renew(self, request: Request, factory_id: int, peer: Peer) -> Response:
+    async def _renew(self, request: Request, trust: FactoryTrust, peer: Peer) -> Response:
+        factory_id = trust.factory.id
         content_type = request.headers.get(b"content-type", b"").decode("latin-1")
         csr_der = parse_enrolment(content_type, request.body)
         if peer.certificate_der is None:
@@ -92,12 +77,14 @@ class Renewals:
         shown = load_certificate_der(peer.certificate_der)
         wait = self._pace.wait_seconds(factory_id, spki_sha256(shown.public_key()))
         if wait:
-            return _too_often(wait)
+            return too_often("renewals-too-often", wait)
         der = await self._desk.renew(factory_id, peer.certificate_der, csr_der, peer=peer.address)
-        body = certificates_body([load_certificate_der(der)])
-        return Response(200, body, CERTIFICATES_TYPE.encode("ascii"), ((b"Content-Transfer-Encoding", b"base64"),))
+        certificate = load_certificate_der(der)
+        headers = ((b"Content-Transfer-Encoding", b"base64"), *_issuer_of(certificate, trust))
+        return Response(200, certificates_body([certificate]), CERTIFICATES_TYPE.encode("ascii"), headers)
 
 
-def _too_often(wait_seconds: int) -> Response:
-    text = b"renewals-too-often: this device asks for certificates too often; try later\n"
-    return Response(429, text, headers=((b"Retry-After", b"%d" % wait_seconds),))
+def _issuer_of(certificate: x509.Certificate, trust: FactoryTrust) -> tuple[tuple[bytes, bytes], ...]:
+    """Name the CA in a header, since the body holds one certificate alone; none if this worker has not heard of it."""
+    issuer = find_issuer(certificate, (ca.certificate for ca in trust.trust.device_cas))
+    return () if issuer is None else ((ISSUER_HEADER.encode("ascii"), issuer_header(issuer).encode("ascii")),)

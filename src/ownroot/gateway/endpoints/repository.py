@@ -63,18 +63,18 @@ class RepositoryEndpoints:
             tags = call.request.headers.get(b"x-ats-tags")
             if not tags:
                 return _NO_TAG
-            return self._answer((factory_id, production, tags), name, _tag_reader(factory_id, production, tags))
+            key = (factory_id, production, tags)
+            return self._kept_answer(key, name) or self._read(key, name, _tag_reader(*key))
         found = _ROOT.match(name)
         if found is None:
             return _NOTHING
         version = int(found.group(1))
-        return self._answer((factory_id, production, version), name, _root_reader(factory_id, production, version))
+        root = (factory_id, production, version)
+        return self._kept_answer(root, name) or self._read(root, name, _root_reader(*root))
 
-    def _answer(self, key: Hashable, name: str, read: _Read) -> Answer:
+    def _kept_answer(self, key: Hashable, name: str) -> Response | None:
         kept = self._kept.get(key)
-        if kept is not None and self._ticks() < kept.until:
-            return kept.answers[name]
-        return self._read(key, name, read)
+        return kept.answers[name] if kept is not None and self._ticks() < kept.until else None
 
     async def _read(self, key: Hashable, name: str, read: _Read) -> Response:
         answers = self._shared(await self._store.read(read))

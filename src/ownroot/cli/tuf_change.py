@@ -1,0 +1,84 @@
+"""One run that changes a factory's TUF roots at a server (protocol: tuf.md §4-5)."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from ownroot.cli.tuf_editing import RootEditing, Say
+from ownroot.cli.tuf_key_file import EMPTY
+from ownroot.cli.tuf_owner_keys import KeyFiles, OwnerKeys
+from ownroot.cli.tuf_roots import UpdateView, verify_roots
+from ownroot.client.repository import RepositoryApi
+from ownroot.errors import RefusedError
+from ownroot.tuf.metadata import ONLINE_ROLES, Role, read_root
+from ownroot.tuf.owner_edits import replaces_only_online_keys
+from ownroot.wire.tuf import OnlineKeysOrder
+
+
+class RootChange(RootEditing):
+    """Editing, and the steps only a server can take."""
+
+    def __init__(
+        self, api: RepositoryApi, files: KeyFiles | None, keys: OwnerKeys, *, now: datetime, say: Say, txid: str = ""
+    ) -> None:
+        super().__init__(api, files, keys, now=now, say=say, txid=txid)
+        self._api = api
+
+    def begin(self, message: str, *, first_time: bool = False, shortcut: bool = False) -> str:
+        """Begin a change and return its transaction id; the first root key is on disk then."""
+        if first_time:
+            self._store(Role.ROOT).require_free()
+        begun = self._api.begin_update(message, first_time=first_time, shortcut=shortcut)
+        if first_time:
+            store = self._store(Role.ROOT)
+            store.replace(store.read_or_empty().with_first_root(begun.first_root_sec, begun.first_root_pub))
+        return begun.txid
+
+    def make_online_keys(self, view: UpdateView, roles: Iterable[Role]) -> UpdateView:
+        """Let the server make new online keys; returns what is staged then, which has changed in nothing else.
+
+        Raises:
+            RefusedError: `tuf-staged-unexpected`.
+        """
+        wanted = frozenset(roles)
+        order = OnlineKeysOrder(
+            txid=self._txid,
+            targets=Role.TARGETS in wanted,
+            snapshot=Role.SNAPSHOT in wanted,
+            timestamp=Role.TIMESTAMP in wanted,
+        )
+        self._api.make_online_keys(order)
+        after = self.look()
+        before_root, after_root = (read_root(each.require_staged().ci.signed) for each in (view, after))
+        changed = {role for role in ONLINE_ROLES if after.staged_online[role] != view.staged_online[role]}
+        if changed != wanted or not replaces_only_online_keys(
+            after_root, before_root, view.staged_online, after.staged_online
+        ):
+            raise RefusedError(
+                "tuf-staged-unexpected", "The server changed more in the root than the online keys it was asked for."
+            )
+        return after
+
+    def apply(self, view: UpdateView) -> None:
+        """Publish, see that devices get what was staged, and remember it.
+
+        Raises:
+            RefusedError: `tuf-published-differs`.
+        """
+        self._api.apply_update(txid=self._txid)
+        staged = view.require_staged()
+        before = view.verified
+        known = EMPTY.with_known_roots(before.ci, before.production)
+        after = verify_roots(self._api, known)
+        chains = after.chains
+        if chains.ci.signed != staged.ci.signed or chains.production_or_ci.signed != staged.production_or_ci.signed:
+            raise RefusedError(
+                "tuf-published-differs", "The server published another root than the one that was staged."
+            )
+        self._verified = after
+        if self._files is not None:
+            for store in (self._files.root, *([] if self._shares_file else [self._files.targets])):
+                store.replace(store.read_or_empty().with_known_roots(after.ci, after.production))
+
+    def cancel(self) -> None:
+        """Give the change up."""
+        self._api.cancel_update()

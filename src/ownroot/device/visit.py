@@ -1,0 +1,63 @@
+"""One whole visit of a device to its gateway: who it is, what it offers, its configuration, its reports."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ownroot.device.check_in import check_in, open_gateway
+from ownroot.device.config import Applied, ConfigPlaces, DeviceConfig
+from ownroot.device.config_files import SecretsDirectory
+from ownroot.device.config_handlers import HandlerPlaces, Handlers
+from ownroot.device.identity import DeviceIdentity, load_identity
+from ownroot.device.identity_slots import slots_of
+from ownroot.device.system_report import send_reports
+from ownroot.errors import OwnrootError
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """What came of it. `faults`: reports that the gateway did not take, a sentence each."""
+
+    identity: DeviceIdentity
+    device: dict[str, object]
+    config: Applied
+    faults: tuple[str, ...]
+
+
+class Visitor:
+    """Visits as whoever the directory says the device is at that moment.
+
+    Args:
+        warn: is told what someone should look after; it stops nothing.
+    """
+
+    def __init__(self, places: ConfigPlaces, handlers: HandlerPlaces, warn: Callable[[str], None]) -> None:
+        self._places = places
+        self._handlers = Handlers(handlers, warn)
+        self._warn = warn
+
+    @property
+    def directory(self) -> Path:
+        """Where the identity is."""
+        return self._places.storage
+
+    def read_configured(self, name: str) -> bytes | None:
+        """Return a file that the configuration has put there. Raises InvalidInputError `config-directory`."""
+        return SecretsDirectory(self._places.secrets).read(name)
+
+    def visit(self) -> Visit:
+        """Visit once.
+
+        Raises:
+            OwnrootError: as `load_identity`, `check_in` and `DeviceConfig.sync`.
+        """
+        identity = load_identity(self.directory)
+        config = DeviceConfig(self._places, slots_of(self.directory, identity).keys, self._handlers)
+        with open_gateway(identity) as gateway:
+            device = check_in(identity, gateway)
+            try:
+                config.tell_actions(gateway)
+            except OwnrootError as error:
+                self._warn(f"The gateway did not take the list of actions: {error.detail}")
+            done = config.sync(gateway)
+            return Visit(identity, device, done, send_reports(self.directory, identity, gateway))

@@ -1,0 +1,226 @@
+"""`ownroot targets` through the real program: what a team publishes is what a device verifies, and twins."""
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from ownroot.tuf.canonical import encode
+from ownroot.tuf.device_rules import DeviceTrust
+from tests.support.owner import Owner, Ran
+from tests.support.relay import Instead, Recorded, Relay
+from tests.support.tuf_program import TufAdmin
+from tests.support.world import RunningServer
+
+SHA = "4f" * 32
+
+
+@pytest.fixture
+def release(root_taken: Owner, tuf_keys: Path, tmp_path: Path) -> Path:
+    """The key file of whoever signs releases."""
+    file = tmp_path / "release.tgz"
+    words = ("rotate-offline-key", "-r", "targets", "-k", tuf_keys, "-K", file, "--yes")
+    done = root_taken.run("keys", "tuf", *words)
+    assert done.code == 0, done.err
+    return file
+
+
+def targets(owner: Owner, *words: str | Path) -> Ran:
+    return owner.run("targets", *words, "--json")
+
+
+def add(owner: Owner, name: str, *more: str | Path) -> Ran:
+    return targets(owner, "add", name, "--sha256", SHA, "--length", "0", *more)
+
+
+def production_device(admin: TufAdmin, trust: DeviceTrust, tag: str = "main") -> dict[str, Any]:
+    """What a production device has after a refresh."""
+    now = datetime.now(UTC)
+    admin.walk(trust, production=True)
+    trust.update_timestamp(admin.document("timestamp.json", production=True, tag=tag), now=now)
+    trust.update_snapshot(admin.document("snapshot.json", production=True, tag=tag), now=now)
+    trust.update_targets(admin.document("targets.json", production=True, tag=tag), now=now)
+    assert trust.targets is not None
+    return json.loads(trust.targets.data)["signed"]["targets"]
+
+
+def test_target_measured_from_a_file_is_what_a_device_gets(owner: Owner, admin: TufAdmin, tmp_path: Path) -> None:
+    device, image = admin.fresh_device(), tmp_path / "image.bin"
+    image.write_bytes(b"software" * 1000)
+
+    words = ("--file", image, "--hardware-id", "pi4", "--app", "shop=hub/shop@sha256:ab", "--format", "OSTREE")
+    made = targets(owner, "add", "lmp-7", *words).json
+
+    admin.walk(device)
+    assert device.targets is not None
+    served = json.loads(device.targets.data)["signed"]["targets"]
+    assert served == {"lmp-7": made["target"]}
+    assert made["target"]["length"] == 8000
+    assert made["target"]["hashes"]["sha256"] == hashlib.sha256(image.read_bytes()).hexdigest()
+    assert made["target"]["custom"] == {
+        "name": "lmp",
+        "version": "7",
+        "tags": ["main"],
+        "hardwareIds": ["pi4"],
+        "targetFormat": "OSTREE",
+        "docker_compose_apps": {"shop": {"uri": "hub/shop@sha256:ab"}},
+    }
+
+
+def test_targets_are_listed_shown_and_taken_back(owner: Owner, admin: TufAdmin) -> None:
+    for number in (1, 2, 10):
+        assert add(owner, f"lmp-{number}").code == 0
+
+    assert list(targets(owner, "list").json["targets"]) == ["lmp-1", "lmp-10", "lmp-2"]
+    assert [line.split()[0] for line in owner.run("targets", "list").out.splitlines()] == ["lmp-1", "lmp-2", "lmp-10"]
+    assert targets(owner, "show", "lmp-2").json["lmp-2"]["hashes"]["sha256"] == SHA
+    assert targets(owner, "prune", "--keep", "1", "--yes").json["pruned"] == ["lmp-1", "lmp-2"]
+    assert list(targets(owner, "list").json["targets"]) == ["lmp-10"]
+    assert targets(owner, "prune", "lmp-10", "--yes").code == 0
+    assert owner.run("targets", "list").out == "The tag main has no targets.\n"
+    assert admin.fresh_device().targets is not None
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["add", "lmp-1", "--sha256", SHA, "--length", "0"], "tuf-target-exists"),
+        (["add", "lmp-2", "--sha256", SHA.upper(), "--length", "0"], "tuf-target-invalid"),
+        (["add", "lmp 2", "--sha256", SHA, "--length", "0"], "tuf-target-invalid"),
+        (["add", "lmp-2", "--sha256", SHA, "--length", "0", "--custom", '{"note": "a & b"}'], "tuf-target-invalid"),
+        (["add", "lmp-2", "--sha256", SHA, "--length", "0", "--custom", '{"note": "é"}'], "tuf-target-invalid"),
+        (["add", "lmp-2", "--sha256", SHA, "--length", "0", "--custom", '{"part": 0.5}'], "tuf-target-invalid"),
+        (["add", "lmp-2", "--sha256", SHA, "--length", "0", "--custom", "[1]"], "target-custom-invalid"),
+        (["show", "lmp-9"], "tuf-target-unknown"),
+        (["prune", "lmp-9", "--yes"], "tuf-target-unknown"),
+        (["prune", "lmp-1"], "cannot-ask"),
+        (["list", "--tag", "nobody"], "tuf-tag-unknown"),
+        (["list", "--prod"], "tuf-tag-unknown"),
+    ],
+)
+def test_refused_by_name_and_nothing_changes(owner: Owner, words: list[str], code: str) -> None:
+    assert add(owner, "lmp-1").code == 0
+
+    assert targets(owner, *words).error["code"] == code
+    assert list(targets(owner, "list").json["targets"]) == ["lmp-1"]
+
+
+@pytest.mark.parametrize(
+    "words", [["add", "x-1"], ["add", "x-1", "--sha256", SHA], ["prune"], ["add", "x-1", "--prod"]]
+)
+def test_half_a_command_line_is_a_usage_error(owner: Owner, words: list[str]) -> None:
+    assert owner.run("targets", *words).code == 2
+
+
+def test_tested_target_is_published_to_production_devices_and_taken_back(
+    root_taken: Owner, admin: TufAdmin, release: Path
+) -> None:
+    assert add(root_taken, "lmp-7").code == 0
+    assert add(root_taken, "lmp-8").code == 0
+    trust = DeviceTrust(admin.document("1.root.json"))
+
+    made = targets(root_taken, "add", "lmp-7", "--prod", "-k", release, "--yes").json
+
+    assert production_device(admin, trust) == {"lmp-7": made["target"]}
+    assert targets(root_taken, "add", "lmp-8", "--prod", "-k", release, "--yes").json["version"] == made["version"] + 1
+    assert sorted(production_device(admin, trust)) == ["lmp-7", "lmp-8"]
+    assert targets(root_taken, "list", "--prod").json["version"] == made["version"] + 1
+    assert targets(root_taken, "prune", "lmp-7", "--prod", "-k", release, "--yes").code == 0
+    assert sorted(production_device(admin, trust)) == ["lmp-8"]
+    again = targets(root_taken, "add", "lmp-8", "--prod", "-k", release, "--yes")
+    assert again.error["code"] == "tuf-target-exists"
+    unknown = targets(root_taken, "add", "lmp-9", "--prod", "-k", release, "--yes")
+    assert unknown.error["code"] == "tuf-target-unknown"
+
+
+def test_rotated_targets_key_signs_what_production_devices_have(
+    root_taken: Owner, admin: TufAdmin, tuf_keys: Path, release: Path
+) -> None:
+    trust = DeviceTrust(admin.document("1.root.json"))
+    assert add(root_taken, "lmp-7", "--prod", "-k", release, "--yes").code == 0
+    before = production_device(admin, trust)
+
+    words = ("rotate-offline-key", "-r", "targets", "-k", tuf_keys, "-K", release, "--yes")
+    assert root_taken.run("keys", "tuf", *words).code == 0
+
+    assert production_device(admin, trust) == before
+    assert (
+        targets(root_taken, "add", "lmp-8", "--sha256", SHA, "--length", "1", "--prod", "-k", release, "--yes").code
+        == 0
+    )
+    assert sorted(production_device(admin, trust)) == ["lmp-7", "lmp-8"]
+
+
+def test_second_signature_is_added_for_a_higher_threshold(
+    root_taken: Owner, admin: TufAdmin, tuf_keys: Path, release: Path, tmp_path: Path
+) -> None:
+    trust, second = DeviceTrust(admin.document("1.root.json")), tmp_path / "second.tgz"
+    assert add(root_taken, "lmp-7", "--prod", "-k", release, "--yes").code == 0
+
+    def update(*words: str | Path) -> Ran:
+        return root_taken.run("keys", "tuf", "updates", *words, "--json")
+
+    assert update("init", "-m", "Three must sign").code == 0
+    assert update("add-offline-key", "-r", "targets", "-k", second).code == 0
+    assert update("set-threshold", "3", "-r", "targets", "--sign", "-k", tuf_keys, "--yes").json["missing"] != []
+    assert update("apply").error["code"] == "tuf-root-invalid"
+    assert update("sign-prod-targets", "-k", second, "--yes").json["missing"] == []
+    assert update("apply").code == 0
+
+    assert sorted(production_device(admin, trust)) == ["lmp-7"]
+    alone = add(root_taken, "lmp-8", "--prod", "-k", second, "--yes")
+    assert alone.error["fields"].keys() == {"targets-signatures-missing"}
+
+
+def test_production_targets_need_an_active_targets_key(root_taken: Owner, tuf_keys: Path, admin: TufAdmin) -> None:
+    refused = add(root_taken, "lmp-7", "--prod", "-k", tuf_keys, "--yes")
+
+    assert refused.error["code"] == "tuf-key-not-in-file"
+    assert admin.call("GET", "/targets.json?production=1&tag=main").status_code == 404
+
+
+def test_targets_altered_on_the_way_are_not_listed(owner: Owner, relay: Relay, server: RunningServer) -> None:
+    assert add(owner, "lmp-1").code == 0
+
+    def alter(request: Recorded) -> Instead | None:
+        if "/targets.json" not in request.path:
+            return None
+        with httpx2.Client(trust_env=False) as client:
+            answer = client.get(server.api_url + request.path, headers={"OSF-TOKEN": server.owner_token}).json()
+        answer["signed"]["targets"]["lmp-1"]["length"] = 1
+        return Instead(200, encode(answer))
+
+    relay.spoil = alter
+    assert targets(owner, "list").error["code"] == "tuf-mix-and-match"
+    relay.spoil = lambda request: Instead(404, b'{"code": "x"}') if "/snapshot.json" in request.path else None
+    assert targets(owner, "list").error["code"] in ("tuf-tag-incomplete", "x")
+
+
+def test_lost_targets_key_is_replaced_without_it(
+    root_taken: Owner, admin: TufAdmin, tuf_keys: Path, release: Path, tmp_path: Path
+) -> None:
+    """The steps of docs/tuf.md."""
+    trust, new = DeviceTrust(admin.document("1.root.json")), tmp_path / "new.tgz"
+    assert add(root_taken, "lmp-7", "--prod", "-k", release, "--yes").code == 0
+    before = production_device(admin, trust)
+    shown = root_taken.run("keys", "show", "--json").json["tuf"]["keys"]
+    (lost,) = [key["key-id"] for key in shown if key["role"] == "targets" and not key["online"]]
+    release.unlink()
+    steps: list[tuple[str | Path, ...]] = [
+        ("init", "-m", "A lost key"),
+        ("delete-offline-key", "-r", "targets", "-i", lost),
+        ("add-offline-key", "-r", "targets", "-k", new),
+        ("sign-prod-targets", "-k", new, "--yes"),
+        ("sign", "-k", tuf_keys, "--yes"),
+        ("apply",),
+    ]
+
+    for step in steps:
+        done = root_taken.run("keys", "tuf", "updates", *step)
+        assert done.code == 0, done.err
+
+    assert production_device(admin, trust) == before

@@ -1,0 +1,163 @@
+"""A device renews its certificate: the real program, a real gateway, its EST, and what is left when the power goes."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from ownroot.device.renewal_state import RenewalFile
+from tests.support.enrolling import eventually
+from tests.support.renewing import AT_REST, SAVE, SECRET, Renewing, renewing
+from tests.support.world import RunningServer, parts_of, running_server
+
+STEP_EVENTS = [
+    "CertRotationStarted",
+    "Generate new certificate",
+    "Lock device configuration on server",
+    "Update local configuration with new key",
+    "Update device specific configuration on server with new key",
+    "Finalize aktualizr configuration",
+    "CertRotationCompleted",
+]
+
+
+@pytest.fixture
+def device(server: RunningServer, line_token: str, tmp_path: Path) -> Renewing:
+    return renewing(server, line_token, tmp_path)
+
+
+def test_a_device_renews_over_a_new_key_and_keeps_its_name(device: Renewing) -> None:
+    before = device.certificate
+    done = device.renew()
+    assert done["resumed"] is False
+    assert device.program.files == AT_REST
+    device.assert_renewed(before)
+
+
+def test_what_was_encrypted_for_it_stays_readable_to_it_alone(device: Renewing) -> None:
+    device.push_secret()
+    device.check_in()
+    before = device.key
+    device.renew()
+    assert device.stored_secret == SECRET
+    assert device.key.public_key() != before.public_key()
+    (device.place / "secrets" / "secret").unlink()
+    device.check_in()
+    assert (device.place / "secrets" / "secret").read_text() == SECRET
+
+
+def test_the_gateway_hears_of_each_step_and_refuses_the_old_key_from_then_on(device: Renewing) -> None:
+    old = {name: (device.program.directory / name).read_bytes() for name in ("pkey.pem", "client.pem")}
+    rotation = device.renew()["rotation"]
+    assert device.events(rotation) == [(name, True) for name in STEP_EVENTS]
+    for name, content in old.items():
+        (device.program.directory / name).write_bytes(content)
+    assert device.fails() == "device-key-replaced"
+
+
+def test_a_device_renews_again_and_again(device: Renewing) -> None:
+    for _ in range(3):
+        before = device.certificate
+        device.renew()
+        device.assert_renewed(before)
+
+
+REQUEST = "ownroot.client.gateway:GatewayClient.request"
+SLOTS = "ownroot.device.identity_slots:FileSlots"
+POINTS = [
+    *((SAVE, when, which) for which in range(1, 9) for when in ("before", "after")),
+    *((REQUEST, when, which) for which in (2, 4, 7, 8, 11) for when in ("before", "after")),
+    *((f"{SLOTS}.{name}", "after", 1) for name in ("find_or_create_next_key", "keep", "switch", "settle")),
+    ("ownroot.device.identity_slots:replace_file", "after", 1),
+    ("ownroot.device.identity_slots:replace_file", "after", 2),
+    (f"{SLOTS}._point_to", "after", 2),
+]
+
+
+@pytest.mark.parametrize(("function", "when", "which"), POINTS)
+def test_killed_anywhere_the_next_run_ends_where_it_should(
+    device: Renewing, function: str, when: str, which: int
+) -> None:
+    before = device.certificate
+    device.push_secret()
+    device.check_in()
+    device.program.run_cut(function, when, which, "renew")
+    assert device.program.run("whoami").returncode == 0
+    device.check_in()
+    if function == SAVE and (when, which) in {("before", 1), ("after", 8)}:
+        device.renew()
+    device.assert_renewed(before)
+    assert device.stored_secret == SECRET
+
+
+def test_a_device_that_was_deleted_hears_why_and_keeps_what_it_has(device: Renewing) -> None:
+    before = {name: (device.program.directory / name).read_bytes() for name in ("pkey.pem", "client.pem", "sota.toml")}
+    assert device.server.call("DELETE", device.path()).is_success
+    eventually(lambda: device.program.run("whoami").returncode != 0)
+    assert device.fails() == "device-denied"
+    assert {name: (device.program.directory / name).read_bytes() for name in before} == before
+    assert [name for name in device.program.files if "next" in name] == []
+
+
+def test_an_est_server_under_another_root_is_not_asked(device: Renewing, tmp_path: Path) -> None:
+    with running_server(tmp_path / "other", workers=1) as other:
+        host, port = other.gateway_address
+        assert device.fails("--est", f"https://{host}:{port}/.well-known/est") == "server-not-trusted"
+    before = device.certificate
+    assert device.renew()["resumed"] is False
+    device.assert_renewed(before)
+
+
+@pytest.mark.parametrize("saved", [4, 6])
+def test_an_owner_who_cancels_in_between_does_not_strand_the_device(device: Renewing, saved: int) -> None:
+    before = device.certificate
+    device.push_secret()
+    device.check_in()
+    device.program.run_cut(SAVE, "after", saved, "renew")
+    assert device.server.call("DELETE", device.path("rotation/")).is_success
+    assert device.renew()["resumed"] is True
+    device.assert_renewed(before)
+    assert device.stored_secret == SECRET
+
+
+def test_two_runs_at_once_are_one_renewal(device: Renewing) -> None:
+    with RenewalFile(device.program.directory).held():
+        assert device.fails() == "renewal-busy"
+    before = device.certificate
+    device.renew()
+    device.assert_renewed(before)
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo"])
+def test_the_zone_of_a_device_does_not_matter(device: Renewing, monkeypatch: pytest.MonkeyPatch, zone: str) -> None:
+    monkeypatch.setenv("TZ", zone)
+    before = device.certificate
+    device.push_secret()
+    device.renew()
+    device.assert_renewed(before)
+    assert device.check_in()["config"]["new"] is False
+
+
+def test_parts_of_the_server_that_are_killed_in_between_cost_a_repetition(tmp_path: Path) -> None:
+    with running_server(tmp_path / "world", workers=1) as server:
+        device = renewing(server, server.create_token("devices:create"), tmp_path)
+        before = device.certificate
+        device.push_secret()
+        for _ in range(5):
+            eventually(lambda: device.program.run("whoami").returncode == 0, seconds=60)
+            device.program.run_cut(SAVE, "after", 1, "renew")
+            for pid in parts_of(server):
+                os.kill(pid, signal.SIGKILL)
+        eventually(lambda: device.program.run("renew").returncode == 0, seconds=60)
+        device.assert_renewed(before)
+        assert device.stored_secret == SECRET
+
+
+def test_a_device_that_registers_again_forgets_the_renewal_it_was_in(device: Renewing) -> None:
+    device.program.run_cut(SAVE, "after", 6, "renew")
+    device.program.registered("--force")
+    assert "renewal.json" not in device.program.files
+    before = device.certificate
+    assert device.renew()["resumed"] is False
+    device.assert_renewed(before)
