@@ -263,6 +263,12 @@ ADVICE_BY_CODE: Mapping[str, Advice] = {
         "A device of this uuid is known with another key. Either this one lost its key, or one of the two is a clone.",
         "Find out which. If it is this one, delete the device (`ownroot devices delete`) and register it again.",
     ),
+    "client-certificate-missing": Advice(
+        "That server answers only whoever shows a certificate it knows, over TLS.",
+        "A device at its gateway: see that sota.toml names its certificate and key. A board at a site with "
+        "`--client-ca`: `ownroot-device` shows no station's certificate; its operator serves boards with "
+        "`--require-token`.",
+    ),
     "device-held-for-review": Advice(
         "The server came back from a backup that is older than this device's certificate.",
         "Ask the factory's owner to let it in with `ownroot devices accept`; then it goes on by itself.",

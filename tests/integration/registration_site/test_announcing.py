@@ -5,6 +5,7 @@ Source: registration.md §9, §12 rows 6 and 7.
 
 import re
 import socket
+import subprocess
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.integration.registration_site.test_sign import request
 from tests.support.announcement_receivers import receiver
 from tests.support.registration_site import RegistrationSite, registration_site
 from tests.support.repository import ROOT
+from tests.support.world import PROGRAM
 
 SECRET = "0123456789abcdef0123456789abcdef"
 
@@ -46,6 +48,12 @@ def free_port() -> int:
 
 def queue(site: RegistrationSite, *options: str) -> Any:
     return site.operate("queue", *options)
+
+
+def words(site: RegistrationSite, *options: str) -> str:
+    """What a person reads of the queue."""
+    command = [PROGRAM, "registration", "queue", "--data", str(site.data), *options]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
 
 
 def await_target(site: RegistrationSite, **expected: object) -> Any:
@@ -116,9 +124,22 @@ def test_conflict_is_a_dead_letter_that_lets_the_next_one_pass(pki: Path, tmp_pa
         (dead,) = queue(site, "--dead")["announcements"]
         assert (dead["uuid"], dead["state"]) == ("board-1", "dead")
         assert dead["fault"].startswith("HTTP 409")
+        assert "Nothing" not in words(site, "--dead")
         site.operate("drop", str(dead["id"]))
         assert queue(site)["announcements"] == []
         assert [entry["uuid"] for entry in site.entries("announcement-dropped")] == ["board-1"]
+
+
+def test_queue_of_the_dead_speaks_of_the_dead_alone(pki: Path, tmp_path: Path) -> None:
+    port = free_port()
+    with registration_site(tmp_path, *to_api(tmp_path, f"http://127.0.0.1:{port}"), pki=pki) as site:
+        assert "Nothing waits and nothing is dead." in words(site)
+        site.sign(request("board-1"))
+        await_target(site, waiting=1)
+        assert "board-1" in words(site)
+        said = words(site, "--dead")
+        assert "Nothing is dead." in said
+        assert "Nothing waits" not in said
 
 
 def test_refused_token_raises_an_alarm_and_counts_again_once_it_is_replaced(pki: Path, tmp_path: Path) -> None:

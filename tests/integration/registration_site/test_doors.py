@@ -116,6 +116,10 @@ def test_station_with_a_client_certificate_registers_and_others_hear_why_not(
         assert [entry["operator"] for entry in site.entries()] == ["station-7"]
         refused = site.sign(request("board-2"), tls=trusting(pki))
         assert (refused.status, refused.problem["code"]) == (401, "client-certificate-missing")
+        device = DeviceProgram(tmp_path / "sota", f"https://localhost:{site.port}/sign", "acme")
+        said = device.register("--cacert", str(pki / "factory_ca.pem")).stderr
+        assert "`--require-token`" in said
+        assert "ownroot login" not in said
         assert site.send("HEAD", "/sign", tls=trusting(pki)).status == 405
 
 
