@@ -3,7 +3,8 @@
     python app.py --root root.crt --gateway-name gw.example.com --cert api.pem --key api.key     on its own
     python app.py --root root.crt --gateway-name gw.example.com --front 127.0.0.1                behind nginx
 
-OWNROOT_URL, OWNROOT_FACTORY and OWNROOT_TOKEN (scope devices:read) say where the status of devices comes from.
+OWNROOT_URL, OWNROOT_FACTORY and OWNROOT_TOKEN (scope devices:read) say where the status of devices comes from. Devices
+on other machines need --host 0.0.0.0.
 """
 
 import argparse
@@ -19,6 +20,8 @@ from ownroot.customer import DeviceGate, FeedPin, Front, StatusFollower, WsgiDev
 from ownroot.customer.serving import DeviceServer
 from ownroot.pki.encoding import parse_certificate
 
+SETTINGS = ("OWNROOT_URL", "OWNROOT_FACTORY", "OWNROOT_TOKEN")
+
 
 def hello(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     """Answer a device that was let in; this is where your own code begins."""
@@ -30,8 +33,8 @@ def hello(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
 def main() -> None:
     """Serve until interrupted."""
     options = _options()
-    factory = os.environ["OWNROOT_FACTORY"]
-    access = ApiAccess(url=os.environ["OWNROOT_URL"], factory=factory, token=os.environ["OWNROOT_TOKEN"])
+    url, factory, token = (os.environ[name] for name in SETTINGS)
+    access = ApiAccess(url=url, factory=factory, token=token, cacert=options.cacert)
     pin = FeedPin(parse_certificate(options.root.read_text()), factory, options.gateway_name)
     with Api(access) as api, StatusFollower(api, pin, interval_seconds=options.interval) as follower:
         gate = DeviceGate(follower, admit_new=options.admit_new)
@@ -50,14 +53,17 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--gateway-name", required=True, help="the name at which devices find their gateway")
     parser.add_argument("--cert", type=Path, help="this server's certificate (ownroot keys ca sign)")
     parser.add_argument("--key", type=Path, help="its key")
+    parser.add_argument("--cacert", type=Path, help="roots to believe at OWNROOT_URL besides the system's, PEM")
     parser.add_argument("--front", action="append", help="address of a front that passes certificates on")
     parser.add_argument("--admit-new", action="store_true", help="let devices in that the factory has not seen yet")
     parser.add_argument("--interval", type=float, default=15.0, help="seconds between two looks at the status feed")
-    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--host", default="127.0.0.1", help="where to listen; 0.0.0.0: for other machines too")
     parser.add_argument("--port", type=int, default=9443)
     options = parser.parse_args()
     if not options.front and not (options.cert and options.key):
         parser.error("without --front it needs --cert and --key")
+    if missing := [name for name in SETTINGS if not os.environ.get(name)]:
+        parser.error(f"set {', '.join(missing)} in the environment")
     return options
 
 

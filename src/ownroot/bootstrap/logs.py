@@ -70,5 +70,5 @@ def _route_library_logs(level: str, shared: list[Processor]) -> None:
     root.handlers = [handler]
     root.setLevel(level.upper())
     # Libraries tell at `info` what an operator cannot use.
-    for noisy in ("uvicorn", "uvicorn.error", "uvicorn.access", "alembic", "asyncio"):
+    for noisy in ("uvicorn", "uvicorn.error", "uvicorn.access", "alembic", "asyncio", "httpx2"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))

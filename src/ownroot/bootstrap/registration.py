@@ -27,7 +27,7 @@ from ownroot.bootstrap.report import RegistrationReport
 from ownroot.bootstrap.sockets import bind_socket
 from ownroot.clock import utc_now
 from ownroot.config import Address
-from ownroot.errors import InvalidInputError
+from ownroot.errors import InvalidInputError, RefusedError
 from ownroot.keystore.durable import replace_file
 from ownroot.registration.allow_list_file import AllowListFile
 from ownroot.registration.before_signing import HookQuestions
@@ -87,7 +87,7 @@ def serve_registration(settings: RegistrationSettings, say: Callable[[Registrati
         def on_ready() -> None:
             replace_file(report_file, msgspec.json.encode(report) + b"\n", mode=0o644)
             say(report)
-            _say_in_log(report, site)
+            _say_in_log(report, desk)
 
         stack.callback(report_file.unlink, missing_ok=True)
         _Server(_config(settings, desk, context), desk, on_ready).run(sockets=[listening])
@@ -180,10 +180,15 @@ def _report(settings: RegistrationSettings, site: Site, listening: socket.socket
     )
 
 
-def _say_in_log(report: RegistrationReport, site: Site) -> None:
+def _say_in_log(report: RegistrationReport, desk: Desk) -> None:
+    now = utc_now()
     _log().info("serving", **msgspec.to_builtins(report))
-    if warning := site.ends_soon(utc_now()):
+    if warning := desk.site.ends_soon(now):
         _log().warning(warning)
+    try:
+        desk.policy.window.demand_open(now)
+    except RefusedError as closed:
+        _log().warning(closed.detail)
 
 
 def _log() -> Any:

@@ -52,7 +52,8 @@ def factory_floor(
     is 0 only if every device ends with one certificate and nobody else with any.
 
     With --serve-from the run has a server of its own, kills it in between, and compares its journal with what the
-    devices hold. With --url the boards stay registered there; a token is taken from OWNROOT_TOKEN.
+    devices hold. With --url the boards stay registered there; a token is taken from OWNROOT_TOKEN. If the first board
+    is not registered there, the run ends with its error.
 
     \b
     Examples:

@@ -40,6 +40,7 @@ def _read_config(context: click.Context, _parameter: click.Parameter, path: Path
         option = options.get(key.replace("-", "_"))
         if option is None or option.name in ("config", "hsm_pin"):
             raise InvalidInputError("config-invalid", f"The configuration file {path}: there is no setting {key!r}.")
+        _demand_kind(path, key, option, value)
         values[str(option.name)] = _beside(path, option, value)
     context.default_map = values
 
@@ -176,3 +177,17 @@ def _pin(module: Path | None, token_label: str | None, key_label: str | None, pi
     if not pin:
         raise KeyStoreError("pin-missing", f"The token {token_label!r} wants its PIN: set {HSM_PIN_VARIABLE}.")
     return pin
+
+
+def _demand_kind(path: Path, key: str, option: click.Parameter, value: Any) -> None:
+    """TOML tells numbers, switches and lists from text; click alone would take text for any of them, or fail oddly."""
+    if option.multiple or option.nargs != 1:
+        kind, is_right = "a list, in brackets", isinstance(value, list)
+    elif isinstance(option, click.Option) and option.is_flag:
+        kind, is_right = "true or false, without quotes", isinstance(value, bool)
+    elif isinstance(option.type, click.IntRange | click.FloatRange):
+        kind, is_right = "a number, without quotes", isinstance(value, int | float) and not isinstance(value, bool)
+    else:
+        return
+    if not is_right:
+        raise InvalidInputError("config-invalid", f"The configuration file {path}: {key} is {kind}.")

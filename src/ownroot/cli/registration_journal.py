@@ -52,7 +52,9 @@ def queue(only_dead: bool, limit: int, data: Path | None, as_json: bool) -> None
     targets, entries = open_queue(data, only_dead=only_dead, limit=limit)
     output = Output(as_json=as_json)
     if as_json:
-        output.document({"targets": targets, "announcements": entries})
+        output.document(
+            {"targets": [*map(_target_document, targets)], "announcements": [*map(_entry_document, entries)]}
+        )
         return
     for target in targets:
         output.line(_target_line(target))
@@ -169,7 +171,7 @@ def list_tokens(data: Path | None, as_json: bool) -> None:
     tokens = list_station_tokens(data)
     output = Output(as_json=as_json)
     if as_json:
-        output.document(tokens)
+        output.document([{"name": each.name, "made-at": each.made_at} for each in tokens])
     for each in tokens:
         output.line(f"{each.name:<32} {each.made_at}")
 
@@ -193,6 +195,33 @@ def _say(as_json: bool, document: dict[str, object], line: str) -> None:
     output.line(line)
 
 
+def _target_document(target: "TargetView") -> dict[str, object]:
+    return {
+        "name": target.name,
+        "waiting": target.waiting,
+        "dead": target.dead,
+        "done": target.done,
+        "resumes-at": _time(target.resumes_at) if target.fault else None,
+        "attempts": target.attempts,
+        "fault": target.fault,
+        "is-alarm": bool(target.is_alarm),
+    }
+
+
+def _entry_document(entry: "Entry") -> dict[str, object]:
+    return {
+        "id": entry.id,
+        "target": entry.target,
+        "uuid": entry.uuid,
+        "serial": entry.serial,
+        "state": entry.state,
+        "attempts": entry.attempts,
+        "due-at": _time(entry.due_at) if entry.due_at else None,
+        "made-at": _time(entry.made_at),
+        "fault": entry.fault,
+    }
+
+
 def _target_line(target: "TargetView") -> str:
     line = f"{target.name}: {target.waiting} waiting, {target.dead} dead, {target.done} done"
     if not target.fault:
@@ -203,7 +232,18 @@ def _target_line(target: "TargetView") -> str:
 
 def _entry_line(entry: "Entry") -> str:
     history = f"since {_time(entry.made_at)}, {entry.attempts} tries"
-    return f"{entry.id:>6} {entry.state:<8} {entry.target} {entry.uuid} {history} {entry.fault}".rstrip()
+    fault = entry.fault + _remedy(entry)
+    return f"{entry.id:>6} {entry.state:<8} {entry.target} {entry.uuid} {history} {fault}".rstrip()
+
+
+def _remedy(entry: "Entry") -> str:
+    """The backend never takes another key by itself: its owner has to say that the board has one on purpose."""
+    if (entry.target, entry.state) != ("backend", "dead") or not entry.fault.startswith("HTTP 409"):
+        return ""
+    return (
+        " If the board has another key on purpose, the factory's owner runs `ownroot devices delete NAME` and "
+        f"`ownroot devices delete-denied {entry.uuid}`; then: `ownroot registration retry {entry.id}`"
+    )
 
 
 def _time(seconds: int) -> str:

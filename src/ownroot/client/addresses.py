@@ -21,7 +21,9 @@ def parse_base_url(text: str) -> str:
         host, _port = parts.hostname, parts.port
     except ValueError as exc:
         raise InvalidInputError("bad-url", f"{text!r} is not a URL: {exc}.") from exc
-    if parts.scheme not in ("http", "https") or not host or parts.username or parts.query or parts.fragment:
+    if parts.query or parts.fragment:
+        raise InvalidInputError("bad-url", f"{text!r} has a part after ? or #, which an address here must not have.")
+    if parts.scheme not in ("http", "https") or not host or parts.username:
         raise InvalidInputError(
             "bad-url", f"{text!r} is not the address of a server; it looks like https://host or http://127.0.0.1:8000."
         )

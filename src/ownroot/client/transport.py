@@ -184,9 +184,10 @@ def _no_answer(method: str, url: str) -> OwnrootError:
 
 
 def _lost(method: str, url: str) -> OwnrootError:
-    return UnavailableError(
-        "connection-lost", f"The connection broke before {method} {url} was answered.", retry_after=_RETRY_SECONDS
-    )
+    detail = f"The connection broke before {method} {url} was answered."
+    if url.startswith("http://"):
+        detail += " A server that speaks TLS ends plain HTTP so; its address begins with https://."
+    return UnavailableError("connection-lost", detail, retry_after=_RETRY_SECONDS)
 
 
 def _reason(exc: BaseException) -> str:

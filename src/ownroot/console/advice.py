@@ -59,7 +59,7 @@ _BY_FAMILY: Mapping[type[OwnrootError], Advice] = {
     ),
     NotFoundError: Advice(
         "There is no such thing, or your token may not see it.",
-        "Check the spelling, the factory (-f) and the scopes of your token.",
+        "Check the spelling, the factory (`-f`; of `ownroot-device`: `--factory`) and the scopes of your token.",
     ),
     ConflictError: Advice(
         "The state is no longer what this command assumed.",
@@ -107,7 +107,8 @@ ADVICE_BY_CODE: Mapping[str, Advice] = {
     ),
     "no-connection": Advice(
         "The server is not running, the address is wrong, or a firewall is in between. " + _NOTHING_CHANGED,
-        "Check the address (`--url`, OWNROOT_URL) and that `ownroot serve` is running there.",
+        "Check the address (`--url`, OWNROOT_URL; of `ownroot-device register`: `--api`) and that `ownroot serve` is "
+        "running there.",
     ),
     "no-answer": Advice(
         "The request may or may not have been carried out.",
@@ -190,6 +191,19 @@ ADVICE_BY_CODE: Mapping[str, Advice] = {
     "key-unreadable": Advice(
         "The private key cannot be read by you.", "Run as the user who owns the file (it should have mode 0400)."
     ),
+    "secret-exposed": Advice(
+        "Whoever has read that secret can speak in this server's name.",
+        "Close the file to others (`chmod 600 FILE`), make a new secret or token, and put it there.",
+    ),
+    "data-directory-mode": Advice(
+        "Whoever may write there can put files of their own in the place of the server's. Nothing was opened.",
+        "Close it to others (`chmod go-w DIRECTORY`). If somebody may have been there, restore it from a backup.",
+    ),
+    "journal-unavailable": Advice(
+        "A site registers nothing while its journal cannot be used.",
+        "Its operator looks at the disk (room, mode, is it mounted?). A damaged file is replaced by its backup while "
+        "the server is stopped.",
+    ),
     "pki-file-exists": Advice(
         "It was made by an earlier run or by hand, and files of a PKI are never replaced.",
         "Name another file (`--local-ca-filename`) or directory. A CA that is not trusted yet is sent by "
@@ -248,6 +262,12 @@ ADVICE_BY_CODE: Mapping[str, Advice] = {
     "device-key-mismatch": Advice(
         "A device of this uuid is known with another key. Either this one lost its key, or one of the two is a clone.",
         "Find out which. If it is this one, delete the device (`ownroot devices delete`) and register it again.",
+    ),
+    "client-certificate-missing": Advice(
+        "That server answers only whoever shows a certificate it knows, over TLS.",
+        "A device at its gateway: see that sota.toml names its certificate and key. A board at a site with "
+        "`--client-ca`: `ownroot-device` shows no station's certificate; its operator serves boards with "
+        "`--require-token`.",
     ),
     "device-held-for-review": Advice(
         "The server came back from a backup that is older than this device's certificate.",

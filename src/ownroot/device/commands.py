@@ -90,8 +90,9 @@ def register(  # noqa: PLR0913 - one parameter an option
     if as_json:
         _print_json({"uuid": done.uuid, "directory": str(directory), "not-after": ends.isoformat()})
         return
-    again = " again, with the key it had" if done.resumed else ""
-    click.echo(f"Registered {done.uuid}{again}; its certificate ends on {ends:%Y-%m-%d}. Files are in {directory}.")
+    # The key alone does not tell whether an earlier run was refused, or got a certificate and lost it.
+    kept = ", with the key that was here" if done.resumed else ""
+    click.echo(f"Registered {done.uuid}{kept}; its certificate ends on {ends:%Y-%m-%d}. Files are in {directory}.")
 
 
 @click.command("check-in", epilog=EXIT_CODES_HELP)

@@ -94,9 +94,12 @@ def _read_json(text: str) -> list[AllowedDevice]:
 def _read_csv(text: str) -> Iterable[AllowedDevice]:
     rows = csv.reader(io.StringIO(text), strict=True)
     try:
-        columns = [column.strip().lower() for column in next(rows, [])]
-        if unknown := [column for column in columns if column not in _MEMBERS]:
-            raise _invalid(f"the first line must name the columns, out of {', '.join(_MEMBERS)}; it has {unknown[:4]}")
+        header = [column.strip() for column in next(rows, [])]
+        columns = [column.lower() for column in header]
+        if unknown := [column for column in header if column.lower() not in _MEMBERS]:
+            hint = ". Columns are parted by commas" if any(";" in column for column in unknown) else ""
+            named = f"out of {', '.join(_MEMBERS)}; it has {unknown[:4]}"
+            raise _invalid(f"the first line must name the columns, {named}{hint}")
         if len(set(columns)) != len(columns) or not columns:
             raise _invalid("the first line must name each column once")
         for row in rows:

@@ -7,6 +7,7 @@ event loop nor the next device. Hung calls are counted; when too many hang, devi
 import asyncio
 import contextlib
 import threading
+import traceback
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -52,9 +53,10 @@ class HookQuestions:
                 case Refuse(reason):
                     raise RefusedError("refused-by-hook", _reason(reason))
                 case Enrich():
-                    placement = _enriched(hook.name, placement, verdict)
+                    placement = _enriched(hook.name, applicant.uuid, placement, verdict)
                 case _:
-                    raise _failed(hook.name, f"returned {type(verdict).__name__}, not Allow, Refuse or Enrich")
+                    why = f"returned {type(verdict).__name__}, not Allow, Refuse or Enrich"
+                    raise _failed(hook.name, applicant.uuid, why)
         return placement
 
     async def _call(self, hook: Named[BeforeSigning], asked: Asked) -> object:
@@ -91,7 +93,7 @@ class HookQuestions:
         try:
             result = hook.call(asked)
         except BaseException as exc:  # noqa: BLE001 - a customer's code; whatever it raises refuses this device
-            error = _failed(hook.name, f"{type(exc).__name__}: {exc}")
+            error = _failed(hook.name, asked.uuid, f"{type(exc).__name__}: {exc}", lines=_lines(exc))
         with contextlib.suppress(RuntimeError):  # the server was stopped meanwhile
             loop.call_soon_threadsafe(self._settle, answer, result, error)
 
@@ -120,7 +122,13 @@ def _asked(applicant: Applicant, placement: Placement) -> Asked:
     )
 
 
-def _enriched(hook: str, placement: Placement, verdict: Enrich) -> Placement:
+def _lines(exc: BaseException) -> str:
+    """Say which lines led to an error, from the hook's own down to the one that raised; ours are left out."""
+    _ours, *theirs = traceback.extract_tb(exc.__traceback__)
+    return " > ".join(f"{frame.filename}:{frame.lineno}" for frame in theirs)
+
+
+def _enriched(hook: str, uuid: str, placement: Placement, verdict: Enrich) -> Placement:
     try:
         return replace(
             placement,
@@ -129,7 +137,7 @@ def _enriched(hook: str, placement: Placement, verdict: Enrich) -> Placement:
             tags=placement.tags if verdict.tags is None else tuple(parse_resource_name(tag) for tag in verdict.tags),
         )
     except (InvalidInputError, TypeError) as exc:
-        raise _failed(hook, f"enriched a device with a name, group or tag that is none: {exc}") from exc
+        raise _failed(hook, uuid, f"enriched a device with a name, group or tag that is none: {exc}") from exc
 
 
 def _reason(text: object) -> str:
@@ -137,10 +145,10 @@ def _reason(text: object) -> str:
     return words if words.isprintable() and words else "This site refuses the device and gives no reason."
 
 
-def _failed(hook: str, why: str) -> UnavailableError:
+def _failed(hook: str, uuid: str, why: str, *, lines: str = "") -> UnavailableError:
     return UnavailableError(
         "hook-failed",
         "This site asks before it signs, and asking failed. Nothing was signed; its operator finds why in the log.",
         retry_after=_RETRY_SECONDS,
-        context={"hook": hook, "why": why},
+        context={"hook": hook, "uuid": uuid, "why": why} | ({"lines": lines} if lines else {}),
     )

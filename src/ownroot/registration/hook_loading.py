@@ -3,7 +3,8 @@
 import importlib
 import importlib.metadata
 import importlib.util
-from collections.abc import Iterator, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -64,7 +65,19 @@ def _import(text: str) -> ModuleType:
         raise _unusable(text, "it defines neither before_signing nor after_signing")
     if not all(callable(hook) for hook in hooks if hook is not None):
         raise _unusable(text, "its before_signing and after_signing must be functions")
+    if not all(_takes_one(hook) for hook in hooks if hook is not None):
+        raise _unusable(text, "its before_signing and after_signing must take one argument, the device")
     return module
+
+
+def _takes_one(hook: Callable[..., object]) -> bool:
+    try:
+        inspect.signature(hook).bind(None)
+    except TypeError:
+        return False
+    except ValueError:  # written in C, and says nothing about itself
+        return True
+    return True
 
 
 def _import_file(path: Path) -> ModuleType:

@@ -116,12 +116,19 @@ class Journal:
 
 @contextlib.contextmanager
 def opened_journal(directory: Path) -> Iterator[Journal]:
-    """Open a journal for the length of a block. Raises as `Journal`."""
-    journal = Journal(directory)
+    """Open a journal for the length of a block. Raises as `Journal`.
+
+    Whoever opens it is its operator: what cannot be done with it is told with its path and SQLite's own words, which
+    strangers who ask the server do not see.
+    """
     try:
-        yield journal
-    finally:
-        journal.close()
+        with contextlib.closing(Journal(directory)) as journal:
+            yield journal
+    except UnavailableError as error:
+        if (cause := error.context.get("cause")) is None:
+            raise
+        detail = f"The journal {directory / JOURNAL_FILE} cannot be used: {cause}."
+        raise UnavailableError(error.code, detail, retry_after=error.retry_after, context=error.context) from error
 
 
 @contextlib.contextmanager

@@ -62,6 +62,14 @@ class Line:
         except OwnrootError as error:
             return Ending(board, error.code)
 
+    def knock(self, board: Board) -> Ending:
+        """Let one board register that meets no fault, and wait for nobody.
+
+        Raises:
+            OwnrootError: why no board can register there.
+        """
+        return self._finish(board, self._endpoint.register, is_patient=False)
+
     def _smooth(self, board: Board) -> Ending:
         return self._finish(board, self._endpoint.register)
 
@@ -151,9 +159,15 @@ class Line:
         return Ending(board, "let-in")
 
     def _finish(
-        self, board: Board, send: SendRegistration, *, replace: bool = False, factory: str | None = None
+        self,
+        board: Board,
+        send: SendRegistration,
+        *,
+        replace: bool = False,
+        factory: str | None = None,
+        is_patient: bool = True,
     ) -> Ending:
-        """Register to the end, however often the server is away in between."""
+        """Register to the end, however often the server is away in between if the board is patient."""
         seconds: list[float] = []
 
         def timed(body: bytes) -> bytes:
@@ -162,7 +176,10 @@ class Line:
             seconds.append(perf_counter() - started)
             return answer
 
-        done = _patiently(lambda: self._register(board.device, timed, replace=replace, factory=factory))
+        def ask() -> Registered:
+            return self._register(board.device, timed, replace=replace, factory=factory)
+
+        done = _patiently(ask) if is_patient else ask()
         return Ending(board, None, seconds[-1], (done.uuid, certificate_sha256(done.certificate)))
 
     def _register(

@@ -5,17 +5,22 @@ Source: registration.md §9, §12 rows 6 and 7.
 
 import re
 import socket
+import subprocess
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ownroot.clock import utc_now
 from ownroot.pki.encoding import parse_certificate
+from ownroot.registration.times import parse_time
 from tests.integration.registration_site.test_sign import request
 from tests.support.announcement_receivers import receiver
 from tests.support.registration_site import RegistrationSite, registration_site
 from tests.support.repository import ROOT
+from tests.support.world import PROGRAM
 
 SECRET = "0123456789abcdef0123456789abcdef"
 
@@ -43,6 +48,12 @@ def free_port() -> int:
 
 def queue(site: RegistrationSite, *options: str) -> Any:
     return site.operate("queue", *options)
+
+
+def words(site: RegistrationSite, *options: str) -> str:
+    """What a person reads of the queue."""
+    command = [PROGRAM, "registration", "queue", "--data", str(site.data), *options]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
 
 
 def await_target(site: RegistrationSite, **expected: object) -> Any:
@@ -113,9 +124,22 @@ def test_conflict_is_a_dead_letter_that_lets_the_next_one_pass(pki: Path, tmp_pa
         (dead,) = queue(site, "--dead")["announcements"]
         assert (dead["uuid"], dead["state"]) == ("board-1", "dead")
         assert dead["fault"].startswith("HTTP 409")
+        assert "Nothing" not in words(site, "--dead")
         site.operate("drop", str(dead["id"]))
         assert queue(site)["announcements"] == []
         assert [entry["uuid"] for entry in site.entries("announcement-dropped")] == ["board-1"]
+
+
+def test_queue_of_the_dead_speaks_of_the_dead_alone(pki: Path, tmp_path: Path) -> None:
+    port = free_port()
+    with registration_site(tmp_path, *to_api(tmp_path, f"http://127.0.0.1:{port}"), pki=pki) as site:
+        assert "Nothing waits and nothing is dead." in words(site)
+        site.sign(request("board-1"))
+        await_target(site, waiting=1)
+        assert "board-1" in words(site)
+        said = words(site, "--dead")
+        assert "Nothing is dead." in said
+        assert "Nothing waits" not in said
 
 
 def test_refused_token_raises_an_alarm_and_counts_again_once_it_is_replaced(pki: Path, tmp_path: Path) -> None:
@@ -124,12 +148,15 @@ def test_refused_token_raises_an_alarm_and_counts_again_once_it_is_replaced(pki:
         registration_site(tmp_path, *to_api(tmp_path, backend.url), pki=pki) as site,
     ):
         assert site.sign(request("board-1")).status == 201
-        target = await_target(site, is_alarm=1, waiting=1)
+        target = await_target(site, **{"is-alarm": True, "waiting": 1})
         assert target["fault"].startswith("HTTP 401")
+        (waiting,) = queue(site)["announcements"]
+        assert utc_now() - parse_time(waiting["made-at"]) < timedelta(hours=1)
+        assert parse_time(target["resumes-at"]) > parse_time(waiting["made-at"])
         assert site.metric("ownroot_registration_target_alarm") == 1
         secret_file(tmp_path, "good")
         site.operate("retry")
-        await_target(site, done=1, is_alarm=0)
+        await_target(site, **{"is-alarm": False, "done": 1, "resumes-at": None})
 
 
 def test_one_that_the_backend_cannot_read_steps_aside(pki: Path, tmp_path: Path) -> None:
@@ -211,6 +238,13 @@ def test_server_does_not_start_with_a_secret_others_can_read(pki: Path, tmp_path
     with registration_site(tmp_path, pki=pki, start=False) as site:
         refused = site.refuse_to_start("--webhook-url", "http://127.0.0.1:9/", "--webhook-secret-file", path)
         assert "secret-exposed" in refused
+
+
+def test_log_has_no_line_for_each_announcement_that_was_taken(pki: Path, tmp_path: Path) -> None:
+    with receiver() as own, registration_site(tmp_path, *to_webhook(tmp_path, own.url), pki=pki) as site:
+        site.sign(request("board-1"))
+        await_target(site, done=1)
+        assert "HTTP Request" not in site.log
 
 
 def test_token_does_not_travel_in_clear(pki: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`ownroot-device register` at a site: keys in files and on tokens, and the production mark by the site's policy."""
 
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -47,6 +48,15 @@ def test_lost_answer_of_a_site_is_repeated_with_the_same_certificate(
     entries = [entry for entry in site.entries() if entry["uuid"] == uuid]
     assert [entry["decision"] for entry in entries] == ["registered", "repeated"]
     assert len({entry["serial"] for entry in entries}) == 1
+
+
+def test_site_that_is_not_there_is_looked_for_with_this_programs_own_option(device: DeviceProgram) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))  # taken, so nobody else's, and nobody listens
+        said = replace(device, api=f"http://127.0.0.1:{silent.getsockname()[1]}/sign").register()
+    assert said.returncode == 9
+    assert "`--api`" in said.stderr
+    assert "begins with https://" not in said.stderr
 
 
 def test_production_device_is_one_where_the_site_allows_it(device: DeviceProgram) -> None:

@@ -4,11 +4,13 @@ Source: registration.md §12 rows 1 and 14.
 """
 
 import ssl
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.integration.registration_site.test_sign import request
+from tests.support.device_program import DeviceProgram
 from tests.support.openssl_owner import P256, OpensslOwner
 from tests.support.registration_site import RegistrationSite, owner_of, registration_site
 
@@ -93,6 +95,17 @@ def test_tls_with_the_factorys_own_certificate(pki: Path, server_files: tuple[st
             site.sign(request("board-2"), tls=ssl.create_default_context())
 
 
+def test_device_program_that_speaks_plain_http_to_tls_is_told_the_way(
+    pki: Path, server_files: tuple[str, str], tmp_path: Path
+) -> None:
+    with registration_site(tmp_path, "--tls", *server_files, pki=pki) as site:
+        device = DeviceProgram(tmp_path / "sota", f"http://localhost:{site.port}/sign", "acme")
+        said = device.register()
+        assert said.returncode == 9
+        assert "begins with https://" in said.stderr
+        replace(device, api=f"https://localhost:{site.port}/sign").registered("--cacert", str(pki / "factory_ca.pem"))
+
+
 def test_station_with_a_client_certificate_registers_and_others_hear_why_not(
     pki: Path, server_files: tuple[str, str], stations: OpensslOwner, tmp_path: Path
 ) -> None:
@@ -103,6 +116,10 @@ def test_station_with_a_client_certificate_registers_and_others_hear_why_not(
         assert [entry["operator"] for entry in site.entries()] == ["station-7"]
         refused = site.sign(request("board-2"), tls=trusting(pki))
         assert (refused.status, refused.problem["code"]) == (401, "client-certificate-missing")
+        device = DeviceProgram(tmp_path / "sota", f"https://localhost:{site.port}/sign", "acme")
+        said = device.register("--cacert", str(pki / "factory_ca.pem")).stderr
+        assert "`--require-token`" in said
+        assert "ownroot login" not in said
         assert site.send("HEAD", "/sign", tls=trusting(pki)).status == 405
 
 

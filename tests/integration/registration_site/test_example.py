@@ -35,7 +35,8 @@ def bench(folder: Path) -> Path:
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE boards (uuid TEXT, passed INTEGER, product TEXT)")
         connection.executemany(
-            "INSERT INTO boards VALUES (?, ?, 'pump')", [("board-1", 1), ("board-2", 0), ("board-3", 1), ("board-4", 1)]
+            "INSERT INTO boards VALUES (?, ?, 'pump')",
+            [("board-1", 1), ("board-2", 0), ("board-3", 1), ("board-4", 1), ("board-6", 1)],
         )
     return path
 
@@ -96,6 +97,13 @@ def test_device_that_failed_its_test_reads_why_and_keeps_nothing_that_looks_regi
     assert refused.returncode == 4
     assert "Board board-2 failed its test; send it to rework." in refused.stderr
     assert "client.pem" not in board.files
+
+
+def test_board_that_passes_after_a_refusal_was_not_registered_before(board: DeviceProgram) -> None:
+    assert board.register("--uuid", "board-2").returncode == 4
+    said = board.register("--uuid", "board-6").stdout
+    assert said.startswith("Registered board-6")
+    assert "again" not in said
 
 
 def test_registration_cut_by_a_power_failure_goes_on_at_the_fork_with_the_same_certificate(

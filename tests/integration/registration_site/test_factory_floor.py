@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,23 @@ def test_server_that_turns_devices_away_is_found_out(pki: Path, tmp_path: Path) 
     assert done.returncode == 1
     assert "15 of 20 as expected, 5 quota-used-up" in done.stdout
     assert "Not everything ended as it should." in done.stdout
+
+
+def test_wrong_factory_ends_the_run_at_the_first_answer(pki: Path, tmp_path: Path) -> None:
+    with registration_site(tmp_path, "--requests-per-minute", "0", pki=pki) as site:
+        done = floor("--devices", "20", "-f", "amce", "--url", f"{site.url}/sign")
+        assert len(site.entries()) == 0
+        assert floor("--devices", "20", "--faults", "0", "--url", f"{site.url}/sign").returncode == 0
+    assert done.returncode == 3
+    assert "wrong-factory" in done.stderr
+
+
+def test_server_that_is_not_there_ends_the_run_at_once() -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        done = floor("--devices", "20", "--url", f"http://127.0.0.1:{silent.getsockname()[1]}/sign")
+    assert done.returncode == 9
+    assert "no-connection" in done.stderr
 
 
 @pytest.mark.parametrize("arguments", [(), ("--url", "http://127.0.0.1:9/sign", "--serve-from", ".")])

@@ -6,6 +6,7 @@ or on a token.
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -157,6 +158,28 @@ def test_replaced_key_is_a_conflict_that_somebody_sees(server: RunningServer, tm
         assert site.sign(request("board-1", factory="replaced")).status == 201
         await_done(site, 1)
         assert site.sign(request("board-1", factory="replaced")).status == 201
+        deadline = time.monotonic() + 15
+        while not (dead := site.operate("queue", "--dead")["announcements"]):
+            assert time.monotonic() < deadline
+        assert dead[0]["fault"].startswith("HTTP 409")
+        steps = re.findall(r"`(ownroot [^`]+)`", run("ownroot", "registration", "queue", "--data", str(site.data)))
+        owner = {"OWNROOT_URL": world.api_url, "OWNROOT_FACTORY": world.factory, "OWNROOT_TOKEN": world.owner_token}
+        for step in steps[:2]:
+            run(*step.replace("NAME", "board-1").split(), "--yes", environment=owner)
+        run(*steps[2].split(), "--data", str(site.data))
+        await_done(site, 2)
+        assert [entry["state"] for entry in site.operate("queue")["announcements"]] == []
+
+
+def test_second_step_of_a_replaced_key_is_needed(server: RunningServer, tmp_path: Path) -> None:
+    world = server.for_factory("skipped")
+    take_over(world, tmp_path / "pki")
+    with registration_site(tmp_path, *announcing(world, tmp_path), pki=tmp_path / "pki") as site:
+        assert site.sign(request("board-1", factory="skipped")).status == 201
+        await_done(site, 1)
+        owner = {"OWNROOT_URL": world.api_url, "OWNROOT_FACTORY": world.factory, "OWNROOT_TOKEN": world.owner_token}
+        run("ownroot", "devices", "delete", "board-1", "--yes", environment=owner)
+        site.operate("replay", "backend")
         deadline = time.monotonic() + 15
         while not (dead := site.operate("queue", "--dead")["announcements"]):
             assert time.monotonic() < deadline

@@ -3,6 +3,7 @@
 Source: registration.md §12 row 7; `registration/hooks.py`.
 """
 
+import json
 import time
 import tomllib
 from pathlib import Path
@@ -84,6 +85,14 @@ def test_hook_that_fails_refuses_the_device_for_now(
         assert site.sign(request("good-1")).status == 201
 
 
+def test_log_says_which_line_of_a_hook_raised_for_which_board(pki: Path, hooks: Path, tmp_path: Path) -> None:
+    number = HOOKS.splitlines().index('        raise RuntimeError("the test database is down")') + 1
+    with registration_site(tmp_path, "--hooks", str(hooks), pki=pki) as site:
+        assert site.sign(request("boom-1")).status == 503
+        (entry,) = [json.loads(line) for line in site.log.splitlines() if "the test database is down" in line]
+    assert (entry["uuid"], entry["lines"]) == ("boom-1", f"{hooks}:{number}")
+
+
 def test_failing_after_hook_loses_no_registration_and_is_told_once_it_works(
     pki: Path, hooks: Path, tmp_path: Path
 ) -> None:
@@ -109,6 +118,8 @@ def test_failing_after_hook_loses_no_registration_and_is_told_once_it_works(
         ("import nowhere", "ModuleNotFoundError"),
         ("x = 1", "neither"),
         ("before_signing = 5", "functions"),
+        ("def before_signing(): ...", "one argument"),
+        ("def after_signing(device, extra): ...", "one argument"),
     ],
 )
 def test_server_does_not_start_with_hooks_it_cannot_ask(pki: Path, tmp_path: Path, text: str, reason: str) -> None:

@@ -26,6 +26,24 @@ def await_ready(site: RegistrationSite, is_so: Callable[[tuple[int, str]], bool]
 
 
 @pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--closes", "2026-01-01"), "registered devices until 2026-01-01"),
+        (("--opens", "2199-01-01"), "registers devices from 2199-01-01"),
+        (("--closes", "2199-01-01"), ""),
+    ],
+)
+def test_server_that_starts_outside_its_window_says_so(
+    pki: Path, tmp_path: Path, options: tuple[str, str], said: str
+) -> None:
+    with registration_site(tmp_path, *options, pki=pki) as site:
+        ready(site)
+        site.stop()
+        assert said in site.log
+        assert ("This server regist" in site.log) is bool(said)
+
+
+@pytest.mark.parametrize(
     ("options", "code"),
     [
         (("--closes", "2026-01-01"), "window-closed"),

@@ -179,8 +179,12 @@ def test_list_that_was_broken_during_the_shift_closes_the_site(pki: Path, tmp_pa
     boards.write_text("uuid\nboard-1\n")
     with registration_site(tmp_path, "--allow-list", str(boards), pki=pki) as site:
         boards.write_text("uid\nboard-1\n")
-        assert await_readiness(site, 503).problem["code"] == "allow-list-unusable"
+        problem = await_readiness(site, 503).problem
+        assert problem["code"] == "allow-list-unusable"
+        assert str(boards) not in problem["message"]
         assert site.sign(request("board-1")).status == 503
+        assert site.log.count(f"{boards}: ") == 1  # for its operator, once, with the reason
+        assert "uid" in site.log.partition(f"{boards}: ")[2]
         boards.write_text("uuid\nboard-1\nboard-2\n")
         await_readiness(site, 200)
         assert site.sign(request("board-2")).status == 201

@@ -95,6 +95,34 @@ def test_settings_file_with_a_fault_is_refused(pki: Path, tmp_path: Path, text: 
         assert code in site.refuse_to_start("--config", str(tmp_path / "site.toml"))
 
 
+@pytest.mark.parametrize(
+    ("setting", "kind"),
+    [
+        ('quota = "5"', "a number"),
+        ("quota = true", "a number"),
+        ('hook-seconds = "0.5"', "a number"),
+        ('require-token = "no"', "true or false"),
+        ('behind-proxy = "10.0.0.0/8"', "a list"),
+        ('tls = "site.crt"', "a list"),
+    ],
+)
+def test_setting_of_another_kind_is_refused_with_the_kind_it_wants(
+    pki: Path, tmp_path: Path, setting: str, kind: str
+) -> None:
+    (tmp_path / "site.toml").write_text(setting)
+    with registration_site(tmp_path, pki=pki, start=False) as site:
+        said = site.refuse_to_start("--config", str(tmp_path / "site.toml"))
+    assert "config-invalid" in said
+    assert f"{setting.split(maxsplit=1)[0]} is {kind}" in said
+
+
+def test_settings_of_the_right_kinds_are_taken(pki: Path, tmp_path: Path) -> None:
+    settings = 'quota = 5\nhook-seconds = 1\nrequire-token = true\nbehind-proxy = ["10.0.0.0/8"]\ngroup = "edge"\n'
+    (tmp_path / "site.toml").write_text(settings)
+    with registration_site(tmp_path, "--config", str(tmp_path / "site.toml"), pki=pki) as site:
+        assert site.sign(request("board-1")).problem["code"] == "token-missing"
+
+
 def test_clock_that_went_back_is_noticed(pki: Path, tmp_path: Path) -> None:
     with registration_site(tmp_path, pki=pki) as site:
         assert site.sign(request("board-1")).status == 201

@@ -30,6 +30,15 @@ def test_what_is_no_address_is_refused(text: str) -> None:
     assert refusal.value.code == "bad-url"
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"), [("https://x?a=b", "after ?"), ("https://x#a", "after ?"), ("x?", "looks")]
+)
+def test_query_is_named_as_the_reason(text: str, reason: str) -> None:
+    with pytest.raises(InvalidInputError) as refusal:
+        parse_base_url(text)
+    assert reason in refusal.value.detail
+
+
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST.", "acme.gateway.localhost", "127.0.0.1", "127.9.9.9", "::1"])
 def test_loopback_in_all_its_names(host: str) -> None:
     assert is_loopback(host)

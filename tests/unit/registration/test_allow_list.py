@@ -23,6 +23,17 @@ def test_both_forms_let_the_same_devices_in(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("header", "shown", "hinted"),
+    [("uuid;Hardware-ID", "'uuid;Hardware-ID'", True), ("UUID,HwId", "'HwId'", False)],
+)
+def test_header_is_shown_as_it_is_written_and_semicolons_are_seen(header: str, shown: str, hinted: bool) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        parse_allow_list(f"{header}\nboard-1,imx8\n")
+    assert shown in caught.value.detail
+    assert ("parted by commas" in caught.value.detail) is hinted
+
+
+@pytest.mark.parametrize(
     ("device", "code"),
     [
         (applicant("board-2"), "not-on-allow-list"),

@@ -138,6 +138,27 @@ def test_file_that_is_no_journal_is_refused(tmp_path: Path) -> None:
         Journal(tmp_path / "site")
 
 
+@pytest.mark.parametrize("broken_at", [0, 4096])
+def test_operator_of_a_damaged_journal_reads_which_file_and_why(tmp_path: Path, broken_at: int) -> None:
+    with opened_journal(tmp_path / "site"):
+        pass
+    path = tmp_path / "site" / JOURNAL_FILE
+    sound = path.read_bytes()
+    path.write_bytes(sound[:broken_at] + b"\xa5" * (len(sound) - broken_at))
+    with pytest.raises(UnavailableError) as caught, opened_journal(tmp_path / "site") as journal:
+        names(journal)
+    assert caught.value.code == "journal-unavailable"
+    assert str(path) in caught.value.detail
+    assert str(caught.value.context["cause"]) in caught.value.detail
+
+
+def test_stranger_who_asks_the_server_reads_neither(tmp_path: Path) -> None:
+    with opened_journal(tmp_path / "site") as journal, pytest.raises(UnavailableError) as answered:
+        journal.read(lambda connection: connection.execute("nonsense"))
+    assert "nonsense" not in answered.value.detail
+    assert str(tmp_path) not in answered.value.detail
+
+
 def test_one_directory_has_one_server(tmp_path: Path) -> None:
     site = tmp_path / "site"
     with only_server(site), pytest.raises(ConflictError, match="already-serving"), only_server(site):

@@ -1,0 +1,25 @@
+"""Advice fits whoever reads it, whatever program shows it."""
+
+import pytest
+
+from ownroot.console.advice import advice_for
+from ownroot.errors import InvalidInputError, KeyStoreError, OwnrootError, RefusedError
+
+
+@pytest.mark.parametrize(
+    ("error", "step"),
+    [
+        (RefusedError("device-denied", ""), "ownroot devices delete-denied UUID"),
+        (InvalidInputError("site-settings-unreadable", ""), "--config"),
+        (KeyStoreError("secret-exposed", ""), "chmod 600"),
+        (KeyStoreError("data-directory-mode", ""), "chmod go-w"),
+    ],
+)
+def test_advice_names_the_step_that_helps(error: OwnrootError, step: str) -> None:
+    advice = advice_for(error)
+    assert step in advice.remedy
+    assert "private key" not in advice.meaning
+
+
+def test_other_errors_of_a_key_store_are_about_keys() -> None:
+    assert "private key" in advice_for(KeyStoreError("no-code-of-ours", "")).meaning
