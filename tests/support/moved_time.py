@@ -4,7 +4,6 @@ Only the time of day is moved, by a few lines of C that are loaded before libc (
 stay real.
 """
 
-import shutil
 import struct
 import subprocess
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-import pytest
+from tests.support.tools import require_tool
 
 _SOURCE: Final = Path(__file__).with_suffix(".c")
 
@@ -25,8 +24,7 @@ class MovedTime:
     """
 
     def __init__(self, folder: Path) -> None:
-        if (compiler := shutil.which("cc")) is None:
-            pytest.skip("no C compiler is installed (Debian: apt-get install gcc libc6-dev)")
+        compiler = require_tool("cc")
         self._library = folder / "moved_time.so"
         self._file = folder / "moved-time"
         subprocess.run([compiler, "-O1", "-Wall", "-shared", "-fPIC", "-o", self._library, _SOURCE], check=True)

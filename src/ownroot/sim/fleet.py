@@ -61,7 +61,7 @@ def run_fleet(plan: FleetPlan, progress: Progress) -> FleetReport:
     registrations = register_fleet(plan, progress)
     ready = [device for device in plan.fleet() if is_registered(device.directory)]
     visits = [device for _ in range(plan.rounds) for device in ready]
-    return FleetReport(registrations, _run_step("checking in", visits, _check_in, plan.at_once, progress))
+    return FleetReport(registrations, _run_step("checking in", visits, visit_gateway, plan.at_once, progress))
 
 
 def register_fleet(plan: FleetPlan, progress: Progress) -> Tally:
@@ -117,7 +117,8 @@ def _register(plan: FleetPlan, endpoint: RegistrationEndpoint, device: Simulated
     register(wish, endpoint.register)
 
 
-def _check_in(device: SimulatedDevice) -> None:
+def visit_gateway(device: SimulatedDevice) -> None:
+    """Let a device check in once, over a connection of its own. Raises OwnrootError as `check_in`."""
     identity = load_identity(device.directory)
     with open_gateway(identity) as gateway:
         check_in(identity, gateway)

@@ -16,13 +16,12 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from ownroot.clock import utc_now
-from ownroot.device.check_in import check_in, open_gateway
 from ownroot.device.files import is_registered
 from ownroot.device.identity import load_identity, read_certificate
 from ownroot.device.renewal import renew, resume_renewal
 from ownroot.device.renewal_order import own_order, renewal_due_at
 from ownroot.errors import OwnrootError
-from ownroot.sim.fleet import FleetPlan, Progress, register_fleet
+from ownroot.sim.fleet import FleetPlan, Progress, register_fleet, visit_gateway
 from ownroot.sim.identities import SimulatedDevice
 from ownroot.sim.tally import Tally
 
@@ -139,7 +138,7 @@ def _visit(life: _Life) -> _Visit:
         if utc_now() >= renewal_due_at(read_certificate(identity)):
             renew(directory, own_order(identity.server, utc_now()), _unheard)
             did_renew = True
-        _check_in(life.device)
+        visit_gateway(life.device)
     except OwnrootError as error:
         return _Visit(did_renew, error.code)
     return _Visit(did_renew)
@@ -148,17 +147,11 @@ def _visit(life: _Life) -> _Visit:
 def _is_let_in(device: SimulatedDevice) -> bool:
     for _ in range(_LAST_TRIES):
         try:
-            _check_in(device)
+            visit_gateway(device)
         except OwnrootError:
             continue
         return True
     return False
-
-
-def _check_in(device: SimulatedDevice) -> None:
-    identity = load_identity(device.directory)
-    with open_gateway(identity) as gateway:
-        check_in(identity, gateway)
 
 
 def _report(registrations: Tally, lived: Sequence[LifeDay], lives: Sequence[_Life], lost: list[str]) -> LifeReport:
