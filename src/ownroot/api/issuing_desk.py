@@ -58,13 +58,21 @@ class IssuingDesk:
         request = RenewalRequest(question.factory_id, question.certificate_der, question.csr_der, question.peer)
         steps = renew_device(request, renewing=self._renewing, now=self._clock())
         try:
-            return RenewalAnswer(question.number, await self._backend.run(steps))
+            issued = await self._backend.run(steps)
         except OwnrootError as error:
             retry_after = error.retry_after if isinstance(error, UnavailableError) else 0
-            return RenewalAnswer(question.number, b"", type(error).__name__, error.code, error.detail, retry_after)
+            return RenewalAnswer(
+                question.number,
+                family=type(error).__name__,
+                code=error.code,
+                detail=error.detail,
+                retry_after=retry_after,
+            )
         except Exception:  # noqa: BLE001 - the edge of a question
             _log.exception("a renewal failed")
-            return RenewalAnswer(question.number, b"", UnavailableError.__name__, "renewal-failed", "Try later.", 30)
+            family, code = UnavailableError.__name__, "renewal-failed"
+            return RenewalAnswer(question.number, family=family, code=code, detail="Try later.", retry_after=30)
+        return RenewalAnswer(question.number, issued.certificate_der, issued.issuer_der)
 
 
 class _Worker(asyncio.Protocol):

@@ -85,8 +85,8 @@ class IssuingDesk:
         self._under_way = 0
         self.fault = ""
 
-    async def renew(self, factory_id: int, certificate_der: bytes, csr_der: bytes, *, peer: str) -> bytes:
-        """Return the new certificate, DER.
+    async def renew(self, factory_id: int, certificate_der: bytes, csr_der: bytes, *, peer: str) -> RenewalAnswer:
+        """Return an answer that holds the new certificate.
 
         Raises:
             InvalidInputError, RefusedError, KeyStoreError: as `services.renew_device`.
@@ -108,7 +108,7 @@ class IssuingDesk:
         finally:
             self._under_way -= 1
         self.fault = ""
-        return _certificate(answer)
+        return _require_certificate(answer)
 
     def close(self) -> None:
         """Let go of the connection; questions under way fail."""
@@ -139,9 +139,9 @@ def _later() -> int:
     return random.randint(*_AWAY_RETRY_SECONDS)
 
 
-def _certificate(answer: RenewalAnswer) -> bytes:
+def _require_certificate(answer: RenewalAnswer) -> RenewalAnswer:
     if not answer.family:
-        return answer.certificate_der
+        return answer
     family = _FAMILIES.get(answer.family)
     if family is None:
         raise UnavailableError(answer.code, answer.detail, retry_after=answer.retry_after or _later())

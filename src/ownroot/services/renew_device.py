@@ -87,8 +87,8 @@ class Renewing:
     refusals: RecentRefusals = field(default_factory=RecentRefusals)
 
 
-def renew_device(request: RenewalRequest, *, renewing: Renewing, now: datetime) -> Steps[bytes]:
-    """Return a new certificate for a device (DER), or the one an earlier sending of the request got.
+def renew_device(request: RenewalRequest, *, renewing: Renewing, now: datetime) -> Steps[Issued]:
+    """Return a new certificate for a device, or the one an earlier sending of the request got.
 
     Raises:
         RefusedError: the codes of `trust.device_identity.identify` and `renewal_reservations.reserve`.
@@ -120,7 +120,7 @@ def renew_device(request: RenewalRequest, *, renewing: Renewing, now: datetime) 
                 yield partial(_record_refusal, request=request, identified=identified, error=error, now=now)
             raise
         if issued is not None:
-            return issued.certificate_der
+            return issued
         view = None
     raise UnavailableError("trust-moving", "The factory's trust changed meanwhile. Try again.", retry_after=1)
 

@@ -63,9 +63,10 @@ class Renewal:
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """A certificate on record, DER."""
+    """A certificate on record, and the device CA that signed it; both DER."""
 
     certificate_der: bytes
+    issuer_der: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,7 @@ def complete(uow: UnitOfWork, held: RenewalReservation, certificate: x509.Certif
     uow.ends.note_issued(device.factory_id, device.uuid, key, not_after=end)
     _announce_recovered_key(uow, renewal, device)
     uow.audit.append(renewal.event(EventKind.DEVICE_RENEWED, _details(held)))
-    return Issued(der)
+    return Issued(der, certificate_der(renewal.online.ca.certificate))
 
 
 def give_up(uow: UnitOfWork, held: RenewalReservation) -> None:
@@ -195,7 +196,7 @@ def _find_issued(uow: UnitOfWork, renewal: Renewal) -> Issued | None:
     """
     shown = certificate_der(renewal.identified.certificate)
     cas = renewal.online.pki.device_cas
-    enabled = {_ca_sha256(ca.certificate) for ca in cas if ca.standing is Standing.ENABLED}
+    enabled = {_ca_sha256(ca.certificate): ca.certificate for ca in cas if ca.standing is Standing.ENABLED}
     history = uow.issuances.history(renewal.factory.id, renewal.identified.uuid, renewal.csr.spki_sha256)
     for entry in history:
         if entry.certificate_der is None:
@@ -203,9 +204,10 @@ def _find_issued(uow: UnitOfWork, renewal: Renewal) -> Issued | None:
         if entry.certificate_der == shown:
             return None
         certificate = load_certificate_der(entry.certificate_der)
+        issuer = enabled.get(entry.intent.issuer_sha256)
         is_same = subject_der(certificate) == renewal.csr.subject_der
-        if is_same and entry.intent.issuer_sha256 in enabled and _is_young(certificate, renewal.now):
-            return Issued(entry.certificate_der)
+        if issuer is not None and is_same and _is_young(certificate, renewal.now):
+            return Issued(entry.certificate_der, certificate_der(issuer))
     return None
 
 

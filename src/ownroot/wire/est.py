@@ -71,9 +71,9 @@ def parse_certificates_body(body: bytes) -> Sequence[x509.Certificate]:
         raise InvalidInputError("est-answer", "The EST server's answer holds no certificates we can read.") from exc
 
 
-def issuer_header(issuer: x509.Certificate) -> str:
+def issuer_header(issuer_der: bytes) -> str:
     """Return a certificate as a byte sequence of a structured field (RFC 8941 §3.3.5), as RFC 9440 writes them."""
-    return f":{base64.b64encode(issuer.public_bytes(Encoding.DER)).decode('ascii')}:"
+    return f":{base64.b64encode(issuer_der).decode('ascii')}:"
 
 
 def parse_issuer_header(value: str) -> x509.Certificate | None:

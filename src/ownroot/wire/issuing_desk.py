@@ -40,12 +40,14 @@ class RenewalAnswer(msgspec.Struct, frozen=True, array_like=True):
 
     Attributes:
         certificate_der: empty if there is none.
+        issuer_der: the device CA that signed it.
         family: which kind of error it is, by the name of its class; empty if it is none.
         retry_after: seconds, where another try may work.
     """
 
     number: int
     certificate_der: bytes = b""
+    issuer_der: bytes = b""
     family: str = ""
     code: str = ""
     detail: str = ""

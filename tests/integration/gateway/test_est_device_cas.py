@@ -88,8 +88,8 @@ def test_a_device_of_a_revoked_ca_does_not_renew(owner: ApiOwner) -> None:
     known = visitor(owner, local)
     eventually(lambda: known.get().status == 200)
     accept(owner.order(local, reason=REVOKE))
-    eventually(lambda: code_of(known.enrol())[1] == "device-ca-revoked")
-    assert code_of(known.enrol()) == (403, "device-ca-revoked")
+    # The desk may know of it before the gateway, which cuts the connection of a renewal when it hears.
+    eventually(lambda: code_of(known.enrol()) == (403, "device-ca-revoked"))
 
 
 def test_an_earlier_online_ca_vouches_and_the_new_one_signs(owner: ApiOwner) -> None:

@@ -16,6 +16,7 @@ from ownroot.services.backend_keys import Keyring
 from ownroot.services.ports import UnitOfWork
 from ownroot.services.records import ChangeKind, SealedKeyPurpose
 from ownroot.services.renew_device import RenewalRequest, Renewing, renew_device
+from ownroot.services.renewal_reservations import Issued
 from ownroot.services.token_keys import CaToken
 from ownroot.trust.state import FactoryPki
 from tests.support.certificates import csr
@@ -108,7 +109,7 @@ def test_a_ca_replaced_under_the_hands_of_a_signer_is_followed_by_the_new_one(
 # --- renewals go the same way
 
 
-def renewal(own: TokenWorld) -> Stepper[bytes]:
+def renewal(own: TokenWorld) -> Stepper[Issued]:
     """A renewal of a registered device, its factory looked up already."""
     world, renewing = own.world, Renewing(own.world.issuing.issuers)
     current = world.register().certificate
@@ -125,7 +126,7 @@ def renewal(own: TokenWorld) -> Stepper[bytes]:
 
 def test_a_device_renews_from_the_key_on_the_token(own: TokenWorld) -> None:
     ca = own.take_over()
-    load_certificate_der(renewal(own).finish()).verify_directly_issued_by(ca)
+    load_certificate_der(renewal(own).finish().certificate_der).verify_directly_issued_by(ca)
 
 
 def test_a_token_that_does_not_sign_a_renewal_leaves_no_intent(own: TokenWorld) -> None:
@@ -148,7 +149,7 @@ def test_a_ca_replaced_under_the_hands_of_a_renewal_is_followed_by_the_new_one(
     second = replace_ca()
     keep_trusted(own, pki)
     own.destroy(first)
-    assert load_certificate_der(stepper.finish()).issuer == second.subject
+    assert load_certificate_der(stepper.finish().certificate_der).issuer == second.subject
     assert own.world.open_intents() == []
 
 

@@ -20,6 +20,7 @@ from ownroot.services.recover_issuances import recover_issuances
 from ownroot.services.recovery_policy import set_recovery_policy
 from ownroot.services.register_device import RegistrationPolicy
 from ownroot.services.renew_device import RenewalRequest, Renewing, renew_device
+from ownroot.services.renewal_reservations import Issued
 from ownroot.services.steps import Steps, run_blocking
 from ownroot.trust.state import Standing
 from tests.support.certificates import csr
@@ -41,17 +42,17 @@ class Renewer:
         asked = csr(key or self.key, self.certificate.subject).public_bytes(Encoding.DER)
         return RenewalRequest(self.world.factory.id, certificate_der(self.certificate), asked, "192.0.2.7")
 
-    def steps(self, *, now: datetime = NOW, key: ec.EllipticCurvePrivateKey | None = None) -> Steps[bytes]:
+    def steps(self, *, now: datetime = NOW, key: ec.EllipticCurvePrivateKey | None = None) -> Steps[Issued]:
         return renew_device(self.request(key), renewing=self.renewing, now=now)
 
-    def begin(self, **asked: Any) -> Stepper[bytes]:
+    def begin(self, **asked: Any) -> Stepper[Issued]:
         """Renew by hand. The first renewal of a factory looks it up before anything else."""
         if self.world.factory.id not in self.renewing.views:
             run_blocking(self.steps(key=new_key()), self.world.database)
         return Stepper(self.steps(**asked), self.world.database)
 
     def renew(self, **asked: Any) -> x509.Certificate:
-        return load_certificate_der(run_blocking(self.steps(**asked), self.world.database))
+        return load_certificate_der(run_blocking(self.steps(**asked), self.world.database).certificate_der)
 
     def refusal(self, **asked: Any) -> OwnrootError:
         with pytest.raises(OwnrootError) as caught:
@@ -113,7 +114,7 @@ def test_what_is_being_signed_is_left_alone_beside_a_running_server(renewer: Ren
     stepper = renewer.begin()
     stepper.step()
     renewer.world.recover(alone=False)
-    assert load_certificate_der(stepper.finish()).public_key() == renewer.key.public_key()
+    assert load_certificate_der(stepper.finish().certificate_der).public_key() == renewer.key.public_key()
 
 
 def test_a_renewal_that_was_given_up_for_dead_is_told_to_come_again(renewer: Renewer) -> None:

@@ -5,6 +5,7 @@ import base64
 import pytest
 
 from ownroot.errors import InvalidInputError
+from ownroot.pki.encoding import certificate_der
 from ownroot.wire.est import (
     attributes_body,
     certificates_body,
@@ -75,7 +76,7 @@ def test_certificates_are_read_back_and_nothing_else_is() -> None:
 
 def test_an_issuer_in_a_header_is_read_back_and_nothing_else_is() -> None:
     ca = device_ca(factory_root()).certificate
-    text = issuer_header(ca)
+    text = issuer_header(certificate_der(ca))
     assert parse_issuer_header(text) == ca
     assert [parse_issuer_header(bad) for bad in ("", "::", text[1:], ":AAAA:", ":?:", text.replace("A", "B"))] == [
         None
@@ -91,7 +92,7 @@ def test_a_message_is_read_back() -> None:
     question = RenewalQuestion(7, 1, b"certificate", b"csr", "192.0.2.1")
     (message,) = Unframer().feed(frame(question))
     assert parse_message(message, RenewalQuestion) == question
-    answer = RenewalAnswer(7, b"", "RefusedError", "device-denied", "It was deleted.", 0)
+    answer = RenewalAnswer(7, b"", b"", "RefusedError", "device-denied", "It was deleted.", 0)
     assert parse_message(frame(answer)[4:], RenewalAnswer) == answer
 
 

@@ -14,7 +14,6 @@ from ownroot.gateway.endpoints.call import DeviceCall
 from ownroot.gateway.http_parser import Request
 from ownroot.gateway.issuing_desk import IssuingDesk
 from ownroot.gateway.responses import Response
-from ownroot.pki.chains import find_issuer
 from ownroot.pki.encoding import load_certificate_der, spki_sha256
 from ownroot.services.read_gateway_trust import FactoryTrust
 from ownroot.wire.est import (
@@ -54,7 +53,7 @@ class Renewals:
             InvalidInputError: as `wire.est.parse_enrolment`.
             OwnrootError: as `IssuingDesk.renew`.
         """
-        answer = await self._renew(call.request, call.trust, call.peer)
+        answer = await self._renew(call.request, call.factory.id, call.peer, call.device.spki_sha256)
         self.renewed += answer.status == 200
         return answer
 
@@ -64,27 +63,26 @@ class Renewals:
         Raises:
             InvalidInputError, OwnrootError: as `enrol`.
         """
-        answer = await self._renew(request, trust, peer)
+        key = load_certificate_der(_shown(peer)).public_key()
+        answer = await self._renew(request, trust.factory.id, peer, spki_sha256(key))
         self.recovered += answer.status == 200
         return answer
 
-    async def _renew(self, request: Request, trust: FactoryTrust, peer: Peer) -> Response:
-        factory_id = trust.factory.id
+    async def _renew(self, request: Request, factory_id: int, peer: Peer, key_sha256: bytes) -> Response:
         content_type = request.headers.get(b"content-type", b"").decode("latin-1")
         csr_der = parse_enrolment(content_type, request.body)
-        if peer.certificate_der is None:
-            raise AssertionError("who asks here has shown a certificate")
-        shown = load_certificate_der(peer.certificate_der)
-        wait = self._pace.wait_seconds(factory_id, spki_sha256(shown.public_key()))
+        wait = self._pace.wait_seconds(factory_id, key_sha256)
         if wait:
             return too_often("renewals-too-often", wait)
-        der = await self._desk.renew(factory_id, peer.certificate_der, csr_der, peer=peer.address)
-        certificate = load_certificate_der(der)
-        headers = ((b"Content-Transfer-Encoding", b"base64"), *_issuer_of(certificate, trust))
+        issued = await self._desk.renew(factory_id, _shown(peer), csr_der, peer=peer.address)
+        certificate = x509.load_der_x509_certificate(issued.certificate_der)  # ours; the desk has linted it
+        # In a header, since the body holds one certificate alone.
+        issuer = (ISSUER_HEADER.encode("ascii"), issuer_header(issued.issuer_der).encode("ascii"))
+        headers = ((b"Content-Transfer-Encoding", b"base64"), issuer)
         return Response(200, certificates_body([certificate]), CERTIFICATES_TYPE.encode("ascii"), headers)
 
 
-def _issuer_of(certificate: x509.Certificate, trust: FactoryTrust) -> tuple[tuple[bytes, bytes], ...]:
-    """Name the CA in a header, since the body holds one certificate alone; none if this worker has not heard of it."""
-    issuer = find_issuer(certificate, (ca.certificate for ca in trust.trust.device_cas))
-    return () if issuer is None else ((ISSUER_HEADER.encode("ascii"), issuer_header(issuer).encode("ascii")),)
+def _shown(peer: Peer) -> bytes:
+    if peer.certificate_der is None:
+        raise AssertionError("who asks here has shown a certificate")
+    return peer.certificate_der
