@@ -142,7 +142,8 @@ def _left(facts: Facts) -> Iterator[Finding]:
 
 
 def _conformance(facts: Facts, root: Entry) -> Iterator[Finding]:
-    anchor = facts.own_root or root.certificate
+    # Under a root that is not the owner's everything is somebody else's: `_ownership` says so, once.
+    anchor = root.certificate
     for entry in facts.view.entries:
         try:
             _check(entry, anchor, facts)
@@ -242,15 +243,18 @@ def _issuing(facts: Facts) -> Iterator[Finding]:
         )
     devices = facts.devices or {}
     for ca in view.device_cas:
-        if ca.standing is Standing.VALID and devices.get(ca.serial) == 0:
-            yield Finding(
-                Severity.WARNING,
-                "device-ca-without-devices",
-                f"No device that the server knows came with a certificate of the {_called(ca)}; whoever has its key "
-                "may add some.",
-                "Devices registered at a local CA are known from their first check-in on. If there are none, and it is "
-                f"not about to be used: ownroot keys ca revoke-device-ca DIR --ca-serial {ca.serial}",
-            )
+        if ca.standing is not Standing.VALID or devices.get(ca.serial) != 0:
+            continue
+        if ca.kind is Kind.ONLINE_CA and not _is_succeeded(ca, view):
+            continue  # the server holds its key, and signs with it whatever is registered next
+        yield Finding(
+            Severity.WARNING,
+            "device-ca-without-devices",
+            f"No device that the server knows came with a certificate of the {_called(ca)}; whoever has its key "
+            "may add some.",
+            "Devices registered at a local CA are known from their first check-in on. If there are none, and it is "
+            f"not about to be used: ownroot keys ca revoke-device-ca DIR --ca-serial {ca.serial}",
+        )
 
 
 def _called(entry: Entry) -> str:

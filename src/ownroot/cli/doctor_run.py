@@ -68,11 +68,17 @@ def _print(facts: Facts, findings: Sequence[Finding], output: Output) -> None:
         output.line(f"  {finding.next_step}")
     for line in _remarks(facts):
         output.line(line)
-    faults = sum(finding.severity is Severity.FAULT for finding in findings)
     if findings:
-        output.line(f"Factory {facts.factory}: {faults} faults, {len(findings) - faults} warnings.")
+        faults = sum(finding.severity is Severity.FAULT for finding in findings)
+        output.line(
+            f"Factory {facts.factory}: {_counted(faults, 'fault')}, {_counted(len(findings) - faults, 'warning')}."
+        )
     else:
         output.line(f"Factory {facts.factory}: nothing to look after.")
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _remarks(facts: Facts) -> Iterator[str]:

@@ -55,7 +55,7 @@ def test_people_get_a_line_for_what_is_so_and_one_for_what_to_do(taken: Owner) -
     lines = taken.run("doctor").out.splitlines()
     assert lines[0].startswith("WARNING: No device that the server knows came with a certificate of the ")
     assert "revoke-device-ca" in lines[1]
-    assert lines[-1].endswith("0 faults, 2 warnings.")
+    assert lines[-1].endswith("0 faults, 1 warning.")
 
 
 def test_a_server_that_fails_is_an_error_and_no_diagnosis(taken: Owner, relay: Relay) -> None:
