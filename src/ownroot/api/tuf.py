@@ -1,6 +1,7 @@
 """The TUF repository of a factory over HTTP (protocol: tuf.md §3-4)."""
 
 import re
+from collections.abc import Mapping
 from functools import partial
 
 import msgspec
@@ -24,7 +25,7 @@ from ownroot.services.tuf_root_updates import (
 )
 from ownroot.services.tuf_store import TagRef
 from ownroot.tuf.keys import KeyType
-from ownroot.tuf.metadata import TARGETS_MAX_OCTETS, read_root
+from ownroot.tuf.metadata import Document, read_root
 from ownroot.tuf.metadata import Role as TufRole
 from ownroot.tuf.root_review import Note, Shape, list_amendments, list_warnings
 from ownroot.tuf.root_rules import Chains, OnlineKeys
@@ -32,8 +33,8 @@ from ownroot.web.endpoint import Access, Call, Endpoint, JsonBody, Reply
 from ownroot.wire.certs import ChangeMeta
 from ownroot.wire.documents import read_document
 from ownroot.wire.tuf import (
+    PRODUCTION_MAX_OCTETS,
     OnlineKeysOrder,
-    ProductionTargets,
     ProductionTargetsForm,
     RootsIssues,
     RootsNote,
@@ -191,14 +192,14 @@ class TufPage:
         return Reply(201, msgspec.Raw(documents.targets))
 
     async def publish_production(self, call: Call[Principal]) -> Reply:
-        """Publish to a tag's production devices."""
-        sent: ProductionTargets = call.body
-        tag, keyring = parse_resource_name(sent.tag), self._backend.keyring
-        work = partial(
-            publish_production_targets, tag=tag, document=sent.document, by=call.caller, keyring=keyring, now=call.now
-        )
-        documents = await self._backend.commit(work)
-        return Reply(201, msgspec.Raw(documents.targets))
+        """Publish to the production devices of all tags."""
+        sent: Mapping[str, Document] = call.body
+        for tag in sent:
+            parse_resource_name(tag)
+        keyring = self._backend.keyring
+        work = partial(publish_production_targets, sent=sent, by=call.caller, keyring=keyring, now=call.now)
+        made = await self._backend.commit(work)
+        return Reply(201, {tag: msgspec.Raw(documents.targets) for tag, documents in made.items()})
 
     async def remove_target(self, call: Call[Principal]) -> Reply:
         """Take back from a tag."""
@@ -281,8 +282,8 @@ def endpoints(backend: Backend) -> tuple[Endpoint[Principal], ...]:
             path=f"{_FACTORY}/prod-targets/",
             handler=page.publish_production,
             access=_MANAGE,
-            summary="Publish targets to the production devices of a tag, signed by offline targets keys.",
-            body=JsonBody(parse_production, ProductionTargetsForm, max_bytes=TARGETS_MAX_OCTETS + 1024 * 1024),
+            summary="Publish all tags' targets for production devices, signed by offline targets keys.",
+            body=JsonBody(parse_production, ProductionTargetsForm, max_bytes=PRODUCTION_MAX_OCTETS),
             replies={201: None},
         ),
         Endpoint(

@@ -129,6 +129,8 @@ def _publish(run: ProductionRun, entries: dict[str, dict[str, Json]], output: Ou
     for sign, names in (("+", set(entries) - set(run.present.entries)), ("-", set(run.present.entries) - set(entries))):
         for name in sorted(names):
             output.note(f"  {sign} {_line(name, entries.get(name) or run.present.entries[name])}")
+    for tag, other in run.others.items():
+        output.note(f"  = {tag}: {len(other.entries)} target(s), as they are (version {other.version})")
     output.confirm("Sign these targets for production devices now?", assume_yes=assume_yes)
     return run.publish(entries)
 

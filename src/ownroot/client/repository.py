@@ -57,7 +57,7 @@ class RepositoryApi(Api):
         return self._send("GET", self._in_factory(f"prod-targets/?{query}")).body
 
     def publish_production(self, document: dict[str, Any]) -> None:
-        """Upload a tag's production targets (`wire.tuf.production_document`) in place of those it has."""
+        """Upload all tags' production targets (`wire.tuf.production_document`) in place of those they have."""
         self._send("POST", self._in_factory("prod-targets/"), document)
 
     def online_targets_key(self) -> bytes:

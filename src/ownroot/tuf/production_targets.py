@@ -1,6 +1,8 @@
-"""Targets for production devices: a document that its owner signs offline, and the server once more (tuf.md §1, §6.3).
+"""Targets for production devices: documents that their owner signs offline, and the server once more (tuf.md §1, §6.3).
 
-The signed body is the owner's and stays as it is, so everything about it must be right before the first device sees it.
+A signed body is the owner's and stays as it is, so everything about it must be right before the first device sees it. A
+device keeps one version for all tags and takes a lower one for an attack: so all tags are signed together, with one
+version (tuf.md §2.5), and a device that is given another tag finds nothing older there.
 """
 
 from collections.abc import Iterator, Mapping
@@ -39,31 +41,54 @@ def read_targets(document: Document) -> Mapping[str, dict[str, Json]]:
 
 
 def find_upload_faults(
-    document: Document, root: Root, online_keys: OnlineKeys, *, newest_version: int, now: datetime
+    sent: Mapping[str, Document],
+    published: Mapping[str, Document],
+    root: Root,
+    online_keys: OnlineKeys,
+    *,
+    now: datetime,
 ) -> list[Fault]:
-    """Return why a document may not become production targets; whether enough keys signed it is another question.
+    """Return why documents may not become production targets; whether enough keys signed them is another question.
 
     Args:
+        sent, published: by tag.
         root: the production root.
-        newest_version: the highest among the production targets of all tags; 0 if there are none.
     """
     try:
         return [
-            *_body_faults(document, newest_version, now),
-            *_target_faults(read_targets(document)),
-            *_signature_faults(document, root, online_keys),
+            *_tag_faults(sent, published),
+            *(fault for tag, one in sent.items() for fault in _faults_of(tag, one, root, online_keys, now)),
         ]
     except InvalidInputError as error:
         return [Fault(error.code, error.detail)]
 
 
-def _body_faults(document: Document, newest_version: int, now: datetime) -> Iterator[Fault]:
-    version, expires = version_of(document), parse_time(document.signed.get("expires"))
+def _tag_faults(sent: Mapping[str, Document], published: Mapping[str, Document]) -> Iterator[Fault]:
+    missing = sorted(published.keys() - sent.keys())
+    if missing:
+        yield Fault("tags-missing", f"All tags are signed together; missing: {', '.join(missing)}.")
+    versions = {version_of(document) for document in sent.values()}
+    if len(versions) > 1:
+        yield Fault("versions-differ", "All tags have one version, since devices keep one for all of them.")
+    newest = max((version_of(document) for document in published.values()), default=0)
+    if min(versions, default=0) <= newest:
+        yield Fault("version-not-newer", f"The version must be above {newest}, the newest of any tag.")
+
+
+def _faults_of(tag: str, document: Document, root: Root, online_keys: OnlineKeys, now: datetime) -> Iterator[Fault]:
+    faults = [
+        *_body_faults(document, now),
+        *_target_faults(read_targets(document)),
+        *_signature_faults(document, root, online_keys),
+    ]
+    for fault in faults:
+        yield Fault(fault.kind, f"{tag}: {fault.message}")
+
+
+def _body_faults(document: Document, now: datetime) -> Iterator[Fault]:
+    expires = parse_time(document.signed.get("expires"))
     if set(document.signed) != _MEMBERS:
         yield Fault("members-unknown", "A targets document has `_type`, `expires`, `version` and `targets`, no others.")
-    if version <= newest_version:
-        # Devices keep one version for all tags, and take a lower one for an attack.
-        yield Fault("version-not-newer", f"The version must be above {newest_version}, the newest of any tag.")
     if not now < expires <= now + _LONGEST_LIFE:
         yield Fault("expiry-out-of-range", "The targets must expire in the future, and within a year.")
     if len(document.encoded()) > TARGETS_MAX_OCTETS:

@@ -4,7 +4,8 @@ Roots go to the client as text that holds JSON, and come from it as objects. Wha
 a member given twice, or a fraction, never gets as far as a signature.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 import msgspec
 
@@ -16,6 +17,9 @@ from ownroot.tuf.root_rules import Chains, Fault
 from ownroot.tuf.signatures import Signature, parse_signatures
 from ownroot.tuf.updates import FaultyRootError, TargetsSignatures, Upload
 from ownroot.wire.certs import ChangeMeta
+
+PRODUCTION_MAX_OCTETS: Final = 4 * TARGETS_MAX_OCTETS
+"""All tags' production targets in one upload: a server holds them in memory several times over."""
 
 _MAX_OCTETS = 1024 * 1024
 _MAX_TAGS = 32
@@ -112,17 +116,9 @@ class TargetForm(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProductionTargetsForm(msgspec.Struct, frozen=True, kw_only=True):
-    """POST: targets for a tag's production devices, signed offline (ours: docs/wire); read by `parse_production`."""
+    """POST: all tags' targets for production devices, signed offline (ours: docs/wire); read by `parse_production`."""
 
-    tag: str
-    targets: dict[str, Any]
-
-
-class ProductionTargets(msgspec.Struct, frozen=True):
-    """What `parse_production` read."""
-
-    tag: str
-    document: Document
+    targets: dict[str, dict[str, Any]]
 
 
 class StagedUpload(msgspec.Struct, frozen=True):
@@ -154,22 +150,26 @@ def parse_stage(body: bytes) -> StagedUpload:
         raise FaultyRootError([Fault(error.code, error.detail)]) from error
 
 
-def parse_production(body: bytes) -> ProductionTargets:
-    """Read what an owner's program wants published to production devices.
+def parse_production(body: bytes) -> dict[str, Document]:
+    """Read what an owner's program wants published to production devices; returns it by tag.
 
     Raises:
         InvalidInputError: `json-too-long`, `json-malformed`, `bad-field`, and as `read_document`.
     """
-    sent = decode(body, max_octets=_MAX_OCTETS + TARGETS_MAX_OCTETS)
-    tag = sent.get("tag") if isinstance(sent, dict) else None
-    if not isinstance(sent, dict) or not isinstance(tag, str):
-        raise InvalidInputError("bad-field", "`tag` must be text, beside `targets`.", fields={"tag": "missing"})
-    return ProductionTargets(tag, read_document(sent.get("targets")))
+    sent = decode(body, max_octets=PRODUCTION_MAX_OCTETS)
+    targets = sent.get("targets") if isinstance(sent, dict) else None
+    if not isinstance(targets, dict) or not targets:
+        raise InvalidInputError(
+            "bad-field",
+            "`targets` must be an object: tag -> targets document.",
+            fields={"targets": "missing, or no object"},
+        )
+    return {tag: read_document(document) for tag, document in targets.items()}
 
 
-def production_document(tag: str, document: Document) -> dict[str, Json]:
+def production_document(targets: Mapping[str, Document]) -> dict[str, Json]:
     """Return what `parse_production` reads."""
-    return {"tag": tag, "targets": _object(document)}
+    return {"targets": {tag: _object(document) for tag, document in targets.items()}}
 
 
 def stage_document(chains: Chains, *, txid: str, targets_signatures: TargetsSignatures) -> dict[str, Json]:

@@ -137,6 +137,23 @@ def test_tested_target_is_published_to_production_devices_and_taken_back(
     assert unknown.error["code"] == "tuf-target-unknown"
 
 
+def test_a_production_device_is_moved_between_tags_and_back_after_each_publication(
+    root_taken: Owner, admin: TufAdmin, release: Path
+) -> None:
+    """It keeps one version for all tags, so those of a tag that nobody touched must rise with the others."""
+    trust, prod = DeviceTrust(admin.document("1.root.json")), ("--prod", "-k", release, "--yes")
+    assert add(root_taken, "lmp-7", *prod).code == 0
+    assert sorted(production_device(admin, trust)) == ["lmp-7"]
+    for number in (8, 9):
+        assert add(root_taken, f"lmp-{number}", "--tag", "devel", *prod).code == 0
+        for tag in ("devel", "main", "devel"):
+            production_device(admin, trust, tag)
+    assert sorted(production_device(admin, trust, "main")) == ["lmp-7"]
+    assert sorted(production_device(admin, trust, "devel")) == ["lmp-8", "lmp-9"]
+    pruned = root_taken.run("targets", "prune", "lmp-9", "--tag", "devel", *prod)
+    assert "  = main: 1 target(s), as they are" in pruned.err
+
+
 def test_rotated_targets_key_signs_what_production_devices_have(
     root_taken: Owner, admin: TufAdmin, tuf_keys: Path, release: Path
 ) -> None:

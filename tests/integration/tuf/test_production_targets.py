@@ -35,8 +35,9 @@ def body(version: int = 1, **changed: Any) -> dict[str, Any]:
     return new_targets(version, expires, {"lmp-7": ENTRY}) | changed
 
 
-def publish(owner: TufAdmin, document: Document, tag: str = "main") -> httpx2.Response:
-    sent = {"tag": tag, "targets": json.loads(document.encoded())}
+def publish(owner: TufAdmin, document: Document, **others: Document) -> httpx2.Response:
+    """Upload targets of the tag `main`, and of other tags."""
+    sent = {"targets": {tag: json.loads(one.encoded()) for tag, one in {"main": document, **others}.items()}}
     return owner.server.call("POST", f"/ota/factories/{owner.server.factory}/prod-targets/", document=sent)
 
 
@@ -63,11 +64,24 @@ def test_what_devices_would_refuse_is_refused_by_name(taken: TufAdmin) -> None:
     }
 
     for rule, document in refused.items():
-        answer = publish(taken, document, tag="other")
+        answer = publish(taken, document)
         assert answer.status_code == 400, rule
         assert answer.json()["code"] == "tuf-targets-invalid"
         assert list(answer.json()["errors"]) == [rule]
-    assert publish(taken, right, tag="other").status_code == 201
+    assert publish(taken, right).status_code == 201
+
+
+def test_all_tags_come_together_so_that_no_device_that_is_moved_finds_an_older_one(taken: TufAdmin) -> None:
+    assert publish(taken, signed_document(body(5), RELEASE), devel=signed_document(body(5), RELEASE)).status_code == 201
+
+    alone = publish(taken, signed_document(body(6), RELEASE))
+    uneven = publish(taken, signed_document(body(6), RELEASE), devel=signed_document(body(7), RELEASE))
+
+    assert list(alone.json()["errors"]) == ["tags-missing"]
+    assert list(uneven.json()["errors"]) == ["versions-differ"]
+    assert publish(taken, signed_document(body(6), RELEASE), devel=signed_document(body(6), RELEASE)).status_code == 201
+    timestamps = [taken.document("timestamp.json", production=True, tag=tag) for tag in ("main", "devel")]
+    assert len({json.loads(one)["signed"]["version"] for one in timestamps}) == 1
 
 
 def test_without_an_offline_targets_key_there_are_no_production_targets(owner: TufAdmin) -> None:
@@ -78,7 +92,15 @@ def test_without_an_offline_targets_key_there_are_no_production_targets(owner: T
 
 
 @pytest.mark.parametrize(
-    "sent", [{}, {"tag": 1}, {"tag": "main"}, {"tag": "main", "targets": {}}, {"tag": "a b", "targets": 1}]
+    "sent",
+    [
+        {},
+        {"targets": 1},
+        {"targets": {}},
+        {"targets": {"main": 1}},
+        {"targets": {"main": {}}},
+        {"tag": "main", "targets": {"signatures": [], "signed": {}}},
+    ],
 )
 def test_half_a_document_is_bad_input(taken: TufAdmin, sent: dict[str, Any]) -> None:
     path = f"/ota/factories/{taken.server.factory}/prod-targets/"
@@ -86,9 +108,16 @@ def test_half_a_document_is_bad_input(taken: TufAdmin, sent: dict[str, Any]) -> 
     assert taken.server.call("POST", path, document=sent).status_code == 400
 
 
+def test_a_tag_has_the_form_of_a_name(taken: TufAdmin) -> None:
+    assert (
+        publish(taken, signed_document(body(), RELEASE), **{"a b": signed_document(body(), RELEASE)}).status_code == 400
+    )
+    assert publish(taken, signed_document(body(), RELEASE), a_b=signed_document(body(), RELEASE)).status_code == 201
+
+
 def test_only_managers_publish(taken: TufAdmin) -> None:
     token = taken.server.create_token("certs:read", "devices:read")
     path = f"/ota/factories/{taken.server.factory}/prod-targets/"
-    sent = {"tag": "main", "targets": json.loads(signed_document(body(), RELEASE).encoded())}
+    sent = {"targets": {"main": json.loads(signed_document(body(), RELEASE).encoded())}}
 
     assert taken.server.call("POST", path, document=sent, token=token).status_code == 403

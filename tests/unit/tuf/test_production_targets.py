@@ -20,7 +20,34 @@ BODY = new_targets(5, NOW + timedelta(days=365), {"lmp-7": ENTRY})
 
 def faults(body: Any = None, root: Root = ROOT, document: Document | None = None) -> list[str]:
     made = document or signed_document(BODY if body is None else body, RELEASE)
-    return [fault.kind for fault in find_upload_faults(made, root, OWNER.online, newest_version=4, now=NOW)]
+    return kinds({"main": made}, root)
+
+
+def kinds(sent: dict[str, Document], root: Root = ROOT) -> list[str]:
+    """The faults of an upload where the tags `main` and `devel` have production targets, or `main` alone."""
+    published = {tag: signed_document({**BODY, "version": 4}, RELEASE) for tag in sent if tag != "new"} | {
+        "main": signed_document({**BODY, "version": 3}, RELEASE)
+    }
+    return [fault.kind for fault in find_upload_faults(sent, published, root, OWNER.online, now=NOW)]
+
+
+def release(version: int = 5) -> Document:
+    return signed_document({**BODY, "version": version}, RELEASE)
+
+
+def test_all_tags_are_signed_together_with_one_version_above_that_of_any() -> None:
+    assert kinds({"main": release(), "devel": release()}) == []
+    assert kinds({"main": release(), "new": release()}) == []
+    assert kinds({"new": release()}) == ["tags-missing"]
+    assert kinds({"main": release(5), "devel": release(6)}) == ["versions-differ"]
+    assert kinds({"main": release(4), "devel": release(4)}) == ["version-not-newer"]
+
+
+def test_a_fault_says_in_which_tag_it_is() -> None:
+    bad = signed_document({**BODY, "delegations": {}}, RELEASE)
+    (fault,) = find_upload_faults({"main": release(), "devel": bad}, {}, ROOT, OWNER.online, now=NOW)
+    assert fault.kind == "members-unknown"
+    assert fault.message.startswith("devel: ")
 
 
 def test_targets_signed_by_an_offline_key_are_accepted() -> None:
@@ -31,7 +58,7 @@ def test_targets_signed_by_an_offline_key_are_accepted() -> None:
 @pytest.mark.parametrize(
     ("change", "kind"),
     [
-        ({"version": 4}, "version-not-newer"),
+        ({"version": 3}, "version-not-newer"),
         ({"version": 0}, "tuf-document-invalid"),
         ({"expires": "2026-11-26T12:00:00Z"}, "expiry-out-of-range"),
         ({"expires": "2027-12-26T12:00:00Z"}, "expiry-out-of-range"),
