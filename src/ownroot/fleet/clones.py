@@ -1,8 +1,8 @@
 """What tells a copied device key from a device that moves, loses power or has two kinds of addresses. Pure.
 
 A device that roams leaves its old connection behind; of two holders of one key each goes on using its own. So what
-counts is a *return*: a connection is used although the key was used from another network since that connection was
-opened. One return is a handover. A few of them, apart from one another, are two places.
+counts is a *return*: a connection is used again although the key was used from another network since its first use. One
+return is a handover. A few of them, apart from one another, are two places.
 
 A replaced key may come once more after its device lost power before it had stored that it has a new one, and programs
 that were not restarted yet go on with it for a while. But a device that has used its new key after that has stored it:

@@ -38,6 +38,8 @@ class NetworkUseRecorder:
             turn: the next one.
         """
         entry.used_by = session
+        # A connection that waits for its first request while news come in may be that of a device on the move.
+        session.first_used = session.first_used or turn
         network, device = session.network, entry.device
         if network is None or device is None:
             return
@@ -45,7 +47,7 @@ class NetworkUseRecorder:
         other = last.text
         if other == network.text:
             return
-        returned = other is not None and session.opened < last.since
+        returned = other is not None and session.first_used < last.since
         last.text, last.since = network.text, turn
         if device.suspicion is None:
             self._put(entry, NetworkUse(*entry.key, device.spki_sha256, network, other, returned, now))

@@ -105,7 +105,7 @@ class DeviceSession:
         issuer_sha256, spki_sha256: the CA and the key it rests on; None if it rests on nothing.
         entry: of the device, while the connection counts among its open ones.
         sweep: what it is being cut for.
-        opened: the turn in which it was opened.
+        first_used: the turn of its first request that was let in; 0: there was none yet.
         network: where it comes from; None if that cannot be told.
     """
 
@@ -114,9 +114,9 @@ class DeviceSession:
         "certificate_key",
         "connection",
         "entry",
+        "first_used",
         "issuer_sha256",
         "network",
-        "opened",
         "peer",
         "spki_sha256",
         "standing",
@@ -133,7 +133,7 @@ class DeviceSession:
         self.sweep: Sweep | None = None
         self.issuer_sha256: bytes | None = None
         self.spki_sha256: bytes | None = None
-        self.opened = 0
+        self.first_used = 0
         self.network: Network | None = network_of(peer.address)
 
     def belongs_to(self, caller: Caller) -> None:
@@ -145,8 +145,8 @@ class DeviceSession:
 class StandingMemory:
     """Standings by certificate, entries by device, sessions by factory.
 
-    Turns put in order what happens in this process: connections that are opened, and news of where a key was used. They
-    are no times, so no two clocks can disagree about them.
+    Turns put in order what happens in this process: connections that are used first, and news of where a key was used.
+    They are no times, so no two clocks can disagree about them.
     """
 
     def __init__(self, *, capacity: int) -> None:
@@ -183,7 +183,7 @@ class StandingMemory:
         """Store an admission for the session's certificate."""
         entry = self.attach(session, caller)
         entry.device = device
-        entry.hear_of(device, 0)  # for all we know, the key was used there before this connection was opened
+        entry.hear_of(device, 0)  # for all we know, that was before this connection was used first
         if entry.recorded_at is None:
             entry.recorded_at = device.last_seen
             entry.not_after = device.not_after
@@ -198,7 +198,6 @@ class StandingMemory:
         return standing
 
     def open(self, session: DeviceSession) -> None:
-        session.opened = self.next_turn()
         self._sessions.setdefault(session.peer.site_key, set()).add(session)
 
     def close(self, session: DeviceSession) -> None:

@@ -275,7 +275,7 @@ class NetworkUse:
     Attributes:
         spki_sha256: the key.
         other: the network it was used from before, of the same family; None if that is not known.
-        returned: the connection it came on was open before the key was used from there.
+        returned: the connection it came on was used before the key was used from there.
     """
 
     factory_id: int

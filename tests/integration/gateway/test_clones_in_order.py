@@ -188,6 +188,19 @@ def test_a_device_that_moves_between_two_workers_is_under_no_suspicion(tmp_path:
     run(tmp_path, scenario)
 
 
+def test_a_connection_that_waits_for_its_first_request_returns_from_nowhere(tmp_path: Path) -> None:
+    async def scenario(gateway: InProcess) -> None:
+        async with another_worker(gateway) as other:
+            workers, identity = (gateway, other), gateway.world.device()
+            for _ in range(6):
+                waiting = gateway.connect(identity, HOME)
+                await visit_at(workers, 1, other.connect(identity, AWAY))
+                await visit_at(workers, 0, waiting)
+            assert sign(gateway) is None
+
+    run(tmp_path, scenario)
+
+
 def test_by_policy_a_copied_device_is_cut_and_refused_until_it_is_released(tmp_path: Path) -> None:
     async def scenario(gateway: InProcess) -> None:
         set_policy(gateway, quarantines=True)
