@@ -41,9 +41,9 @@ def release(target: Target, name: str, reason: str, yes: bool, as_json: bool) ->
     """End a suspicion and a quarantine: the device is let in again, and signs are counted anew.
 
     Before that, find out who has the key: `ownroot devices why NAME` names the networks. A copy that is let in is the
-    device. So give the device a new key at once, `ownroot config rotate-certs`; a copy of the old one is refused from
-    then on. Is it the copy that renews first, the device itself shows up with a replaced key: then delete it and
-    register it again. Asks on a terminal.
+    device. So give the device a new key at once (`ownroot devices config rotate-certs NAME -r REASON`); who has the old
+    one is refused from then on. If that is the device itself, the copy was faster: delete it and register it again.
+    Asks on a terminal.
     """
     from ownroot.cli.devices_clones_run import release_one
 

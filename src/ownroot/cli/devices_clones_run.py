@@ -39,7 +39,8 @@ def release_one(target: Target, name: str, reason: str, *, assume_yes: bool, as_
         output.document(device)
         return
     output.line(one_line(f"Device {device.name} ({device.uuid}) is released: the gateway lets it in."))
-    output.line("If its key was copied, the copy is let in too. Give it a new key now: ownroot config rotate-certs")
+    output.line("If its key was copied, the copy is let in too. Give the device a new key now:")
+    output.line(f"  ownroot devices config rotate-certs -u {device.uuid} -r 'its key may be copied'")
 
 
 def show_or_set_policy(target: Target, wanted: str | None, *, as_json: bool) -> None:

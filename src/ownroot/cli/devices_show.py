@@ -62,6 +62,13 @@ def presence(device: DeviceObject, *, now: datetime, offline_after: timedelta) -
     return Presence.OFFLINE if now - seen > offline_after else Presence.ONLINE
 
 
+def standing(device: DeviceObject, seen: Presence) -> str:
+    """Whether it is there, unless there is worse to tell."""
+    if device.suspicion is None:
+        return seen
+    return "quarantined" if device.suspicion.quarantined_at else f"{seen}, copied?"
+
+
 def app_states(report: dict[str, Any]) -> str:
     """Say in one line which app of a report is in which state; what is no report says nothing."""
     apps = report.get("apps")
@@ -73,7 +80,7 @@ def app_states(report: dict[str, Any]) -> str:
 def _draw(output: Output, page: DeviceList, owners: Mapping[str, str], offline_after: timedelta) -> None:
     now = utc_now()
     every = columns(
-        standing=lambda device: _standing(device, presence(device, now=now, offline_after=offline_after)),
+        standing=lambda device: standing(device, presence(device, now=now, offline_after=offline_after)),
         last_seen=lambda device: _ago(_parse_time(device.last_seen), now),
         owners=owners,
         with_factory=len({device.factory for device in page.devices}) > 1,
@@ -82,13 +89,6 @@ def _draw(output: Output, page: DeviceList, owners: Mapping[str, str], offline_a
     output.draw(table(kept, page.devices))
     if missing := [column.heading for column in every if column not in kept]:
         output.note(f"Not shown at this width: {', '.join(missing)}. --json has everything.")
-
-
-def _standing(device: DeviceObject, seen: Presence) -> str:
-    """Whether it is there, unless there is worse to tell."""
-    if device.suspicion is None:
-        return seen
-    return "quarantined" if device.suspicion.quarantined_at else f"{seen}, copied?"
 
 
 def _names_of_users(api: Api) -> Mapping[str, str]:

@@ -1,6 +1,7 @@
 """The terminal side of `devices rename|chown|list-denied|delete-denied|why`."""
 
 import contextlib
+from typing import Final
 
 from ownroot.cli.options import Target
 from ownroot.client.api import Api
@@ -10,6 +11,11 @@ from ownroot.console.text import one_line
 from ownroot.errors import NotFoundError
 from ownroot.wire.devices import DeviceForm, DeviceObject, SuspicionObject
 from ownroot.wire.refusals import RefusalObject
+
+_GOES_ON: Final = (
+    "It goes on. If not both are the device's own, renew its key (`ownroot devices config rotate-certs`), or cut it "
+    "off (`ownroot devices quarantine`); then `ownroot devices release` takes the mark away."
+)
 
 
 def change_one(target: Target, name: str, form: DeviceForm, *, by_uuid: bool, as_json: bool) -> None:
@@ -70,7 +76,9 @@ def explain(target: Target, name: str, *, limit: int, as_json: bool) -> None:
         return
     if device is not None and device.suspicion is not None:
         output.line(one_line(f"Its key may be copied: {worded(device.suspicion)}"))
-        output.line(f"  What to do: {remedy_for('device-quarantined')}")
+        output.line(
+            f"  What to do: {remedy_for('device-quarantined') if device.suspicion.quarantined_at else _GOES_ON}"
+        )
     for refusal in found.refusals:
         times = "once" if refusal.count == 1 else f"{refusal.count} times since {refusal.first_at}"
         output.line(one_line(f"{refusal.last_at}  {refusal.code}, {times}, last from {refusal.peer}"))

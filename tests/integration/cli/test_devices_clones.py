@@ -32,7 +32,7 @@ def test_a_quarantine_is_told_everywhere_until_the_device_is_released(owner: Own
     assert "devices-suspected" in owner.run("doctor").out
 
     released = owner.run("devices", "release", UUIDS[0], "--reason", "found again", "--yes")
-    assert (released.code, "ownroot config rotate-certs" in released.out) == (0, True)
+    assert (released.code, "ownroot devices config rotate-certs" in released.out) == (0, True)
     assert "Key copied?:" not in owner.run("devices", "show", "line-1").out
     assert "devices-suspected" not in owner.run("doctor").out
     told = {
