@@ -3,14 +3,18 @@
 import contextlib
 import dataclasses
 from collections.abc import AsyncIterator, Callable, Coroutine
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from ownroot.clock import utc_now
+from ownroot.errors import InvalidInputError, OwnrootError, UnavailableError
 from ownroot.fleet.clones import CloneSign
 from ownroot.pki.encoding import spki_sha256
 from ownroot.pki.names import DeviceUuid
-from ownroot.services.ports import UnitOfWork
+from ownroot.services.ports import Database, UnitOfWork
 from ownroot.services.records import ChangeKind, ClonePolicy
 from ownroot.storage import open_database
 from tests.support.certificates import Pair
@@ -40,6 +44,11 @@ def sign(gateway: InProcess, uuid: str = "dev-1") -> CloneSign | None:
 def audited(gateway: InProcess) -> list[str]:
     factory_id = gateway.world.acme.factory.id
     return [event.kind.value for event in gateway.world.database.read(lambda uow: uow.audit.list(factory_id))]
+
+
+def returns(gateway: InProcess) -> int:
+    factory_id = gateway.world.acme.factory.id
+    return len(gateway.world.database.read(lambda uow: uow.clones.history(factory_id, "dev-1")).returns)
 
 
 def run(folder: Path, scenario: Callable[[InProcess], Coroutine[Any, Any, None]]) -> None:
@@ -186,6 +195,71 @@ def test_a_device_that_moves_between_two_workers_is_under_no_suspicion(tmp_path:
             assert sign(gateway) is None
 
     run(tmp_path, scenario)
+
+
+def test_a_copy_that_comes_at_the_very_same_moment_as_its_device_is_seen_too(tmp_path: Path) -> None:
+    async def scenario(gateway: InProcess) -> None:
+        async with another_worker(gateway) as other:
+            workers, identity = (gateway, other), gateway.world.device()
+            old, new = gateway.connect(identity, HOME), other.connect(identity, AWAY)
+            for worker, wire in ((gateway, old), (other, new)):
+                assert await worker.code(wire) == "ok"
+            for worker in workers:
+                await worker.network_uses.flush()
+            for worker in workers:
+                await worker.watcher.poll()
+            for _ in range(4):
+                await visit_at(workers, 0, old)
+                await visit_at(workers, 1, new)
+            assert sign(gateway) is CloneSign.TWO_NETWORKS
+
+    run(tmp_path, scenario)
+
+
+class Door:
+    """A database whose writes fail with `fault` while there is one."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.fault: OwnrootError | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._database, name)
+
+    def write(self, work: Callable[[UnitOfWork], Any]) -> "Future[Any]":
+        if self.fault is None:
+            return self._database.write(work)
+        failed: Future[Any] = Future()
+        failed.set_exception(self.fault)
+        return failed
+
+
+@pytest.mark.parametrize(
+    ("fault", "kept"),
+    [
+        (UnavailableError("database-unavailable", "Try later.", retry_after=1), 1),
+        (InvalidInputError("value-not-storable", "Never."), 0),
+    ],
+)
+def test_a_return_outlives_an_outage_of_the_store_but_not_a_fault_of_its_own(
+    tmp_path: Path, fault: OwnrootError, kept: int
+) -> None:
+    doors: list[Door] = []
+
+    def put_a_door(database: Database) -> Any:
+        doors.append(Door(database))
+        return doors[0]
+
+    async def scenario(gateway: InProcess) -> None:
+        old, _ = await meet(gateway, HOME, AWAY)
+        doors[0].fault = fault
+        assert await visit(gateway, old) == ["ok"]
+        assert returns(gateway) == 0
+        doors[0].fault = None
+        await gateway.network_uses.flush()
+        assert returns(gateway) == kept
+
+    in_process(tmp_path, scenario, database=put_a_door)
 
 
 def test_a_connection_that_waits_for_its_first_request_returns_from_nowhere(tmp_path: Path) -> None:
