@@ -84,6 +84,19 @@ def test_deleted_device_is_refused_and_its_neighbour_goes_on(customer: Customer,
     assert api.ask(neighbour).status == 200
 
 
+def test_device_in_quarantine_is_refused_until_it_is_released(customer: Customer, api: DeviceApi) -> None:
+    device, neighbour = customer.api.register_pair("d-1"), customer.api.register_pair("d-2")
+    path = f"/ota/devices/d-1/quarantine/?factory={customer.server.factory}"
+    assert api.ask(device).status == 200
+    accept(customer.server.call("PUT", path))
+    wait_for(lambda: api.ask(device).status == 403)
+    assert api.ask(neighbour).status == 200
+    with customer.standalone() as later:  # it begins with a snapshot
+        assert code_of(later.ask(device)) == (403, "device-denied")
+    accept(customer.server.call("DELETE", path))
+    wait_for(lambda: api.ask(device).status == 200)
+
+
 def test_disabled_ca_refuses_new_device_but_serves_known_ones(customer: Customer, api: DeviceApi) -> None:
     gateway, known = customer.server.gateway_address, local_device(customer, "d-1")
     assert visit_gateway(customer, known, gateway) == 200

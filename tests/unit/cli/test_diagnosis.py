@@ -49,6 +49,15 @@ def test_a_pki_in_order_gives_no_findings() -> None:
     assert found(replace(facts(), own_root=ROOT.certificate)) == []
 
 
+@pytest.mark.parametrize(
+    ("suspected", "expected"), [(None, []), (0, []), (2, [(Severity.WARNING, "devices-suspected")])]
+)
+def test_devices_whose_key_may_be_copied_are_a_warning(
+    suspected: int | None, expected: list[tuple[Severity, str]]
+) -> None:
+    assert found(replace(facts(), suspected=suspected)) == expected
+
+
 @pytest.mark.parametrize(("held", "expected"), [(None, []), (0, []), (3, [(Severity.WARNING, "devices-held")])])
 def test_devices_held_after_a_restore_are_a_warning(held: int | None, expected: list[tuple[Severity, str]]) -> None:
     assert found(replace(facts(), held=held)) == expected
