@@ -8,6 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from ownroot.keystore.labels import DEVICE_HSM_LABEL
+from tests.support.device_daemon import daemon, order
 from tests.support.identity_on_token import objects
 from tests.support.renewing import SAVE, SECRET
 from tests.support.renewing_on_token import PLACES, RenewingOnToken, renewing_on_token
@@ -53,13 +54,24 @@ def test_a_device_renews_from_place_to_place_and_back(device: RenewingOnToken) -
         assert device.stored_secret == SECRET
 
 
+def test_an_order_of_the_owner_is_carried_out_on_the_token(device: RenewingOnToken) -> None:
+    before = device.certificate
+    device.push(order(device, "certs-7"))
+    with daemon(device) as running:
+        assert running.wait_for("renewed").startswith("certs-7")
+        assert running.stop() == 0
+    assert all(success for _, success in device.events("certs-7"))
+    device.assert_renewed(before)
+
+
 # --- what is left when the power goes -------------------------------------------------------------------------------
 
 REQUEST = "ownroot.client.gateway:GatewayClient.request"
 SLOTS = "ownroot.device.token_slots:TokenSlots"
 TOKEN = "ownroot.keystore.pkcs11_slots"
 POINTS = [
-    *((SAVE, when, which) for which in range(1, 9) for when in ("before", "after")),
+    *((SAVE, "before", which) for which in range(1, 9)),
+    (SAVE, "after", 8),
     *((REQUEST, when, which) for which in (2, 4, 7, 8, 11) for when in ("before", "after")),
     *((f"{SLOTS}.{name}", "after", 1) for name in ("make_room", "find_or_create_next_key", "keep", "switch", "settle")),
     # On the token: the new certificate, then the old key, and the old certificate after it.
