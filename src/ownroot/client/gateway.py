@@ -5,6 +5,8 @@ from pathlib import Path
 
 from ownroot.client.addresses import parse_base_url
 from ownroot.client.closing import ClosedOnExit
+from ownroot.client.credentials import Credentials, FileCredentials
+from ownroot.client.curl import CurlTransport
 from ownroot.client.refusals import error_of
 from ownroot.client.tls import gateway_trust
 from ownroot.client.transport import Answer, ExchangeLimits, Transport
@@ -18,27 +20,30 @@ class GatewayClient(ClosedOnExit):
         server_url: `tls.server` of sota.toml, such as `https://gateway.localhost:8443`. Names under `.localhost` go to
             loopback with their own SNI and Host.
         ca_file: the pinned factory root(s), PEM. Nothing else is believed, the system's roots neither.
-        cert_file: the device certificate, alone or followed by its CA, PEM.
-        key_file: its private key, PEM.
+        credentials: the device certificate and its key. With those on a token each request is a connection of its own.
     Raises:
         InvalidInputError: `bad-url` (https only), `bad-cacert`.
-        KeyStoreError: `device-key-unusable`.
+        KeyStoreError: `device-key-unusable`; on a token it shows at the first request.
     """
 
     def __init__(
         self,
         server_url: str,
         ca_file: Path,
-        cert_file: Path,
-        key_file: Path,
+        credentials: Credentials,
         *,
         limits: ExchangeLimits | None = None,
     ) -> None:
         url = parse_base_url(server_url)
         if not url.startswith("https://"):
             raise InvalidInputError("bad-url", f"A gateway is reached by https:// only, not by {server_url}.")
-        tls = gateway_trust(ca_file, cert_file, key_file)
-        self._transport = Transport(url, tls=tls, limits=limits or ExchangeLimits())
+        limits = limits or ExchangeLimits()
+        self._transport: Transport | CurlTransport
+        if isinstance(credentials, FileCredentials):
+            tls = gateway_trust(ca_file, credentials.certificate, credentials.key)
+            self._transport = Transport(url, tls=tls, limits=limits)
+        else:
+            self._transport = CurlTransport(url, ca_file, credentials, limits)
 
     def request(
         self,
@@ -52,7 +57,7 @@ class GatewayClient(ClosedOnExit):
         """Send one request; the answer is returned whatever its status. `answer_bytes` bounds this one answer.
 
         Raises:
-            OwnrootError: as `Transport.exchange`.
+            OwnrootError: as `Transport.exchange`, or as `CurlTransport.exchange` with a key on a token.
         """
         return self._transport.exchange(method, path, body=body, headers=headers, answer_bytes=answer_bytes)
 

@@ -6,9 +6,10 @@ Source: gateway.md §4.1 (check-in headers), §6.1 (GET /device).
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ownroot.client.credentials import TokenCredentials
 from ownroot.client.gateway import GatewayClient
-from ownroot.device.identity import DeviceIdentity
-from ownroot.errors import RefusedError
+from ownroot.device.identity import DeviceIdentity, opened
+from ownroot.errors import KeyStoreError, RefusedError
 from ownroot.wire.documents import read_object
 
 
@@ -19,9 +20,23 @@ def open_gateway(identity: DeviceIdentity, *, server: str | None = None) -> Gate
         server: base URL of another server under the same root; None: the gateway.
 
     Raises:
+        KeyStoreError: `device-key-missing`, or why the token that holds the key cannot serve.
         OwnrootError: as `GatewayClient`.
     """
-    return GatewayClient(server or identity.server, identity.root_file, identity.certificate_file, identity.key_file)
+    if isinstance(identity.credentials, TokenCredentials):
+        _require_usable(identity.credentials)
+    return GatewayClient(server or identity.server, identity.root_file, identity.credentials)
+
+
+def _require_usable(credentials: TokenCredentials) -> None:
+    """Find out why a token does not serve, in our own words and with one try of the PIN, before curl tries."""
+    with opened(credentials) as token:
+        if token.find_key(credentials.key_id) is None:
+            raise KeyStoreError(
+                "device-key-missing",
+                f"The token {credentials.token!r} has no key under the id {credentials.key_id.hex()}, which sota.toml "
+                "names. Is it the token of this device? If its key is lost, register it again.",
+            )
 
 
 def check_in(identity: DeviceIdentity, gateway: GatewayClient) -> dict[str, object]:

@@ -21,6 +21,7 @@ from ownroot.device.renewal import resume_renewal
 from ownroot.device.token_options import chosen_token, key_place, token_options
 from ownroot.device.visit import Visitor
 from ownroot.errors import OwnrootError
+from ownroot.keystore.pins import is_pin_refused
 
 
 @click.command(epilog=EXIT_CODES_HELP)
@@ -150,6 +151,8 @@ def _go_on_renewing(directory: Path) -> None:
     try:
         resume_renewal(directory, warn)
     except OwnrootError as error:
+        if is_pin_refused(error):
+            raise
         warn(f"The renewal of this device's certificate goes on later: {error.detail}")
 
 

@@ -18,6 +18,7 @@ from ownroot.device.renewal_order import ORDER_FILE, RenewalOrder, own_order, pa
 from ownroot.device.renewal_state import RenewalFile
 from ownroot.device.visit import Visitor
 from ownroot.errors import OwnrootError, UnavailableError
+from ownroot.keystore.pins import is_pin_refused
 
 _LONGEST_SECONDS: Final = 6 * 3600.0
 # Beyond this many failures the wait has long been the longest one.
@@ -73,6 +74,7 @@ class Daemon:
 
         Raises:
             StopWished: at any moment; whatever was under way goes on at the next start.
+            KeyStoreError: `pin-incorrect`, `pin-locked`: each further turn would bring the token closer to its lock.
         """
         while True:
             with stopping.at_once():
@@ -80,7 +82,7 @@ class Daemon:
             stopping.sleep(wait)
 
     def turn(self) -> float:
-        """Do what is due; returns the seconds until the next turn."""
+        """Do what is due; returns the seconds until the next turn. Raises KeyStoreError as `follow`."""
         self._renew_if(self._resume)
         wait = self._visit()
         self._renew_if(self._begin)
@@ -90,6 +92,7 @@ class Daemon:
         try:
             done = self._visitor.visit()
         except OwnrootError as error:
+            _require_pin_taken(error)
             wait = self._visits.fail(error)
             self._tell("check-in-failed", f"{error.detail} ({error.code}) Next try in {wait:.0f} s.")
             return wait
@@ -107,6 +110,7 @@ class Daemon:
         try:
             done = work()
         except OwnrootError as error:
+            _require_pin_taken(error)
             wait = self._renewals.fail(error)
             self._tell("renewal-failed", f"{error.detail} ({error.code}) Not again within {wait:.0f} s.")
             return
@@ -134,3 +138,8 @@ class Daemon:
 
     def _warn(self, text: str) -> None:
         self._tell("warning", text)
+
+
+def _require_pin_taken(error: OwnrootError) -> None:
+    if is_pin_refused(error):
+        raise error

@@ -5,54 +5,98 @@ certificate and the key. Every value must be a TOML string (protocol: gateway.md
 """
 
 import tomllib
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cryptography import x509
 
+from ownroot.client.credentials import Credentials, FileCredentials, TokenCredentials
 from ownroot.device.files import SETTINGS_FILE
 from ownroot.errors import InvalidInputError, KeyStoreError, NotFoundError
-from ownroot.pki.encoding import parse_certificates
+from ownroot.keystore.device_slots import DeviceSlots
+from ownroot.keystore.labels import DEVICE_HSM_LABEL
+from ownroot.pki.encoding import load_certificate_der, parse_certificates
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceIdentity:
-    """Where the device's gateway is and which files prove who the device is. Files are named, not yet read."""
+    """Where the device's gateway is and what proves who the device is. Nothing of that is read yet."""
 
     server: str
     root_file: Path
-    certificate_file: Path
-    key_file: Path
+    credentials: Credentials
     tags: str | None
     hardware_id: str | None = None
 
     @property
     def key_place(self) -> str:
-        """Where the key is, as text that `at` takes back."""
-        return str(self.key_file)
+        """Where the key is, as text that `at` takes back: a path, or an id on the token in hexadecimal."""
+        match self.credentials:
+            case FileCredentials():
+                return str(self.credentials.key)
+            case TokenCredentials():
+                return self.credentials.key_id.hex()
 
     @property
     def certificate_place(self) -> str:
         """Where the certificate is, likewise."""
-        return str(self.certificate_file)
+        match self.credentials:
+            case FileCredentials():
+                return str(self.credentials.certificate)
+            case TokenCredentials():
+                return self.credentials.certificate_id.hex()
 
     def at(self, key_place: str, certificate_place: str) -> "DeviceIdentity":
-        """Return the same device with another key and certificate."""
-        return replace(self, key_file=Path(key_place), certificate_file=Path(certificate_place))
+        """Return the same device with another key and certificate.
+
+        Raises:
+            InvalidInputError: `device-settings`, these are places of another kind.
+        """
+        match self.credentials:
+            case FileCredentials():
+                changed: Credentials = FileCredentials(Path(certificate_place), Path(key_place))
+            case TokenCredentials():
+                ids = _id(key_place), _id(certificate_place)
+                changed = replace(self.credentials, key_id=ids[0], certificate_id=ids[1])
+        return replace(self, credentials=changed)
 
 
 def read_certificate(identity: DeviceIdentity) -> x509.Certificate:
     """Return the device certificate.
 
     Raises:
-        KeyStoreError: `device-certificate`: there is none, or it cannot be read.
+        KeyStoreError: `device-certificate`: there is none, or it cannot be read; or why the token cannot serve.
     """
+    credentials = identity.credentials
+    if isinstance(credentials, TokenCredentials):
+        with opened(credentials) as token:
+            return certificate_in(token, credentials.certificate_id)
     try:
-        return parse_certificates(identity.certificate_file.read_text(encoding="utf-8"))[0]
+        return parse_certificates(credentials.certificate.read_text(encoding="utf-8"))[0]
     except (OSError, UnicodeDecodeError, InvalidInputError) as error:
         raise KeyStoreError(
-            "device-certificate", f"The certificate {identity.certificate_file} cannot be read."
+            "device-certificate", f"The certificate {credentials.certificate} cannot be read."
         ) from error
+
+
+def certificate_in(token: DeviceSlots, certificate_id: bytes) -> x509.Certificate:
+    """Return a certificate on the device's token.
+
+    Raises:
+        KeyStoreError: `device-certificate`: there is none, or it cannot be read; or why the token cannot serve.
+    """
+    try:
+        return load_certificate_der(token.read_certificate(certificate_id) or b"")
+    except InvalidInputError as error:
+        raise KeyStoreError(
+            "device-certificate", f"The token has no certificate under the id {certificate_id.hex()} that can be read."
+        ) from error
+
+
+def opened(credentials: TokenCredentials) -> "closing[DeviceSlots]":
+    """Open the token for the time of a block. Raises as `DeviceSlots`."""
+    return closing(DeviceSlots(credentials.module, credentials.token, credentials.pin))
 
 
 def load_identity(directory: Path) -> DeviceIdentity:
@@ -61,7 +105,7 @@ def load_identity(directory: Path) -> DeviceIdentity:
     Raises:
         NotFoundError: `device-not-registered`, there is no `sota.toml`.
         InvalidInputError: `device-settings`, it is no TOML, or a value is missing or no string;
-            `device-key-source`, its key is not in a file.
+            `device-key-source`, key and certificate are not in the same kind of place.
     """
     path = directory / SETTINGS_FILE
     try:
@@ -73,21 +117,46 @@ def load_identity(directory: Path) -> DeviceIdentity:
         ) from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InvalidInputError("device-settings", f"{path} cannot be read: {error}.") from error
-    source = _optional_string(settings, "tls", "pkey_source")
-    if source not in (None, "file"):
-        raise InvalidInputError(
-            "device-key-source",
-            f"{path} says tls.pkey_source = {source!r}, and this program does TLS with keys in files only. The device "
-            "is registered all the same: its update agent, or curl with a PKCS#11 engine, connects with such a key.",
-        )
     return DeviceIdentity(
         server=_string(path, settings, "tls", "server").rstrip("/"),
         root_file=Path(_string(path, settings, "import", "tls_cacert_path")),
-        certificate_file=Path(_string(path, settings, "import", "tls_clientcert_path")),
-        key_file=Path(_string(path, settings, "import", "tls_pkey_path")),
+        credentials=_credentials(path, settings),
         tags=_optional_string(settings, "pacman", "tags"),
         hardware_id=_optional_string(settings, "provision", "primary_ecu_hardware_id"),
     )
+
+
+def _credentials(path: Path, settings: dict[str, object]) -> Credentials:
+    sources = {_optional_string(settings, "tls", name) or "file" for name in ("pkey_source", "cert_source")}
+    if sources == {"file"}:
+        return FileCredentials(
+            certificate=Path(_string(path, settings, "import", "tls_clientcert_path")),
+            key=Path(_string(path, settings, "import", "tls_pkey_path")),
+        )
+    if sources == {"pkcs11"}:
+        return TokenCredentials(
+            module=Path(_string(path, settings, "p11", "module")),
+            token=_optional_string(settings, "p11", "label") or DEVICE_HSM_LABEL,
+            pin=_string(path, settings, "p11", "pass"),
+            key_id=_id(_string(path, settings, "p11", "tls_pkey_id")),
+            certificate_id=_id(_string(path, settings, "p11", "tls_clientcert_id")),
+        )
+    raise InvalidInputError(
+        "device-key-source",
+        f"{path} says that key and certificate come from {' and '.join(sorted(sources))}. This program takes both from "
+        "files (`file`) or both from a token (`pkcs11`): tls.pkey_source and tls.cert_source.",
+    )
+
+
+def _id(text: str) -> bytes:
+    """Read the id of an object on a token, as the field writes it: hexadecimal."""
+    try:
+        found = bytes.fromhex(text)
+    except ValueError:
+        found = b""
+    if not found:
+        raise InvalidInputError("device-settings", f"{text!r} is no id of an object on a token, which is hexadecimal.")
+    return found
 
 
 def _string(path: Path, settings: dict[str, object], section: str, key: str) -> str:

@@ -13,7 +13,6 @@ from typing import Protocol
 from cryptography import x509
 
 from ownroot.device.files import CHAIN_FILE, PRIVATE_MODE, SETTINGS_FILE, write_private
-from ownroot.device.identity import DeviceIdentity
 from ownroot.errors import InvalidInputError, KeyStoreError
 from ownroot.keystore.durable import replace_file, sync_directory, write_new_file
 from ownroot.keystore.file import load_key, sec1_pem
@@ -46,6 +45,14 @@ class IdentitySlots(Protocol):
 
         Raises:
             InvalidInputError: `sota-toml-edit`, `device-directory`.
+        """
+        ...
+
+    def make_room(self) -> None:
+        """Take away what lies in the place of a next identity while nobody is renewing.
+
+        Raises:
+            InvalidInputError, KeyStoreError: what lies there is another program's.
         """
         ...
 
@@ -86,7 +93,7 @@ class FileSlots:
 
     def find_or_create_next_key(self) -> PrivateKey:
         if not self._next_key.exists():
-            with _writing(self._next_key):
+            with writing(self._next_key):
                 write_new_file(self._next_key, sec1_pem(generate_key()), mode=PRIVATE_MODE)
         return read_key(self._next_key)
 
@@ -95,6 +102,9 @@ class FileSlots:
 
     def require_switchable(self) -> None:
         self._settings(self._next_key, self._next_certificate)
+
+    def make_room(self) -> None:
+        """Do nothing: the names are ours, and a key that nobody has heard of serves as well as a new one."""
 
     def keep(self, certificate: x509.Certificate, issuer: x509.Certificate) -> None:
         write_private(self._next_chain, certificate_pem(certificate) + certificate_pem(issuer))
@@ -111,9 +121,9 @@ class FileSlots:
 
     def discard_next(self) -> None:
         for path in (self._next_certificate, self._next_chain, self._next_key):
-            with _writing(path):
+            with writing(path):
                 path.unlink(missing_ok=True)
-        with _writing(self._directory):
+        with writing(self._directory):
             sync_directory(self._directory)
 
     def _copy_over(self) -> None:
@@ -121,7 +131,7 @@ class FileSlots:
         if (self._directory / CHAIN_FILE).exists():
             pairs.append((self._next_chain, self._directory / CHAIN_FILE))
         for source, target in pairs:
-            with _writing(target):
+            with writing(target):
                 replace_file(target, source.read_bytes(), mode=PRIVATE_MODE)
 
     def _is_next_in_use(self) -> bool:
@@ -134,11 +144,6 @@ class FileSlots:
     def _settings(self, key: Path, certificate: Path) -> str:
         text = read_settings(self._directory)
         return replace_values(text, "import", {"tls_pkey_path": str(key), "tls_clientcert_path": str(certificate)})
-
-
-def slots_of(directory: Path, present: DeviceIdentity) -> IdentitySlots:
-    """Return the slots of a device that has this identity at present."""
-    return FileSlots(directory, present.key_file, present.certificate_file)
 
 
 def read_key(path: Path) -> PrivateKey:
@@ -159,7 +164,8 @@ def read_settings(directory: Path) -> str:
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
+    """Name the file that could not be written in the block. Raises InvalidInputError `device-directory`."""
     try:
         yield
     except OSError as error:

@@ -18,12 +18,13 @@ from ownroot.clock import utc_now
 from ownroot.device.check_in import check_in, open_gateway
 from ownroot.device.config_copy import ConfigCopy
 from ownroot.device.files import CHAIN_FILE
-from ownroot.device.identity import load_identity, read_certificate
-from ownroot.device.identity_slots import slots_of
+from ownroot.device.identity import DeviceIdentity, load_identity, read_certificate
+from ownroot.device.identity_slots import IdentitySlots
 from ownroot.device.renewal_calls import Enrolled, RenewalCalls, enrol
 from ownroot.device.renewal_config import encrypt_copy, encrypt_own_values
 from ownroot.device.renewal_order import RenewalOrder
 from ownroot.device.renewal_state import RenewalFile, RenewalState, Rotation, Step
+from ownroot.device.slots import opened_slots
 from ownroot.errors import ConflictError, KeyStoreError, OwnrootError, RefusedError, UnavailableError
 from ownroot.pki.encoding import parse_certificates
 from ownroot.pki.signer import PrivateKey
@@ -56,7 +57,7 @@ def resume_renewal(directory: Path, say: Say) -> Renewed | None:
     if RenewalFile(directory).load().rotation is None:
         return None
     with RenewalFile(directory).held():
-        return Renewal.under_way(directory, say).finish(resumed=True)
+        return _finish(directory, say, resumed=True)
 
 
 def renew(directory: Path, order: RenewalOrder, say: Say) -> Renewed:
@@ -73,42 +74,52 @@ def renew(directory: Path, order: RenewalOrder, say: Say) -> Renewed:
     with file.held():
         resumed = file.load().rotation is not None
         if not resumed:
-            Renewal.begin(directory, order, say)
-        return Renewal.under_way(directory, say).finish(resumed=resumed)
+            _begin(directory, order, say)
+        return _finish(directory, say, resumed=resumed)
+
+
+def _begin(directory: Path, order: RenewalOrder, say: Say) -> None:
+    identity = load_identity(directory)
+    rotation = Rotation(id=order.id, est=order.est, key=identity.key_place, certificate=identity.certificate_place)
+    state = replace(RenewalFile(directory).load(), rotation=rotation)
+    with opened_slots(directory, identity) as slots:
+        Renewal(directory, state, slots, say).begin()
+
+
+def _finish(directory: Path, say: Say, *, resumed: bool) -> Renewed:
+    state = RenewalFile(directory).load()
+    with opened_slots(directory, _present(directory, state)) as slots:
+        return Renewal(directory, state, slots, say).finish(resumed=resumed)
+
+
+def _present(directory: Path, state: RenewalState) -> DeviceIdentity:
+    return load_identity(directory).at(state.under_way.key, state.under_way.certificate)
 
 
 class Renewal:
-    """One renewal under way. Whoever uses it holds the directory."""
+    """One renewal. Whoever uses it holds the directory.
 
-    def __init__(self, directory: Path, state: RenewalState, rotation: Rotation, say: Say) -> None:
+    Args:
+        state: with the rotation that is under way, or is to begin.
+    """
+
+    def __init__(self, directory: Path, state: RenewalState, slots: IdentitySlots, say: Say) -> None:
         self._directory = directory
         self._file = RenewalFile(directory)
         self._completed = state.completed
-        self._rotation = rotation
+        self._rotation = state.under_way
         self._say = say
-        self._present = load_identity(directory).at(rotation.key, rotation.certificate)
-        self._slots = slots_of(directory, self._present)
-        self._calls = RenewalCalls(rotation.id, say)
+        self._present = _present(directory, state)
+        self._slots = slots
+        self._calls = RenewalCalls(self._rotation.id, say)
         self._may_go_back = True
 
-    @classmethod
-    def begin(cls, directory: Path, order: RenewalOrder, say: Say) -> None:
+    def begin(self) -> None:
         """Record that a renewal has begun, and tell the gateway."""
-        identity = load_identity(directory)
-        rotation = Rotation(id=order.id, est=order.est, key=identity.key_place, certificate=identity.certificate_place)
-        state = RenewalFile(directory).load()
-        begun = cls(directory, state, rotation, say)
-        begun._slots.require_switchable()
-        begun._record(rotation)
-        begun._calls.tell(begun._present, "CertRotationStarted")
-
-    @classmethod
-    def under_way(cls, directory: Path, say: Say) -> "Renewal":
-        """Return the renewal that is on record."""
-        state = RenewalFile(directory).load()
-        if state.rotation is None:
-            raise AssertionError("a renewal is on record")
-        return cls(directory, state, state.rotation, say)
+        self._slots.require_switchable()
+        self._slots.make_room()
+        self._record(self._rotation)
+        self._calls.tell(self._present, "CertRotationStarted")
 
     def finish(self, *, resumed: bool) -> Renewed:
         """Do what is left. Raises as `renew`."""

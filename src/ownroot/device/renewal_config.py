@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from ownroot.client.gateway import GatewayClient
 from ownroot.client.refusals import error_of
 from ownroot.device.config_copy import ConfigCopy
-from ownroot.errors import InvalidInputError
+from ownroot.errors import InvalidInputError, KeyStoreError
 from ownroot.fleet.config_files import ConfigFile
 from ownroot.pki.ecies import decrypt, encrypt
 from ownroot.pki.encoding import spki_der, spki_pem
@@ -28,7 +28,8 @@ def open_value(file: ConfigFile, keys: Sequence[PrivateKey]) -> tuple[bytes, Pri
     """Return what an encrypted file says and the key that reads it.
 
     Raises:
-        InvalidInputError: `ciphertext-malformed`, `ciphertext-foreign`: none of them does.
+        InvalidInputError: `ciphertext-malformed`, `ciphertext-foreign`, `key-signs-only`: none of them does.
+        KeyStoreError: the token cannot serve.
     """
     fault = InvalidInputError("ciphertext-foreign", "This device has no key.")
     for key in keys:
@@ -36,6 +37,11 @@ def open_value(file: ConfigFile, keys: Sequence[PrivateKey]) -> tuple[bytes, Pri
             return decrypt(file.value, key.curve, partial(key.exchange, ec.ECDH())), key
         except InvalidInputError as error:
             fault = error
+        except KeyStoreError as error:
+            # A token that does not serve may do so later; a key that was not made for this never will.
+            if error.code != "key-signs-only":
+                raise
+            fault = InvalidInputError(error.code, error.detail)
     raise InvalidInputError(fault.code, f"The file {file.name!r} cannot be read. {fault.detail}") from fault
 
 

@@ -59,6 +59,13 @@ class RenewalState:
     completed: str = ""
     rotation: Rotation | None = None
 
+    @property
+    def under_way(self) -> Rotation:
+        """The rotation, where there must be one."""
+        if self.rotation is None:
+            raise AssertionError("a renewal is on record")
+        return self.rotation
+
 
 class RenewalFile:
     """The file of one device's directory."""

@@ -20,8 +20,9 @@ from urllib.parse import urlsplit
 
 from ownroot.client.gateway import GatewayClient
 from ownroot.device.files import SETTINGS_FILE, write_private
-from ownroot.device.identity import DeviceIdentity
+from ownroot.device.identity import DeviceIdentity, read_certificate
 from ownroot.errors import OwnrootError
+from ownroot.pki.encoding import certificate_der
 
 REPORTED_FILE: Final = "reported.json"
 _ROUTES: Final = Path("/proc/net/route")
@@ -89,7 +90,7 @@ def _content_type(path: str) -> str:
 
 def _digest(identity: DeviceIdentity, body: bytes) -> str:
     """Name a report and whom it was sent to as whom: another gateway or certificate has not seen it."""
-    sender = sha256(identity.server.encode() + b"\0" + identity.certificate_file.read_bytes()).digest()
+    sender = sha256(identity.server.encode() + b"\0" + certificate_der(read_certificate(identity))).digest()
     return sha256(sender + body).hexdigest()
 
 

@@ -20,9 +20,9 @@ from typing import Final
 from ownroot.client.gateway import GatewayClient
 from ownroot.client.refusals import error_of
 from ownroot.device.accepted_metadata import AcceptedMetadata
-from ownroot.device.identity import DeviceIdentity
+from ownroot.device.identity import DeviceIdentity, read_certificate
 from ownroot.errors import InvalidInputError, NotFoundError, RefusedError
-from ownroot.pki.encoding import parse_certificates, sha256
+from ownroot.pki.encoding import sha256
 from ownroot.pki.names import read_subject
 from ownroot.tuf.device_rules import MAX_ROOT_STEPS, Described, DeviceTrust, Verified, too_long
 from ownroot.tuf.metadata import ROOT_MAX_OCTETS, TARGETS_MAX_OCTETS, TIMESTAMP_MAX_OCTETS, Role
@@ -175,11 +175,7 @@ class UpdateCheck:
 
 
 def _is_production(identity: DeviceIdentity) -> bool:
-    try:
-        certificates = parse_certificates(identity.certificate_file.read_text(encoding="ascii"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInputError("device-settings", f"{identity.certificate_file} cannot be read.") from error
-    return read_subject(certificates[0].subject).is_production
+    return read_subject(read_certificate(identity).subject).is_production
 
 
 def _provisioned_trust(directory: Path, *, production: bool) -> DeviceTrust | None:

@@ -9,7 +9,7 @@ from ownroot.device.config import Applied, ConfigPlaces, DeviceConfig
 from ownroot.device.config_files import SecretsDirectory
 from ownroot.device.config_handlers import HandlerPlaces, Handlers
 from ownroot.device.identity import DeviceIdentity, load_identity
-from ownroot.device.identity_slots import slots_of
+from ownroot.device.slots import opened_slots
 from ownroot.device.system_report import send_reports
 from ownroot.errors import OwnrootError
 
@@ -52,8 +52,8 @@ class Visitor:
             OwnrootError: as `load_identity`, `check_in` and `DeviceConfig.sync`.
         """
         identity = load_identity(self.directory)
-        config = DeviceConfig(self._places, slots_of(self.directory, identity).keys, self._handlers)
-        with open_gateway(identity) as gateway:
+        with opened_slots(self.directory, identity) as slots, open_gateway(identity) as gateway:
+            config = DeviceConfig(self._places, slots.keys, self._handlers)
             device = check_in(identity, gateway)
             try:
                 config.tell_actions(gateway)

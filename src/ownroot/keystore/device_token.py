@@ -1,5 +1,6 @@
 """The token (TPM, secure element, HSM) that holds a device's identity, as a device program sees it."""
 
+from functools import partial
 from pathlib import Path
 
 from ownroot.errors import KeyStoreError
@@ -24,8 +25,8 @@ class DeviceToken:
         try:
             from ownroot.keystore import (  # noqa: PLC0415
                 pkcs11_identity,
-                pkcs11_keys,
                 pkcs11_preparation,
+                pkcs11_slots,
                 pkcs11_token,
             )
         except ImportError as exc:
@@ -36,7 +37,7 @@ class DeviceToken:
             module, DEVICE_HSM_LABEL, so_pin=so_pin, pin=pin, may_initialize=may_initialize
         )
         self._identity = pkcs11_identity
-        self._keys = pkcs11_keys
+        self._slots = pkcs11_slots
         self._token = pkcs11_token.Token.open(module, DEVICE_HSM_LABEL, pin)
 
     @property
@@ -49,24 +50,26 @@ class DeviceToken:
         return self._identity.labels_in_use(self._token)
 
     def find_or_create_key(self) -> tuple[PrivateKey, bool]:
-        """Return the key `tls` and whether it was there before; on the token on return.
+        """Return the key `tls` under the id 01 and whether it was there before; on the token on return.
+
+        One under the id 07 stays: a renewal made it, and it may be the device's until this registration is done.
 
         Raises:
-            KeyStoreError: `key-unfit`: the key that is there may have been seen elsewhere, or is no P-256 key under the
-                id 01; `token-full`, and as `find_key`.
+            KeyStoreError: `key-unfit`: the key that is there may have been seen elsewhere, or is no P-256 key under one
+                of the ids of a device; `token-full`, and as `DeviceSlots.find_key`.
         """
-        found = self._keys.find_key(self._token, DEVICE_KEY_LABEL)
-        if found is not None and not self._identity.is_fit(self._token):
+        if self._identity.is_unfit(self._token):
             raise KeyStoreError(
                 "key-unfit",
                 f"The key {DEVICE_KEY_LABEL!r} on the token was not made there for good, or is no P-256 key under the "
-                f"id 01. Delete it if nobody needs it: pkcs11-tool --delete-object, for both halves.",
+                f"id 01 or 07. Delete it if nobody needs it: pkcs11-tool --delete-object, for both halves.",
             )
-        if found is None:
-            self._identity.discard_lone_public_key(self._token)
-        key = found or self._keys.create_key(self._token, DEVICE_KEY_LABEL, DEVICE_KEY_ID)
+        found = self._slots.find_key(self._token, DEVICE_KEY_ID)
+        public = found or self._slots.create_key(self._token, DEVICE_KEY_ID)
         return TokenPrivateKey(
-            key.public_key, lambda digest: self._keys.sign_digest(self._token, key, digest)
+            public,
+            partial(self._slots.sign_digest, self._token, DEVICE_KEY_ID),
+            partial(self._slots.derive, self._token, DEVICE_KEY_ID),
         ), found is not None
 
     def replace_certificate(self, certificate: bytes, *, subject: bytes) -> None:
@@ -78,8 +81,8 @@ class DeviceToken:
         self._identity.replace_certificate(self._token, certificate, subject=subject)
 
     def destroy_key(self) -> None:
-        """Destroy the key `tls`. Raises KeyStoreError if the token does not serve."""
-        self._identity.destroy_key(self._token)
+        """Destroy the key `tls` under the id 01. Raises KeyStoreError if the token does not serve."""
+        self._slots.destroy_key(self._token, DEVICE_KEY_ID)
 
     def close(self) -> None:
         """Close all sessions and log out."""

@@ -14,6 +14,9 @@ DEVICE_KEY_LABEL = "tls"
 DEVICE_KEY_ID = b"\x01"
 DEVICE_CERTIFICATE_LABEL = "client"
 DEVICE_CERTIFICATE_ID = b"\x03"
+# The places that renewals use in turn, key and certificate (gateway.md §7.2); a registration begins with the first.
+DEVICE_KEY_IDS = (DEVICE_KEY_ID, b"\x07")
+DEVICE_CERTIFICATE_IDS = (DEVICE_CERTIFICATE_ID, b"\x09")
 
 # Where a program finds the PIN of a token when nobody types it.
 HSM_PIN_VARIABLE = "OWNROOT_HSM_PIN"

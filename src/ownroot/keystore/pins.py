@@ -4,9 +4,15 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from ownroot.errors import KeyStoreError
+from ownroot.errors import KeyStoreError, OwnrootError
 
 _MAX_PIN_BYTES = 256
+_REFUSALS = frozenset({"pin-incorrect", "pin-locked"})
+
+
+def is_pin_refused(error: OwnrootError) -> bool:
+    """Did a token refuse its PIN? Whoever tries it again brings the token closer to its lock."""
+    return error.code in _REFUSALS
 
 
 def find_pin(token_label: str, pin_file: Path | None, environment: Mapping[str, str], *, variable: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ownroot.errors import KeyStoreError
 from ownroot.keystore.labels import require_label
@@ -92,11 +93,18 @@ class TokenPrivateKey(ec.EllipticCurvePrivateKey):
 
     Args:
         sign_digest: signs a digest on the token; returns the DER sequence of r and s.
+        derive: does ECDH on the token with an uncompressed point; None: this key signs and nothing else.
     """
 
-    def __init__(self, public_key: PublicKey, sign_digest: Callable[[bytes], bytes]) -> None:
+    def __init__(
+        self,
+        public_key: PublicKey,
+        sign_digest: Callable[[bytes], bytes],
+        derive: Callable[[bytes], bytes] | None = None,
+    ) -> None:
         self._public_key = public_key
         self._sign_digest = sign_digest
+        self._derive = derive
 
     def sign(self, data: Any, signature_algorithm: ec.EllipticCurveSignatureAlgorithm) -> bytes:
         """Hash here, sign on the token. Returns DER.
@@ -122,9 +130,15 @@ class TokenPrivateKey(ec.EllipticCurvePrivateKey):
         """The size of the curve's order in bits."""
         return self._public_key.key_size
 
-    def exchange(self, algorithm: ec.ECDH, peer_public_key: ec.EllipticCurvePublicKey) -> NoReturn:
-        """Refuse: these keys sign and nothing else."""
-        raise KeyStoreError("key-signs-only", "A key on a token signs and does nothing else.")
+    def exchange(self, algorithm: ec.ECDH, peer_public_key: ec.EllipticCurvePublicKey) -> bytes:
+        """Do ECDH on the token; returns the shared secret.
+
+        Raises:
+            KeyStoreError: `key-signs-only`: this key was made to sign and nothing else; or why the token cannot serve.
+        """
+        if self._derive is None:
+            raise KeyStoreError("key-signs-only", "This key on a token signs and does nothing else.")
+        return self._derive(peer_public_key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint))
 
     def private_numbers(self) -> NoReturn:
         """Refuse: a key on a token never leaves it."""

@@ -3,28 +3,24 @@
 Source: registration.md §7.3.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
-import pkcs11
 from pkcs11 import Attribute, KeyType, ObjectClass
-from pkcs11.constants import CertificateType
 
 from ownroot.keystore.labels import (
     DEVICE_CERTIFICATE_ID,
     DEVICE_CERTIFICATE_LABEL,
-    DEVICE_KEY_ID,
+    DEVICE_KEY_IDS,
     DEVICE_KEY_LABEL,
 )
 from ownroot.keystore.pkcs11_keys import P256_PARAMETERS, objects
+from ownroot.keystore.pkcs11_slots import certificate_object, writable
 from ownroot.keystore.pkcs11_token import Line, Token
 
 _KEYS = {Attribute.LABEL: DEVICE_KEY_LABEL}
 _FIT = {
     **_KEYS,
     **P256_PARAMETERS[1],
-    Attribute.ID: DEVICE_KEY_ID,
     Attribute.KEY_TYPE: KeyType.EC,
     Attribute.ALWAYS_SENSITIVE: True,
     Attribute.NEVER_EXTRACTABLE: True,
@@ -50,30 +46,19 @@ def serial_of(token: Token) -> str:
     return token.use(lambda line: line.session.token.serial.decode(errors="replace").strip())
 
 
-def is_fit(token: Token) -> bool:
-    """Is the private key one that this protocol wants: made on a token, never to leave it, P-256, under its id?
+def is_unfit(token: Token) -> bool:
+    """Is there a private key of this label that is not what the protocol wants?
 
-    Raises as `Token.use`.
-    """
-    return token.use(lambda line: len(objects(line.session, ObjectClass.PRIVATE_KEY, _FIT)) == 1)
-
-
-def discard_lone_public_key(token: Token) -> None:
-    """Destroy a public half whose private half is not there: what a power cut leaves of a key being made.
+    Wanted: made on a token, never to leave it, P-256, under one of the ids of a device.
 
     Raises as `Token.use`.
     """
 
-    def discard(session: Any) -> None:
-        if not objects(session, ObjectClass.PRIVATE_KEY, _KEYS):
-            _destroy(objects(session, ObjectClass.PUBLIC_KEY, _KEYS))
+    def look(line: Line) -> bool:
+        fit = [objects(line.session, ObjectClass.PRIVATE_KEY, {**_FIT, Attribute.ID: id_}) for id_ in DEVICE_KEY_IDS]
+        return len(objects(line.session, ObjectClass.PRIVATE_KEY, _KEYS)) != sum(map(len, fit))
 
-    _change(token, discard)
-
-
-def destroy_key(token: Token) -> None:
-    """Destroy the key pair; no error if there is none. Raises as `Token.use`."""
-    _change(token, lambda session: _destroy(_key_objects(session)))
+    return token.use(look)
 
 
 def replace_certificate(token: Token, certificate: bytes, *, subject: bytes) -> None:
@@ -84,23 +69,14 @@ def replace_certificate(token: Token, certificate: bytes, *, subject: bytes) -> 
     Raises as `Token.use`.
     """
 
-    def replace(session: Any) -> None:
-        before = _certificates(session)
-        session.create_object(
-            {
-                Attribute.CLASS: ObjectClass.CERTIFICATE,
-                Attribute.CERTIFICATE_TYPE: CertificateType.X_509,
-                Attribute.TOKEN: True,
-                Attribute.PRIVATE: False,
-                Attribute.LABEL: DEVICE_CERTIFICATE_LABEL,
-                Attribute.ID: DEVICE_CERTIFICATE_ID,
-                Attribute.SUBJECT: subject,
-                Attribute.VALUE: certificate,
-            }
-        )
-        _destroy(before)
+    def replace(line: Line) -> None:
+        with writable(line) as session:
+            before = _certificates(session)
+            session.create_object(certificate_object(DEVICE_CERTIFICATE_ID, certificate, subject))
+            for item in before:
+                item.destroy()
 
-    _change(token, replace)
+    token.use(replace)
 
 
 def _key_objects(session: Any) -> list[Any]:
@@ -111,25 +87,3 @@ def _key_objects(session: Any) -> list[Any]:
 
 def _certificates(session: Any) -> list[Any]:
     return objects(session, ObjectClass.CERTIFICATE, _CERTIFICATES)
-
-
-def _destroy(found: list[Any]) -> None:
-    for item in found:
-        item.destroy()
-
-
-def _change(token: Token, work: Callable[[Any], None]) -> None:
-    def change(line: Line) -> None:
-        with _writable(line) as session:
-            work(session)
-
-    token.use(change)
-
-
-@contextmanager
-def _writable(line: Line) -> Iterator[pkcs11.Session]:
-    session = line.session.token.open(rw=True)
-    try:
-        yield session
-    finally:
-        session.close()

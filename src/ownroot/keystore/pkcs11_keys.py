@@ -5,7 +5,7 @@ anybody with the PIN could have written, so a key that was found proves with one
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,7 +53,7 @@ def find_key(token: Token, label: str) -> TokenKey | None:
     """
     key = token.use(lambda line: _read_key(line, label)) or token.use_anew(lambda line: _read_key(line, label))
     if key is not None:
-        _prove(token, key)
+        require_pair(key.public_key, lambda digest: sign_digest(token, key, digest), label)
     return key
 
 
@@ -84,6 +84,23 @@ def sign_digest(token: Token, key: TokenKey, digest: bytes) -> bytes:
     signature = token.use(lambda line: _private_object(line, key).sign(cut, mechanism=Mechanism.ECDSA))
     half = len(signature) // 2
     return encode_dss_signature(int.from_bytes(signature[:half]), int.from_bytes(signature[half:]))
+
+
+def require_pair(public_key: PublicKey, sign: Callable[[bytes], bytes], label: str) -> None:
+    """Refuse a public half that is not that of the key which signs.
+
+    Raises:
+        KeyStoreError: `key-mismatch`, and as `sign`.
+    """
+    digest = hashlib.sha256(_PROOF).digest()
+    try:
+        public_key.verify(sign(digest), digest, ec.ECDSA(Prehashed(hashes.SHA256())))
+    except InvalidSignature as exc:
+        raise KeyStoreError(
+            "key-mismatch",
+            f"The private and the public half of {label!r} on the token do not belong together. Delete the public "
+            "object that is wrong and write the right one: pkcs11-tool --type pubkey.",
+        ) from exc
 
 
 def _read_key(line: Line, label: str) -> TokenKey | None:
@@ -155,18 +172,6 @@ def _generate(line: Line, label: str, key_id: bytes) -> None:
         )
     finally:
         session.close()
-
-
-def _prove(token: Token, key: TokenKey) -> None:
-    digest = hashlib.sha256(_PROOF).digest()
-    try:
-        key.public_key.verify(sign_digest(token, key, digest), digest, ec.ECDSA(Prehashed(hashes.SHA256())))
-    except InvalidSignature as exc:
-        raise KeyStoreError(
-            "key-mismatch",
-            f"The private and the public half of {key.label!r} on the token do not belong together. Delete the public "
-            "object that is wrong and write the right one: pkcs11-tool --type pubkey.",
-        ) from exc
 
 
 def _private_object(line: Line, key: TokenKey) -> SignMixin:

@@ -12,6 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from ownroot.client.api import Api, ApiAccess
+from ownroot.client.credentials import FileCredentials
 from ownroot.client.gateway import GatewayClient
 from ownroot.errors import KeyStoreError, OwnrootError
 from ownroot.pki.encoding import certificate_pem
@@ -134,7 +135,7 @@ def device(tmp_path: Path, root: Pair) -> tuple[Path, Path, Pair]:
 
 
 def _visit(port: int, root: Path, device: tuple[Path, Path, Pair], name: str = NAME) -> str:
-    with GatewayClient(f"https://{name}:{port}", root, device[0], device[1]) as gateway:
+    with GatewayClient(f"https://{name}:{port}", root, FileCredentials(device[0], device[1])) as gateway:
         return gateway.get("/device").text
 
 
@@ -179,12 +180,13 @@ def test_key_that_is_not_the_certificates_is_refused_before_connecting(
     tmp_path: Path, root: Pair, device: tuple[Path, Path, Pair]
 ) -> None:
     _write(tmp_path / "other", factory_root(now=NOW))
+    credentials = FileCredentials(device[0], tmp_path / "other.key")
     with pytest.raises(KeyStoreError) as refusal:
-        GatewayClient(f"https://{NAME}:9", _write(tmp_path / "root", root), device[0], tmp_path / "other.key")
+        GatewayClient(f"https://{NAME}:9", _write(tmp_path / "root", root), credentials)
     assert refusal.value.code == "device-key-unusable"
 
 
 def test_gateway_by_plain_http_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OwnrootError) as refusal:
-        GatewayClient(f"http://{NAME}:9", tmp_path / "a", tmp_path / "b", tmp_path / "c")
+        GatewayClient(f"http://{NAME}:9", tmp_path / "a", FileCredentials(tmp_path / "b", tmp_path / "c"))
     assert refusal.value.code == "bad-url"

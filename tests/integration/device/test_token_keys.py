@@ -271,8 +271,10 @@ def test_missing_pins_are_named_and_half_the_options_refused(device: DeviceProgr
     assert half.returncode == 2
 
 
-def test_check_in_says_that_its_own_tls_cannot_use_the_token(device: DeviceProgram) -> None:
+def test_key_on_a_token_and_certificate_in_a_file_are_refused(device: DeviceProgram) -> None:
     device.registered()
+    settings = device.directory / "sota.toml"
+    settings.write_text(settings.read_text().replace('cert_source = "pkcs11"', 'cert_source = "file"'))
     done = device.run("check-in")
     assert done.returncode == 3
-    assert "update agent" in done.stderr
+    assert "tls.cert_source" in done.stderr
