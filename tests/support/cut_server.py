@@ -8,7 +8,7 @@ Usage: python -m tests.support.cut_server PART_PROGRAM serve ...: starts parts w
 import runpy
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,9 @@ class Cut:
 
 
 @contextmanager
-def cut_server(folder: Path, where: Cut, *, factory: str | None = "acme") -> Iterator[RunningServer]:
+def cut_server(
+    folder: Path, where: Cut, *, factory: str | None = "acme", options: Sequence[str] = ()
+) -> Iterator[RunningServer]:
     """Start an API server that is cut once."""
     folder.mkdir(parents=True, exist_ok=True)
     marker, script = folder / "armed", folder / "part"
@@ -40,7 +42,7 @@ def cut_server(folder: Path, where: Cut, *, factory: str | None = "acme") -> Ite
     script.write_text(f'#!/bin/sh\nPYTHONPATH={shlex.quote(str(ROOT))} exec {shlex.join(words)} "$@"\n')
     script.chmod(0o700)
     program = [sys.executable, "-m", __name__, str(script)]
-    with running_server(folder, part="api", factory=factory, program=program) as server:
+    with running_server(folder, part="api", factory=factory, program=program, options=options) as server:
         yield server
 
 

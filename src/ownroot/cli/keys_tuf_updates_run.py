@@ -72,7 +72,7 @@ def run_sign(options: ChangeOptions) -> None:
     options.require_keys()
     with options.opened() as change:
         view = change.look()
-        staged = view.require_staged()
+        staged = view.require_ready_to_sign()
         options.confirm(f"Sign root {read_root(staged.ci.signed).version} now?", view.amendments(staged))
         change.stage(change.sign(view, staged))
         _tell_staged(change.look(), options.output)
@@ -87,7 +87,7 @@ def run_sign_targets(options: ChangeOptions, tags: str) -> None:
     options.require_keys()
     with options.opened() as change:
         view = change.look()
-        staged = view.require_staged()
+        staged = view.require_ready_to_sign()
         if staged.production is None:
             raise ConflictError(
                 "tuf-nothing-staged", "Nothing was changed yet, so there is no root to sign targets for."

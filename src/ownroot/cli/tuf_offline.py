@@ -118,7 +118,7 @@ class OfflineApproval:
         view = self._editing.look()
         edited = _carry_out(self._editing, view, self._file.body.order, self._now)
         is_as_it_is = isinstance(self._file.body.order, SignRoot)
-        chains = view.require_staged() if is_as_it_is else edited.draft.chains()
+        chains = view.require_ready_to_sign() if is_as_it_is else edited.draft.chains()
         notes = tuple(note.message for note in view.amendments(chains))
         return Drafted(view, edited, chains, notes)
 

@@ -14,7 +14,7 @@ from ownroot.cli.tuf_key_file import EMPTY, KeyFile
 from ownroot.errors import InvalidInputError, NotFoundError, RefusedError
 from ownroot.tuf.device_rules import DeviceTrust
 from ownroot.tuf.metadata import ONLINE_ROLES, ROOT_MAX_OCTETS, Document, Role, Root, parse_document, read_root
-from ownroot.tuf.owner_edits import draft_of, is_only_begun
+from ownroot.tuf.owner_edits import draft_of, is_only_begun, ready_to_sign
 from ownroot.tuf.root_review import Note, Shape, list_amendments, list_warnings
 from ownroot.tuf.root_rules import (
     MAX_ROOT_VERSION,
@@ -131,6 +131,10 @@ class UpdateView:
         if self.staged is None:
             raise NotFoundError("tuf-update-none", "There is no change of the TUF roots in progress.")
         return self.staged
+
+    def require_ready_to_sign(self) -> Chains:
+        """Return the roots under change as they are signed. Raises NotFoundError as `require_staged`."""
+        return ready_to_sign(self.require_staged(), self.current)
 
     def require_only_begun(self) -> None:
         """Refuse a change in which the server has put more than we asked for.

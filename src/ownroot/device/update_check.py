@@ -25,7 +25,7 @@ from ownroot.errors import InvalidInputError, NotFoundError, RefusedError
 from ownroot.pki.encoding import sha256
 from ownroot.pki.names import read_subject
 from ownroot.tuf.device_rules import MAX_ROOT_STEPS, Described, DeviceTrust, Verified, too_long
-from ownroot.tuf.metadata import ROOT_MAX_OCTETS, TARGETS_MAX_OCTETS, TIMESTAMP_MAX_OCTETS, Role
+from ownroot.tuf.metadata import ROOT_MAX_OCTETS, TIMESTAMP_MAX_OCTETS, Role
 
 _SHARED_ROOTS: Final = 2  # roots 1 and 2 are the same for test and production devices
 # A gateway serves what it has read for a second, and fetching is four requests and more.
@@ -147,7 +147,7 @@ class UpdateCheck:
     def _announced(self, role: Role, described: Described, kept: Verified | None) -> bytes:
         if kept is not None and described.sha256 is not None and sha256(kept.data).hex() == described.sha256:
             return kept.data
-        return self._required(role, described.length or TARGETS_MAX_OCTETS)
+        return self._required(role, described.most_octets)
 
     def _required(self, role: Role, most: int) -> bytes:
         data = self._fetch(f"{role.value}.json", role, most)

@@ -28,6 +28,8 @@ def encode(value: Json) -> bytes:
 def decode(data: bytes | str, *, max_octets: int) -> Json:
     """Read a document; members that are given twice and numbers that are no integers are refused.
 
+    Args:
+        data: UTF-8 without a byte order mark, or text.
     Raises:
         InvalidInputError: `json-too-long`, `json-malformed`.
     """
@@ -35,9 +37,13 @@ def decode(data: bytes | str, *, max_octets: int) -> Json:
     if octets > max_octets:
         raise InvalidInputError("json-too-long", f"The document has {octets} bytes; {max_octets} are allowed.")
     try:
+        # Given bytes, `json` would guess UTF-16 and UTF-32, which no other reader does.
+        text = data.decode() if isinstance(data, bytes) else data
         value: Json = json.loads(
-            data, object_pairs_hook=_object, parse_float=_no_number, parse_constant=_no_number, parse_int=_integer
+            text, object_pairs_hook=_object, parse_float=_no_number, parse_constant=_no_number, parse_int=_integer
         )
+        if "\\u" in text or not text.isascii():
+            encode(value)  # half a surrogate pair has no UTF-8 form, so nobody could sign or check it
     except (ValueError, RecursionError) as exc:
         raise InvalidInputError("json-malformed", f"The document is not JSON as it is signed: {_reason(exc)}.") from exc
     return value

@@ -27,6 +27,7 @@ from ownroot.tuf.metadata import (
 from ownroot.tuf.signatures import signed_by
 
 MAX_ROOT_STEPS: Final = 256  # in one refresh
+_LONGEST: Final = 8 * 1024 * 1024  # the most that a client of the field reads of any document, whatever was announced
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,11 @@ class Described:
     version: int
     length: int | None
     sha256: str | None
+
+    @property
+    def most_octets(self) -> int:
+        """How much is read of it. A stolen online key can announce any length, and must not fill a device."""
+        return min(self.length or TARGETS_MAX_OCTETS, _LONGEST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +138,7 @@ class DeviceTrust:
         """
         described = self.snapshot_described()
         _require_described(Role.SNAPSHOT, data, described)
-        new = self._read(data, Role.SNAPSHOT, described.length or TARGETS_MAX_OCTETS)
+        new = self._read(data, Role.SNAPSHOT, described.most_octets)
         _require_not_expired(Role.SNAPSHOT, new, now)
         _require_version(Role.SNAPSHOT, new, described)
         _require_not_older(Role.SNAPSHOT, new.version, self.snapshot)
@@ -150,7 +156,7 @@ class DeviceTrust:
         """
         described = self.targets_described()
         _require_described(Role.TARGETS, data, described)
-        new = self._read(data, Role.TARGETS, described.length or TARGETS_MAX_OCTETS)
+        new = self._read(data, Role.TARGETS, described.most_octets)
         _require_not_expired(Role.TARGETS, new, now)
         _require_version(Role.TARGETS, new, described)
         _require_not_older(Role.TARGETS, new.version, self.targets)

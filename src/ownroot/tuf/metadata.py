@@ -214,6 +214,15 @@ def parse_time(value: Json) -> datetime:
         raise _invalid("a time does not exist") from exc
 
 
+def is_time(text: str) -> bool:
+    """Is this a time, in the form of `format_time`?"""
+    try:
+        parse_time(text)
+    except InvalidInputError:
+        return False
+    return True
+
+
 def _signed(role: Role, version: int, expires: datetime) -> dict[str, Json]:
     return {"_type": role.type_name, "expires": format_time(expires), "version": version}
 

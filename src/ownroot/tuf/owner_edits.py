@@ -126,6 +126,17 @@ def is_only_begun(staged: Chains, current: Chains) -> bool:
     return same and staged.production is None
 
 
+def ready_to_sign(staged: Chains, current: Chains) -> Chains:
+    """Return what is staged as it is signed.
+
+    A server that was asked for new online keys and nothing else has no production root yet; it is made from the other.
+    Of a change that has only begun nothing is made: there is nothing to sign.
+    """
+    if staged.production is not None or is_only_begun(staged, current):
+        return staged
+    return draft_of(staged, current).chains()
+
+
 def replaces_only_online_keys(after: Root, before: Root, before_online: OnlineKeys, after_online: OnlineKeys) -> bool:
     """Is a root the one before it with other online keys, and nothing else?"""
     renamed = {before_online[role]: after_online[role] for role in ONLINE_ROLES}

@@ -12,7 +12,7 @@ from typing import Final
 from ownroot.errors import InvalidInputError
 from ownroot.tuf.canonical import find_unsafe
 from ownroot.tuf.keys import TufKey
-from ownroot.tuf.metadata import ROOT_MAX_OCTETS, Document, Role, RoleKeys, Root, read_root
+from ownroot.tuf.metadata import ROOT_MAX_OCTETS, Document, KeyOwner, Role, RoleKeys, Root, is_time, read_root
 from ownroot.tuf.signatures import is_valid, signed_by
 
 MAX_ROOT_VERSION: Final = 999  # the most that devices walk through
@@ -165,22 +165,35 @@ def _production_faults(ci: Root, production: Root) -> Iterator[Fault]:
 
 
 def _owner_faults(ci: Root, change: StagedChange) -> Iterator[Fault]:
-    known = {**read_root(change.current.ci.signed).owners, **change.staged.owners}
+    present, staged = read_root(change.current.ci.signed), change.staged
+    known = {**present.owners, **staged.owners}
     for key_id, owner in ci.owners.items():
         if key_id not in ci.keys:
             yield Fault("owner-of-no-key", f"An owner is named for {key_id[:64]}, which is no key of this root.")
-        elif key_id in known and known[key_id] != owner:
+        elif key_id not in known:
+            is_new = key_id not in present.keys and key_id not in staged.keys
+            yield from _new_owner_faults(key_id, owner, change.caller, is_new=is_new)
+    for key_id in known.keys() & ci.keys.keys():
+        if ci.owners.get(key_id) != known[key_id]:
             yield Fault("owner-changed", f"The owner of the key {key_id} may not be changed.")
-        elif key_id not in known and owner.polis_id != change.caller:
-            yield Fault("owner-of-another", f"The new key {key_id} must be owned by whoever adds it.")
+
+
+def _new_owner_faults(key_id: str, owner: KeyOwner, caller: str, *, is_new: bool) -> Iterator[Fault]:
+    if not is_new:
+        yield Fault("owner-changed", f"The key {key_id} is in the root without an owner; nobody may claim it now.")
+    if owner.polis_id != caller:
+        yield Fault("owner-of-another", f"The new key {key_id} must be owned by whoever adds it.")
+    if not is_time(owner.created_at):
+        # Existing clients read it as a time: with any other text there they could read no root from this one on.
+        yield Fault("owner-time", f"`created-at` of the key {key_id} must be a time written YYYY-MM-DDTHH:MM:SSZ.")
 
 
 def _signature_faults(upload: Chains, ci: Root, change: StagedChange) -> Iterator[Fault]:
-    present = read_root(change.current.ci.signed)
+    signers = _root_keys(ci) | _root_keys(read_root(change.current.ci.signed))
     for name, document in (("CI", upload.ci), ("production", upload.production_or_ci)):
-        signers = _root_keys(ci) | _root_keys(present)
+        payload = document.payload
         for signature in document.signatures:
-            if not is_valid(document.payload, signature, signers.get(signature.key_id)):
+            if not is_valid(payload, signature, signers.get(signature.key_id)):
                 yield Fault(
                     "signature-invalid",
                     f"A signature of the {name} root, by {signature.key_id}, is not a root key's over this very root.",

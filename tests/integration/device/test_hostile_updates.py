@@ -86,6 +86,47 @@ def endless(data: bytes) -> bytes:
     return data + b" " * 100_000
 
 
+HOSTILE_JSON = {
+    "member-twice": lambda data: data.replace(b'"version":', b'"version":1,"version":', 1),
+    "fraction": lambda data: data.replace(b'"version":', b'"version":1.5e', 1),
+    "huge-number": lambda data: data.replace(b'"version":', b'"version":' + b"9" * 9_000, 1),
+    "no-number": lambda data: data.replace(b'"version":', b'"version":NaN,"x":', 1),
+    "nested": lambda data: data.replace(b'"version":', b'"x":' + b"[" * 3_000 + b"]" * 3_000 + b',"version":', 1),
+    "deep-but-readable": lambda data: data.replace(b'"version":', b'"x":' + b"[" * 99 + b"]" * 99 + b',"version":', 1),
+    "utf-16": lambda data: data.decode().encode("utf-16"),
+    "byte-order-mark": lambda data: data.decode().encode("utf-8-sig"),
+    "latin-1": lambda data: data.replace(b'"version":', b'"x":"\xe9","version":', 1),
+    "half-a-character": lambda data: data.replace(b'"version":', b'"x":"\\ud800","version":', 1),
+    "a-list": lambda data: b"[" + data + b"]",
+    "nothing": lambda data: b"",
+}
+
+
+@pytest.mark.parametrize("name", ["1.root.json", "2.root.json", "timestamp.json"])
+@pytest.mark.parametrize("row", HOSTILE_JSON)
+def test_json_that_readers_would_read_in_two_ways_is_refused(
+    repository: HostileRepository, row: str, name: str
+) -> None:
+    honest = repository.served[name]
+    repository.served[name] = HOSTILE_JSON[row](honest)
+    assert refusal(repository) == "tuf-malformed"
+
+    repository.served[name] = honest
+    assert versions(repository) == (2, 5, 5, 5)
+
+
+def test_stolen_online_key_cannot_make_a_device_read_without_end(repository: HostileRepository) -> None:
+    """It may announce any length; nothing is read beyond what clients of the field read of a document."""
+    timestamp, snapshot, targets = OWNER.documents(5)
+    signed = new_timestamp(5, NOW + timedelta(days=30), snapshot, snapshot_version=5)
+    signed["meta"]["snapshot.json"]["length"] = 2**50  # type: ignore[index,call-overload]
+    repository.serve(signed_document(signed, OWNER.timestamp).encoded(), snapshot + b" " * 9 * 2**20, targets)
+    assert refusal(repository) == "tuf-too-long"
+
+    repository.serve(timestamp, snapshot, targets)
+    assert versions(repository) == (2, 5, 5, 5)
+
+
 @pytest.mark.parametrize(
     ("name", "change", "rule"),
     [

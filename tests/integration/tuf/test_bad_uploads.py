@@ -116,6 +116,14 @@ def foreign_owner(signed: Any, _: Staged) -> None:
     signed["x-key-owners"][NEW.key.key_id]["polis-id"] = "f" * 24
 
 
+def owner_without_a_time(signed: Any, _: Staged) -> None:
+    signed["x-key-owners"][NEW.key.key_id]["created-at"] = "yesterday"
+
+
+def owner_of_an_online_key(signed: Any, staged: Staged) -> None:
+    signed["x-key-owners"][staged.online["targets"]] = signed["x-key-owners"][NEW.key.key_id]
+
+
 def owner_nobody_can_sign(signed: Any, _: Staged) -> None:
     signed["x-key-owners"][NEW.key.key_id]["created-at"] = "gestern früh"
 
@@ -196,6 +204,8 @@ ROWS: dict[str, tuple[Change, str]] = {
     "expires-with-fraction": (setting("expires", "2099-01-01T00:00:00.5Z"), "times are written"),
     "expires-with-zone": (setting("expires", "2099-01-01T00:00:00+00:00"), "times are written"),
     "owner-of-another": (both(foreign_owner), "must be owned by whoever adds it"),
+    "owner-without-a-time": (both(owner_without_a_time), "must be a time"),
+    "owner-of-an-online-key": (both(owner_of_an_online_key), "nobody may claim it"),
     "not-ascii": (both(owner_nobody_can_sign), "outside printable ASCII"),
     "too-long": (both(many_keys), "longer than"),
     "signed-by-thief": (signatures(by_thief), "is not a root key's"),
@@ -233,27 +243,64 @@ def test_upload_with_one_fault_is_refused_in_words_and_changes_nothing(staged: S
     assert owner.state() == before
 
 
-RAW = {
+RAW: dict[str, Callable[[str], str | bytes]] = {
     "member-twice": lambda text: text.replace('"txid": ""', '"txid": "", "txid": ""'),
     "fraction": lambda text: text.replace('"version": 3', '"version": 3.0'),
     "huge-number": lambda text: text.replace('"version": 3', '"version": 1' + "0" * 30),
     "cut": lambda text: text[:-1],
     "nested": lambda text: text.replace('"txid": ""', '"txid": "", "x": ' + "[" * 5000 + "]" * 5000),
     "txid-a-list": lambda text: text.replace('"txid": ""', '"txid": []'),
+    "txid-half-a-character": lambda text: text.replace('"txid": ""', '"txid": "\\ud800"'),
+    "key-id-half-a-character": lambda text: text.replace(NEW.key.key_id, "\\udfff"),
+    "message-half-a-character": lambda text: text.replace('"message": "', '"message": "\\ud800'),
+    "not-a-number": lambda text: text.replace('"version": 3', '"version": NaN'),
+    "utf-16": lambda text: text.encode("utf-16"),
+    "latin-1": lambda text: text.replace('"message": "', '"message": "é').encode("latin-1"),
 }
 
 
 @pytest.mark.parametrize("row", RAW)
 def test_upload_that_readers_would_read_in_two_ways_is_refused(staged: Staged, row: str) -> None:
-    text = RAW[row](json.dumps(staged.body))
+    sent = RAW[row](json.dumps(staged.body))
     before = staged.owner.state()
 
     answer = staged.owner.server.call(
-        "PUT", staged.owner.updates, content=text.encode(), headers={"Content-Type": "application/json"}
+        "PUT",
+        staged.owner.updates,
+        content=sent if isinstance(sent, bytes) else sent.encode(),
+        headers={"Content-Type": "application/json"},
     )
 
     assert answer.status_code == 400, answer.text
     assert staged.owner.state() == before
+
+
+@pytest.mark.parametrize("path", ["", "/apply", "/gen-online-keys"])
+def test_half_a_character_in_any_step_is_bad_input(staged: Staged, path: str) -> None:
+    before = staged.owner.state()
+
+    answer = staged.owner.server.call(
+        "POST",
+        staged.owner.updates + path,
+        content=b'{"txid": "\\ud800", "message": "\\ud800", "targets": true}',
+        headers={"Content-Type": "application/json"},
+    )
+
+    assert answer.status_code == 400, answer.text
+    assert staged.owner.state() == before
+
+
+def test_owner_is_not_changed_by_leaving_it_out_first(server: RunningServer) -> None:
+    staged = Staged(TufAdmin(server.for_factory("left-out-owner")))
+    owner, body = staged.owner, copy.deepcopy(staged.body)
+    assert owner.call("PUT", document=staged.body).status_code == 200
+    both(lambda signed, _: signed.pop("x-key-owners"))(body, staged)
+
+    answer = owner.call("PUT", document=body)
+
+    assert answer.status_code == 422, answer.text
+    assert "may not be changed" in answer.text
+    assert owner.call("PUT", document=staged.body).status_code == 200
 
 
 def test_body_without_end_is_refused(staged: Staged) -> None:

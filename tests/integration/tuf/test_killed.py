@@ -3,7 +3,7 @@
 import json
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +13,7 @@ import pytest
 
 from ownroot.tuf.metadata import Role
 from tests.support.cut_server import Cut, cut_server
+from tests.support.postgres import PostgresCluster, running_postgres
 from tests.support.tuf_program import TufAdmin
 from tests.support.tuf_world import ed25519_signer
 from tests.support.world import START_SECONDS, running_server
@@ -97,6 +98,33 @@ def test_apply_that_is_killed_is_done_whole_or_not_at_all_and_then_again(tmp_pat
         for trust in (owner.walk(device), owner.fresh_device(), owner.fresh_device(production=True)):
             assert (trust.root.version, trust.root.roles[Role.ROOT].key_ids) == (root + 1, (NEW.key.key_id,))
         assert owner.begin(first_time=True).json()["code"] == "tuf-first-root-key-replaced"
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[PostgresCluster]:
+    with running_postgres() as started:
+        yield started
+
+
+@pytest.mark.parametrize("where", [Cut(f"{_STORE}.add_root", "after", 1), Cut(f"{_UPDATES}:_apply", "after")], ids=str)
+def test_apply_that_is_killed_on_postgresql_is_not_done_and_then_again(
+    cluster: PostgresCluster, tmp_path: Path, where: Cut
+) -> None:
+    options = ("--database", cluster.make_database())
+    with cut_server(tmp_path, where, factory=None, options=options) as started:
+        made = started.run("factory", "create", "acme", *options)
+        owner = TufAdmin(
+            replace(started, factory="acme", owner_token=made["token"], owner_id=made["owner"]["polis-id"])
+        )
+        device = owner.fresh_device()
+        with pytest.raises(httpx2.TransportError):
+            owner.rotate_root(NEW)
+
+        assert wait_for_answers(owner) == "STARTED"
+        assert owner.call("GET", "/3.root.json").status_code == 404
+        assert owner.apply().status_code == 200
+        for trust in (owner.walk(device), owner.fresh_device(), owner.fresh_device(production=True)):
+            assert (trust.root.version, trust.root.roles[Role.ROOT].key_ids) == (3, (NEW.key.key_id,))
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,18 @@ def test_documents_that_readers_take_differently_are_refused(text: bytes | str) 
     assert code(text, 10_000) == "json-malformed"
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_documents_are_utf_8_without_a_mark(encoding: str) -> None:
+    assert decode(b'{"a":1}', max_octets=100) == {"a": 1}
+    assert code('{"a":1}'.encode(encoding)) == "json-malformed"
+
+
+@pytest.mark.parametrize("half", ['"\\ud800"', '{"\\uDFFF":1}', '"\ud800"', b'"\xed\xa0\x80"'])
+def test_half_a_surrogate_pair_is_refused_and_a_whole_one_is_not(half: bytes | str) -> None:
+    assert decode('"\\ud83d\\ude00"', max_octets=100) == "\N{GRINNING FACE}"
+    assert code(half) == "json-malformed"
+
+
 def test_length_is_counted_in_bytes() -> None:
     assert decode('"é"', max_octets=4) == "é"
     assert code('"é"', 3) == "json-too-long"

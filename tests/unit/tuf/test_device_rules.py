@@ -7,7 +7,7 @@ import pytest
 
 from ownroot.errors import RefusedError
 from ownroot.tuf.canonical import Json, decode
-from ownroot.tuf.device_rules import DeviceTrust
+from ownroot.tuf.device_rules import Described, DeviceTrust
 from ownroot.tuf.metadata import Role, new_snapshot, new_targets, new_timestamp
 from tests.support.tuf_world import CHANGE, NOW, TufOwner, ed25519_signer, signed_document, signed_root, with_role
 
@@ -221,6 +221,13 @@ def test_targets_are_an_object_and_snapshots_may_leave_out_hashes() -> None:
 
     assert refusal(trust.update_targets, targets, now=NOW) == "tuf-malformed"
     trust.update_targets(signed_document(new_targets(1, expires, {}), OWNER.targets).encoded(), now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("length", "most"), [(700, 700), (None, 5 * 2**20), (9 * 2**20, 8 * 2**20), (2**53 - 1, 8 * 2**20)]
+)
+def test_no_announced_length_makes_a_device_read_without_end(length: int | None, most: int) -> None:
+    assert Described(5, length, None).most_octets == most
 
 
 def test_what_was_announced_counts_as_seen_even_if_it_was_never_fetched() -> None:

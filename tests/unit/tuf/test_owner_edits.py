@@ -14,6 +14,7 @@ from ownroot.tuf.owner_edits import (
     is_only_begun,
     offline_keys,
     prolong,
+    ready_to_sign,
     remove_key,
     replaces_only_online_keys,
     set_threshold,
@@ -114,6 +115,18 @@ def test_change_with_more_in_it_than_version_and_message_is_not_only_begun() -> 
     assert is_only_begun(BEGUN, PRESENT)
     assert not is_only_begun(Chains(Document(rotated().root.signed()), None), PRESENT)
     assert not is_only_begun(Chains(BEGUN.ci, BEGUN.ci), PRESENT)
+
+
+def test_new_online_keys_alone_are_signed_for_production_too() -> None:
+    other = replace(OWNER, snapshot=SPARE)
+    replaced = Chains(Document(other.root_body(3, changelog=CHANGE).signed()), None)
+
+    ready = ready_to_sign(replaced, PRESENT)
+
+    assert ready.ci == replaced.ci
+    assert ready.production == draft_of(replaced, PRESENT).chains().production
+    assert ready_to_sign(ready, PRESENT) == ready
+    assert ready_to_sign(BEGUN, PRESENT) == BEGUN
 
 
 def test_online_keys_replaced_and_nothing_else_is_told_from_more() -> None:

@@ -127,6 +127,33 @@ def test_owner_of_a_key_stays() -> None:
     assert staging(upload(ROTATED), change(ROTATED, current)) == set()
 
 
+def owned(root: Root, **owners: KeyOwner) -> Root:
+    return replace(root, owners=MappingProxyType(owners))
+
+
+def test_owner_is_not_changed_in_two_steps_either() -> None:
+    """Who is left out today could be named anew tomorrow."""
+    without = owned(ROTATED)
+
+    assert staging(upload(without), change(ROTATED)) == {"owner-changed"}
+    assert staging(upload(STAGED), change(ROTATED)) == set()  # the key goes with its owner
+
+
+def test_key_that_has_no_owner_is_claimed_by_nobody() -> None:
+    mine = KeyOwner(CALLER, "2026-11-26T12:00:00Z")
+    lonely = owned(ROTATED)
+
+    assert staging(upload(owned(ROTATED, **{NEW.key.key_id: mine})), change(lonely)) == {"owner-changed"}
+    assert staging(upload(owned(ROTATED, **{NEW.key.key_id: mine})), change(STAGED)) == set()
+    online = owned(STAGED, **{OWNER.targets.key.key_id: mine})
+    assert staging(upload(online), change(STAGED)) == {"owner-changed"}
+
+
+@pytest.mark.parametrize("text", ["yesterday", "", "2026-11-26T12:00:00.5Z", "2026-11-26T12:00:00+00:00"])
+def test_time_of_an_owner_is_one_that_every_program_reads(text: str) -> None:
+    assert staging(upload(owned(ROTATED, **{NEW.key.key_id: KeyOwner(CALLER, text)}))) == {"owner-time"}
+
+
 def test_documents_of_other_kinds_are_named() -> None:
     broken = Document(ROTATED.signed() | {"delegations": {}})
 
