@@ -40,6 +40,11 @@ def test_value_encrypted_for_the_device_is_read_on_the_token(device: RenewingOnT
     assert (device.place / "secrets" / "secret").read_text() == SECRET
 
 
+def test_check_update_asks_over_the_same_connection(device: RenewingOnToken) -> None:
+    done = device.program.run("check-update", "--json", "--initial-roots", str(device.place / "none"))
+    assert (done.returncode, "status" in json.loads(done.stdout)) == (0, True), done.stderr
+
+
 # --- renewing -----------------------------------------------------------------------------------------------------
 
 
