@@ -77,7 +77,9 @@ TOKEN = "ownroot.keystore.pkcs11_slots"
 POINTS = [
     *((SAVE, "before", which) for which in range(1, 9)),
     (SAVE, "after", 8),
-    *((REQUEST, when, which) for which in (2, 4, 7, 8, 11) for when in ("before", "after")),
+    *((REQUEST, "after", which) for which in (2, 4, 7, 8, 11)),
+    # As if the request before had been the last; at night, since each run speaks to a token a dozen times.
+    *(pytest.param(REQUEST, "before", which, marks=pytest.mark.nightly) for which in (2, 4, 7, 8, 11)),
     *((f"{SLOTS}.{name}", "after", 1) for name in ("make_room", "find_or_create_next_key", "keep", "switch", "settle")),
     # On the token: the new certificate, then the old key, and the old certificate after it.
     (f"{TOKEN}:write_certificate", "after", 1),
