@@ -21,6 +21,7 @@ from ownroot.gateway.device_pace import RENEWALS, DevicePace
 from ownroot.gateway.endpoints.est import Renewals
 from ownroot.gateway.http_parser import Request
 from ownroot.gateway.issuing_desk import IssuingDesk
+from ownroot.gateway.network_uses import NetworkUseRecorder
 from ownroot.gateway.refusals import RefusalRecorder
 from ownroot.gateway.responses import Response
 from ownroot.gateway.snapshot import Snapshot
@@ -61,8 +62,9 @@ class InProcess:
         self.check_ins = CheckInRecorder(database)
         self.refusals = RefusalRecorder(database)
         self.config_fetches = ConfigFetchRecorder(database)
+        self.network_uses = NetworkUseRecorder(database)
         revocation_times = RevocationTimes(time.time)
-        recorders = Recorders(self.check_ins, self.refusals, revocation_times, self.config_fetches)
+        recorders = Recorders(self.check_ins, self.refusals, revocation_times, self.config_fetches, self.network_uses)
         renewals = Renewals(IssuingDesk(Path("nobody-listens-here.sock")), DevicePace(RENEWALS, time.monotonic))
         self.gateway = DeviceGateway(
             database,
@@ -83,11 +85,11 @@ class InProcess:
         """Let time pass."""
         self.now += timedelta(**time)
 
-    def connect(self, identity: Pair | None) -> Wire:
+    def connect(self, identity: Pair | None, address: str = "192.0.2.1") -> Wire:
         """Let a peer's handshake end."""
         wire = Wire()
         der = None if identity is None else identity.der
-        peer = Peer("192.0.2.1", self.world.acme.factory.id, der, "TLSv1.3")
+        peer = Peer(address, self.world.acme.factory.id, der, "TLSv1.3")
         wire.session = self.gateway.connected(wire, peer)
         return wire
 

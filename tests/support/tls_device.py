@@ -41,6 +41,7 @@ class Device:
         identity: certificate and key; None sends none.
         chain: certificates sent after its own.
         proves: PEM of the key it signs with, where that shall not be the certificate's own.
+        source: the address it calls from, one of 127.0.0.0/8; None: whichever the system takes.
     """
 
     identity: Pair | None = None
@@ -49,6 +50,7 @@ class Device:
     server_name: str | None = None
     highest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3
     proves: bytes | None = None
+    source: str | None = None
 
     def context(self) -> ssl.SSLContext:
         """Make the TLS settings of this device."""
@@ -67,7 +69,9 @@ class Device:
     def connect(self, address: tuple[str, int]) -> Iterator[ssl.SSLSocket]:
         """Shake hands; the socket is closed without a goodbye unless the test says one."""
         with (
-            socket.create_connection(address, TIMEOUT_SECONDS) as plain,
+            socket.create_connection(
+                address, TIMEOUT_SECONDS, source_address=None if self.source is None else (self.source, 0)
+            ) as plain,
             self.context().wrap_socket(plain, server_hostname=self.server_name) as connection,
         ):
             yield connection

@@ -6,6 +6,7 @@ from ownroot import __version__
 from ownroot.api import (
     accounts,
     certs,
+    clones,
     config,
     device_groups,
     device_reports,
@@ -50,6 +51,7 @@ def build_application(
         *devices.endpoints(backend),
         *device_groups.endpoints(backend),
         *device_reports.endpoints(backend),
+        *clones.endpoints(backend),
         *config.endpoints(backend),
         *fleet_import.endpoints(backend),
         *forecast.endpoints(backend),

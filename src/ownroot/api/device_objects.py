@@ -12,7 +12,7 @@ from ownroot.services.report_ports import DocumentKind, UpdateState
 from ownroot.services.view_reports import DeviceReports
 from ownroot.wire.certs import ChangeMeta
 from ownroot.wire.config import ConfigObject, file_forms
-from ownroot.wire.devices import DeviceObject, GroupObject, NetworkInfo, NextKeyObject, wire_time
+from ownroot.wire.devices import DeviceObject, GroupObject, NetworkInfo, NextKeyObject, SuspicionObject, wire_time
 from ownroot.wire.documents import read_object
 
 _STATUSES: Final = {UpdateState.RUNNING: "Updating", UpdateState.COMPLETED: "OK", UpdateState.FAILED: "Update failed"}
@@ -59,6 +59,7 @@ def device_object(device: Device, factory: Factory, group: DeviceGroup | None = 
         tag=device.tags,
         secondary_ecus=(),
         next_key=_next_key(device),
+        suspicion=_suspicion(device),
         ca_serial=serial_text(device.issuer_serial),
         change_meta=ChangeMeta(created_by=device.owner, created_at=created),
     )
@@ -109,6 +110,15 @@ def _next_key(device: Device) -> NextKeyObject | None:
         return None
     announced_at = wire_time(device.next_key_at) or ""
     return NextKeyObject(key_sha256=device.next_spki_sha256.hex(), announced_at=announced_at)
+
+
+def _suspicion(device: Device) -> SuspicionObject | None:
+    known = device.suspicion
+    if known is None:
+        return None
+    quarantined_at = wire_time(known.quarantined_at)
+    since = wire_time(known.since) or ""
+    return SuspicionObject(sign=known.sign.value, detail=known.detail, since=since, quarantined_at=quarantined_at)
 
 
 def denied_object(denied: DeniedDevice, factory: Factory) -> DeviceObject:

@@ -54,7 +54,8 @@ class _ListQuery(msgspec.Struct, frozen=True):
     """What a listing may be narrowed to; `name` is a shell-style pattern, `sortby` a comma list.
 
     `ca_serial` is ours: the decimal serial of the device CA that signed a device's certificate. `after` is too: with
-    `sortby=name`, only devices whose name comes after this one.
+    `sortby=name`, only devices whose name comes after this one. So are `rotating`, which are between two keys, and
+    `suspected`, whose key may be copied.
     """
 
     after: str | None = None
@@ -69,6 +70,7 @@ class _ListQuery(msgspec.Struct, frozen=True):
     prod: bool | None = None
     rotating: bool = False
     sortby: str | None = None
+    suspected: bool = False
     target_name: str | None = None
     uuid: str | None = None
 
@@ -243,6 +245,7 @@ def _filter(query: _ListQuery, caller: Principal, sort: Sequence[DeviceSort]) ->
         production=query.prod,
         issuer_serial=ca_serial(query.ca_serial),
         rotating=query.rotating,
+        suspected=query.suspected,
         after=query.after,
     )
 

@@ -99,6 +99,10 @@ class EventKind(StrEnum):
     DEVICE_RENEWED = "device:renewed"  # (uuid) a certificate in place of another
     DEVICE_RENEWAL_REFUSED = "device:renewal-refused"  # (uuid)
     RECOVERY_POLICY_SET = "device:recovery-policy-set"  # (factory name)
+    DEVICE_CLONE_SUSPECTED = "device:clone-suspected"  # (uuid) its key seems to be copied; once, until it is released
+    DEVICE_QUARANTINED = "device:quarantined"  # (uuid) refused from now on, by policy or by hand
+    DEVICE_RELEASED = "device:released"  # (uuid) its suspicion and quarantine ended
+    CLONE_POLICY_SET = "device:clone-policy-set"  # (factory name)
     DEVICE_DELETED = "device:deleted"  # (uuid)
     DEVICE_DENIAL_LIFTED = "device:denial-lifted"  # (uuid)
     DEVICE_HELD = "device:held"  # (uuid)

@@ -37,6 +37,18 @@ def ask_left_handshakes(api: Api) -> RefusalObject | None:
         return None
 
 
+def count_suspected(api: Api) -> int | None:
+    """Return the number of devices whose key may be copied; None if this token may not list devices.
+
+    An older server ignores what it is asked here and answers with all of its devices, without a suspicion.
+    """
+    try:
+        page = api.devices(DeviceQuery(suspected=True, limit=1))
+    except RefusedError:
+        return None
+    return page.total if any(device.suspicion is not None for device in page.devices) else 0
+
+
 def count_held(api: Api) -> int | None:
     """Return the number of held devices; None if this token may not list devices, or an older server answers."""
     try:

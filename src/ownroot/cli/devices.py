@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from ownroot.cli.devices_clones import clone_policy, quarantine, release
 from ownroot.cli.devices_config import device_config
 from ownroot.cli.devices_held import accept_devices, held_devices, refuse_devices
 from ownroot.cli.devices_renewals import cancel_rotation, recovery, rotations
@@ -41,6 +42,7 @@ Examples:
 @click.option("--just-mine", is_flag=True, help="Only devices that you own.")
 @click.option("--only-prod", "production", flag_value="prod", help="Only production devices.")
 @click.option("--only-non-prod", "production", flag_value="test", help="Only test devices.")
+@click.option("--only-suspected", is_flag=True, help="Only devices whose key may be copied.")
 @click.option("--sort-by", type=click.Choice(_SORT_KEYS), help="Order. [default: the server's: owner and name]")
 @click.option(
     "--offline-threshold",
@@ -70,6 +72,7 @@ def list_devices(
     uuid: str | None,
     just_mine: bool,
     production: str | None,
+    only_suspected: bool,
     sort_by: str | None,
     offline_threshold: int,
     page: int,
@@ -96,6 +99,7 @@ def list_devices(
         uuid=uuid,
         mine=just_mine,
         prod=None if production is None else production == "prod",
+        suspected=only_suspected,
         sortby=sort_by.replace("last-seen", "last_seen") if sort_by else None,
         page=page,
         limit=int(limit),
@@ -158,5 +162,8 @@ for command in (
     rotations,
     cancel_rotation,
     recovery,
+    quarantine,
+    release,
+    clone_policy,
 ):
     devices.add_command(command)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from ownroot.cli.devices_standing_run import worded
 from ownroot.cli.devices_table import columns, fitting, table
 from ownroot.cli.options import Target
 from ownroot.client.api import Api, DeviceQuery
@@ -72,7 +73,7 @@ def app_states(report: dict[str, Any]) -> str:
 def _draw(output: Output, page: DeviceList, owners: Mapping[str, str], offline_after: timedelta) -> None:
     now = utc_now()
     every = columns(
-        standing=lambda device: presence(device, now=now, offline_after=offline_after),
+        standing=lambda device: _standing(device, presence(device, now=now, offline_after=offline_after)),
         last_seen=lambda device: _ago(_parse_time(device.last_seen), now),
         owners=owners,
         with_factory=len({device.factory for device in page.devices}) > 1,
@@ -81,6 +82,13 @@ def _draw(output: Output, page: DeviceList, owners: Mapping[str, str], offline_a
     output.draw(table(kept, page.devices))
     if missing := [column.heading for column in every if column not in kept]:
         output.note(f"Not shown at this width: {', '.join(missing)}. --json has everything.")
+
+
+def _standing(device: DeviceObject, seen: Presence) -> str:
+    """Whether it is there, unless there is worse to tell."""
+    if device.suspicion is None:
+        return seen
+    return "quarantined" if device.suspicion.quarantined_at else f"{seen}, copied?"
 
 
 def _names_of_users(api: Api) -> Mapping[str, str]:
@@ -137,6 +145,7 @@ def _facts(device: DeviceObject) -> dict[str, object]:
         "Apps": ", ".join(device.docker_apps or ()),
         "App states": app_states(device.apps_state or {}),
         "Next key since": device.next_key.announced_at if device.next_key else None,
+        "Key copied?": worded(device.suspicion) if device.suspicion else None,
         "Host name": device.network_info.hostname if device.network_info else None,
         "Local address": device.network_info.local_ipv4 if device.network_info else None,
         "Made at": device.change_meta.created_at if device.change_meta else None,

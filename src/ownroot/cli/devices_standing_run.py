@@ -1,12 +1,14 @@
 """The terminal side of `devices rename|chown|list-denied|delete-denied|why`."""
 
+import contextlib
+
 from ownroot.cli.options import Target
 from ownroot.client.api import Api
 from ownroot.console.output import Output
 from ownroot.console.refusal_advice import remedy_for
 from ownroot.console.text import one_line
 from ownroot.errors import NotFoundError
-from ownroot.wire.devices import DeviceForm
+from ownroot.wire.devices import DeviceForm, DeviceObject, SuspicionObject
 from ownroot.wire.refusals import RefusalObject
 
 
@@ -55,15 +57,20 @@ def lift_denials(target: Target, uuids: tuple[str, ...], *, assume_yes: bool, as
 def explain(target: Target, name: str, *, limit: int, as_json: bool) -> None:
     """Show why a device was refused."""
     with Api(target.access()) as api:
-        uuid = _uuid_of(api, name)
+        device = _find(api, name)
+        uuid = name if device is None else device.uuid
         found = api.refusals(uuid, limit=limit)
         left = find_left_handshakes(api)
     output = Output(as_json=as_json)
     if as_json:
         explained = [{**_facts(refusal), "remedy": remedy_for(refusal.code)} for refusal in found.refusals]
         of_nobody = None if left is None else {**_facts(left), "remedy": remedy_for(left.code)}
-        output.document({"uuid": uuid, "refusals": explained, "left-handshakes": of_nobody})
+        suspicion = None if device is None else device.suspicion
+        output.document({"uuid": uuid, "refusals": explained, "left-handshakes": of_nobody, "suspicion": suspicion})
         return
+    if device is not None and device.suspicion is not None:
+        output.line(one_line(f"Its key may be copied: {worded(device.suspicion)}"))
+        output.line(f"  What to do: {remedy_for('device-quarantined')}")
     for refusal in found.refusals:
         times = "once" if refusal.count == 1 else f"{refusal.count} times since {refusal.first_at}"
         output.line(one_line(f"{refusal.last_at}  {refusal.code}, {times}, last from {refusal.peer}"))
@@ -84,11 +91,26 @@ def find_left_handshakes(api: Api) -> RefusalObject | None:
     return next((refusal for refusal in of_nobody if refusal.code == "device-trusts-another-root"), None)
 
 
-def _uuid_of(api: Api, name: str) -> str:
-    try:
-        return api.device(name).uuid
-    except NotFoundError:
-        return name  # a uuid that is not known, or not any more
+def uuid_of(api: Api, name: str) -> str:
+    """Return the uuid of the device with this name; else the name is taken for a uuid."""
+    device = _find(api, name)
+    return name if device is None else device.uuid
+
+
+def worded(suspicion: SuspicionObject) -> str:
+    """Say a suspicion in one line."""
+    since = (
+        f"in quarantine since {suspicion.quarantined_at}" if suspicion.quarantined_at else f"since {suspicion.since}"
+    )
+    return f"{since} ({suspicion.sign}). {suspicion.detail}"
+
+
+def _find(api: Api, name: str) -> DeviceObject | None:
+    """Return a device by name or uuid; None: a uuid that is not known, or not any more."""
+    for by_uuid in (False, True):
+        with contextlib.suppress(NotFoundError):
+            return api.device(name, by_uuid=by_uuid)
+    return None
 
 
 def _facts(refusal: RefusalObject) -> dict[str, object]:

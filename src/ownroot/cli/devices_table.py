@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _NOTHING = "-"
 _GAP = 2
-_STYLES = {"online": "green", "offline": "red", "never seen": "dim"}
+_STYLES = {"online": "green", "offline": "red", "never seen": "dim", "quarantined": "bold red"}
 
 
 @dataclass(frozen=True, slots=True)

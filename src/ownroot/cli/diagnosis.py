@@ -38,6 +38,7 @@ class Facts:
         health: what the server found out about itself; None if it cannot be asked that.
         forecast: what ends when besides; None if the server cannot be asked that, or the token may not.
         held: devices held for review after a restore; None if the token may not list devices.
+        suspected: devices whose key may be copied; None as for `held`.
         left: the record of devices that trust another root; None if there is none, and as for `held`.
     """
 
@@ -49,6 +50,7 @@ class Facts:
     own_root: x509.Certificate | None = None
     health: PkiHealth | None = None
     held: int | None = None
+    suspected: int | None = None
     forecast: ForecastObject | None = None
     left: RefusalObject | None = None
 
@@ -72,7 +74,7 @@ def diagnose(facts: Facts, *, within: timedelta) -> tuple[Finding, ...]:
     Args:
         within: warn of a last safe day that comes this soon.
     """
-    found = [*_clock(facts), *_ownership(facts), *_held(facts), *_left(facts)]
+    found = [*_clock(facts), *_ownership(facts), *_held(facts), *_suspected(facts), *_left(facts)]
     root = facts.view.root
     if root is not None:
         found += [*_conformance(facts, root), *_ends(facts, within), *_issuing(facts)]
@@ -126,6 +128,16 @@ def _held(facts: Facts) -> Iterator[Finding]:
             "devices-held",
             f"The server was restored from a backup and refuses devices it does not remember: {facts.held} held.",
             "Look at them with: ownroot devices held; then: ownroot devices accept --all, or refuse.",
+        )
+
+
+def _suspected(facts: Facts) -> Iterator[Finding]:
+    if facts.suspected:
+        yield Finding(
+            Severity.WARNING,
+            "devices-suspected",
+            f"The keys of {facts.suspected} devices may be copied, or are in quarantine.",
+            "See which with: ownroot devices list --only-suspected; and why with: ownroot devices why NAME",
         )
 
 

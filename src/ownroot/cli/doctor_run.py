@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from ownroot.cli.device_counts import ask_left_handshakes, count_devices, count_held
+from ownroot.cli.device_counts import ask_left_handshakes, count_devices, count_held, count_suspected
 from ownroot.cli.diagnosis import Facts, diagnose
 from ownroot.cli.findings import Finding, Severity
 from ownroot.cli.options import Target
@@ -39,7 +39,7 @@ def examine(target: Target, *, pki_dir: Path | None, within_days: int, as_json: 
         view = view_pki(answer, now)
         devices = count_devices(api, view.device_cas)
         health = api.pki_health()
-        held = count_held(api)
+        held, suspected = count_held(api), count_suspected(api)
         ahead = api.forecast(weeks=min(within_days // 7 + _WEEKS_AHEAD, MOST_WEEKS))
         left = ask_left_handshakes(api)
     facts = Facts(
@@ -51,6 +51,7 @@ def examine(target: Target, *, pki_dir: Path | None, within_days: int, as_json: 
         own_root=own_root,
         health=health,
         held=held,
+        suspected=suspected,
         forecast=ahead,
         left=left,
     )

@@ -22,6 +22,7 @@ from ownroot.client.transport import Answer, ExchangeLimits, Transport
 from ownroot.errors import InvalidInputError, NotFoundError
 from ownroot.wire.accounts import FactorySummary, UserDetails, UserSummary
 from ownroot.wire.certs import CertsUpload, CsrReply, CsrRequest, FactoryCerts
+from ownroot.wire.clones import ClonePolicyForm, ClonePolicyObject, OnSuspicion, QuarantineForm
 from ownroot.wire.config import ConfigForm, ConfigList, ConfigObject
 from ownroot.wire.device_reports import AppsStates, DeviceTestList, DeviceTestObject, EventObject, UpdateList
 from ownroot.wire.devices import DeviceForm, DeviceList, DeviceObject, GroupForm, GroupList
@@ -93,36 +94,31 @@ class DeviceQuery:
     uuid: str | None = None
     ca_serial: str | None = None
     rotating: bool = False
+    suspected: bool = False
     limit: int = 500
     page: int = 1
     after: str | None = None
 
     def parameters(self, factory: str) -> Iterator[tuple[str, str]]:
         """Yield the query parameters that are set, sorted by name; an empty factory means all that the token is for."""
-        if self.after is not None:
-            yield "after", self.after
-        if self.ca_serial is not None:
-            yield "ca_serial", self.ca_serial
-        if factory:
-            yield "factory", factory
-        if self.group is not None:
-            yield "group", self.group
-        yield "limit", str(self.limit)
-        if self.match_tag is not None:
-            yield "match_tag", self.match_tag
-        if self.mine:
-            yield "mine", "1"
-        if self.name is not None:
-            yield "name", self.name
-        if self.page > 1:
-            yield "page", str(self.page)
-        if self.prod is not None:
-            yield "prod", "1" if self.prod else "0"
-        if self.rotating:
-            yield "rotating", "1"
-        for name in ("sortby", "target_name", "uuid"):
-            if (value := getattr(self, name)) is not None:
-                yield name, value
+        given: dict[str, str | None] = {
+            "after": self.after,
+            "ca_serial": self.ca_serial,
+            "factory": factory or None,
+            "group": self.group,
+            "limit": str(self.limit),
+            "match_tag": self.match_tag,
+            "mine": "1" if self.mine else None,
+            "name": self.name,
+            "page": str(self.page) if self.page > 1 else None,
+            "prod": None if self.prod is None else str(int(self.prod)),
+            "rotating": "1" if self.rotating else None,
+            "sortby": self.sortby,
+            "suspected": "1" if self.suspected else None,
+            "target_name": self.target_name,
+            "uuid": self.uuid,
+        }
+        yield from ((name, value) for name, value in given.items() if value is not None)
 
 
 class Api(ClosedOnExit):
@@ -313,6 +309,26 @@ class Api(ClosedOnExit):
         """Say how long after its end a device may renew its certificate; 0: never."""
         form = RecoveryForm(max_expired_days=max_expired_days)
         return _read(self._send("PUT", self._in_factory("recovery/"), form), RecoveryPolicyObject)
+
+    def clone_policy(self) -> ClonePolicyObject:
+        """Show what follows when a device's key seems to be copied."""
+        return _read(self._send("GET", self._in_factory("clones/")), ClonePolicyObject)
+
+    def set_clone_policy(self, on_suspicion: OnSuspicion) -> ClonePolicyObject:
+        """Say what follows when a device's key seems to be copied."""
+        form = ClonePolicyForm(on_suspicion=on_suspicion)
+        return _read(self._send("PUT", self._in_factory("clones/"), form), ClonePolicyObject)
+
+    def quarantine(self, uuid: str, reason: str) -> DeviceObject:
+        """Let the gateway refuse a device until it is released."""
+        path, _, query = self._device_path(uuid, True).partition("?")
+        return _read(self._send("PUT", f"{path}quarantine/?{query}", QuarantineForm(reason=reason)), DeviceObject)
+
+    def release(self, uuid: str, reason: str) -> DeviceObject:
+        """End a suspicion and a quarantine."""
+        path, _, query = self._device_path(uuid, True).partition("?")
+        query += f"&{urlencode({'reason': reason})}" if reason else ""
+        return _read(self._send("DELETE", f"{path}quarantine/?{query}"), DeviceObject)
 
     def held_devices(
         self, *, uuid: str | None = None, ca_serial: str | None = None, limit: int = 1000, page: int = 1

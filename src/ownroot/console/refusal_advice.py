@@ -42,6 +42,8 @@ REMEDIES: Final[Mapping[str, str]] = {
     "device-key-taken": "Another device has this very key. One of the two is a copy: make it a key of its own.",
     "device-key-replaced": "It shows a key it has replaced. After a rotation this ends by itself when it uses its new "
     "certificate; if that one works elsewhere, two devices share a uuid: one is a copy.",
+    "device-quarantined": "Somebody else may have its key. Find out who called from where (`ownroot devices show`), "
+    "let it in again (`ownroot devices release`) and renew its key at once (`ownroot config rotate-certs`).",
     "device-held-for-review": "It came after a restore with a certificate nobody remembers. Judge it: `ownroot devices "
     "held`.",
     "device-held-refused": "Somebody refused it after a restore. Register it again if that was wrong.",

@@ -26,6 +26,7 @@ from ownroot.gateway.endpoints.config import ConfigEndpoints
 from ownroot.gateway.endpoints.est import ENROLMENT_PATHS, Renewals
 from ownroot.gateway.endpoints.open_paths import OPEN_PREFIX, answer_open
 from ownroot.gateway.http_parser import Request
+from ownroot.gateway.network_uses import NetworkUseRecorder
 from ownroot.gateway.problems import error_response
 from ownroot.gateway.refusals import RefusalRecorder, RefusedRequest
 from ownroot.gateway.responses import Response
@@ -66,6 +67,7 @@ class Recorders:
     refusals: RefusalRecorder
     revocation_times: RevocationTimes
     config_fetches: ConfigFetchRecorder
+    network_uses: NetworkUseRecorder
 
 
 class DeviceGateway:
@@ -90,6 +92,7 @@ class DeviceGateway:
         self._snapshot = snapshot
         self._memory = memory
         self._check_ins = recorders.check_ins
+        self._network_uses = recorders.network_uses
         self._refusals = recorders.refusals
         self._revocation_times = recorders.revocation_times
         self._clock = clock
@@ -270,6 +273,8 @@ class DeviceGateway:
         entry = standing.entry
         if entry.device is None:
             raise AssertionError("a standing is made with a device")
+        if entry.used_by is not session:
+            self._network_uses.note(session, entry, self._memory.next_turn(), now)
         self._check_ins.note(entry, request.headers, now, not_after=standing.not_after)
         call = DeviceCall(
             standing.trust,

@@ -4,11 +4,13 @@ A decision holds for one certificate, under one factory's trust (the very object
 end of leaf and CA, and while nothing is heard of the device. The memory is bounded; forgetting only costs a look-up.
 """
 
+import itertools
 from collections import OrderedDict
 from collections.abc import Iterable
 from datetime import datetime
 from typing import TypeAlias
 
+from ownroot.fleet.networks import Network, network_of
 from ownroot.gateway.application import ConnectionControl, Peer
 from ownroot.gateway.sweeps import Sweep
 from ownroot.services.authorize_device import Caller
@@ -19,6 +21,16 @@ CertificateKey: TypeAlias = tuple[int, bytes]  # factory id, SHA-256 of the cert
 CheckInValues: TypeAlias = tuple[str | None, str | None, str | None, str | None]
 
 
+class LastNetwork:
+    """Where a device's key was used last, of one family of addresses; `since`: the turn in which we heard of it."""
+
+    __slots__ = ("since", "text")
+
+    def __init__(self) -> None:
+        self.text: str | None = None
+        self.since = 0
+
+
 class DeviceEntry:
     """What this process holds about one device.
 
@@ -27,9 +39,23 @@ class DeviceEntry:
         is_current: False once something was heard of the device; every decision that rests on it is void then.
         sessions: its open connections.
         values, not_after, recorded_at: what its check-ins told, and when that was last handed on to be stored.
+        used_by: the connection its last request came on, until another network is heard of; None: look again.
+        last_networks: by `fleet.networks.Family`.
+        is_noting: what we know of its networks is younger than what is stored.
     """
 
-    __slots__ = ("device", "is_current", "key", "not_after", "recorded_at", "sessions", "values")
+    __slots__ = (
+        "device",
+        "is_current",
+        "is_noting",
+        "key",
+        "last_networks",
+        "not_after",
+        "recorded_at",
+        "sessions",
+        "used_by",
+        "values",
+    )
 
     def __init__(self, key: DeviceKey) -> None:
         self.key = key
@@ -39,6 +65,18 @@ class DeviceEntry:
         self.values: CheckInValues = (None, None, None, None)
         self.not_after: datetime | None = None
         self.recorded_at: datetime | None = None
+        self.used_by: DeviceSession | None = None
+        self.last_networks = (LastNetwork(), LastNetwork())
+        self.is_noting = False
+
+    def hear_of(self, device: Device, turn: int) -> None:
+        """Take in where other gateway processes saw the key. What we saw ourselves and did not store yet is younger."""
+        if self.is_noting:
+            return
+        for last, text in zip(self.last_networks, device.networks, strict=True):
+            if text is not None and text != last.text:
+                last.text, last.since = text, turn
+                self.used_by = None
 
 
 class Standing:
@@ -67,6 +105,8 @@ class DeviceSession:
         issuer_sha256, spki_sha256: the CA and the key it rests on; None if it rests on nothing.
         entry: of the device, while the connection counts among its open ones.
         sweep: what it is being cut for.
+        first_used: the turn of its first request that was let in; 0: there was none yet.
+        network: where it comes from; None if that cannot be told.
     """
 
     __slots__ = (
@@ -74,7 +114,9 @@ class DeviceSession:
         "certificate_key",
         "connection",
         "entry",
+        "first_used",
         "issuer_sha256",
+        "network",
         "peer",
         "spki_sha256",
         "standing",
@@ -91,6 +133,8 @@ class DeviceSession:
         self.sweep: Sweep | None = None
         self.issuer_sha256: bytes | None = None
         self.spki_sha256: bytes | None = None
+        self.first_used = 0
+        self.network: Network | None = network_of(peer.address)
 
     def belongs_to(self, caller: Caller) -> None:
         self.caller = caller
@@ -99,13 +143,21 @@ class DeviceSession:
 
 
 class StandingMemory:
-    """Standings by certificate, entries by device, sessions by factory."""
+    """Standings by certificate, entries by device, sessions by factory.
+
+    Turns put in order what happens in this process: connections that are used first, and news of where a key was used.
+    They are no times, so no two clocks can disagree about them.
+    """
 
     def __init__(self, *, capacity: int) -> None:
         self._capacity = capacity
         self._by_certificate: OrderedDict[CertificateKey, Standing] = OrderedDict()
         self._entries: dict[DeviceKey, DeviceEntry] = {}
         self._sessions: dict[int, set[DeviceSession]] = {}
+        self._turns = itertools.count(1)
+
+    def next_turn(self) -> int:
+        return next(self._turns)
 
     def __len__(self) -> int:
         return len(self._by_certificate)
@@ -131,6 +183,7 @@ class StandingMemory:
         """Store an admission for the session's certificate."""
         entry = self.attach(session, caller)
         entry.device = device
+        entry.hear_of(device, 0)  # for all we know, that was before this connection was used first
         if entry.recorded_at is None:
             entry.recorded_at = device.last_seen
             entry.not_after = device.not_after
@@ -177,8 +230,8 @@ class StandingMemory:
     def follow(self, key: DeviceKey, device: Device | None) -> list[DeviceSession]:
         """Take in what is stored of a device now; returns its open connections that must end.
 
-        While the pinned key stays, every decision stays too. Otherwise all are void, and connections that show the
-        new key may go on once they have been looked up again.
+        While the pinned key stays and the device is not in quarantine, every decision stays too. Otherwise all are
+        void, and connections that show the new key may go on once they have been looked up again.
         """
         entry = self._entries.get(key)
         if entry is None:
@@ -186,11 +239,13 @@ class StandingMemory:
         known = entry.device
         if device is not None and known is None:
             return []  # nothing was decided yet, and the next request will be looked up
-        if device is not None and known is not None and known.spki_sha256 == device.spki_sha256:
-            entry.device = device
+        welcome = None if device is None or device.quarantined_at is not None else device
+        if welcome is not None and known is not None and known.spki_sha256 == welcome.spki_sha256:
+            entry.device = welcome
+            entry.hear_of(welcome, self.next_turn())
             return []
         sessions = self._void(entry)
-        return [session for session in sessions if device is None or session.spki_sha256 != device.spki_sha256]
+        return [session for session in sessions if welcome is None or session.spki_sha256 != welcome.spki_sha256]
 
     def _void(self, entry: DeviceEntry) -> list[DeviceSession]:
         del self._entries[entry.key]
@@ -209,6 +264,8 @@ class StandingMemory:
         if entry is None:
             return
         entry.sessions.remove(session)
+        if entry.used_by is session:
+            entry.used_by = None
         if not entry.sessions and entry.device is None and self._entries.get(entry.key) is entry:
             del self._entries[entry.key]
 

@@ -27,6 +27,7 @@ from ownroot.gateway.est_listener import EstListener
 from ownroot.gateway.hub import Hub
 from ownroot.gateway.issuing_desk import IssuingDesk
 from ownroot.gateway.limits import Limits
+from ownroot.gateway.network_uses import NetworkUseRecorder
 from ownroot.gateway.refusals import RefusalRecorder
 from ownroot.gateway.settings import GatewaySettings
 from ownroot.gateway.snapshot import OpenKey, Snapshot
@@ -117,6 +118,7 @@ class _Worker:
         self._check_ins = CheckInRecorder(database)
         self._refusals = RefusalRecorder(database)
         self._config_fetches = ConfigFetchRecorder(database)
+        self._network_uses = NetworkUseRecorder(database)
         # Finer than the clock of decisions, which tells whole seconds.
         self._revocation_times = RevocationTimes(time.time)
         self._database = database
@@ -130,7 +132,9 @@ class _Worker:
             self._database,
             self._snapshot,
             self._memory,
-            Recorders(self._check_ins, self._refusals, self._revocation_times, self._config_fetches),
+            Recorders(
+                self._check_ins, self._refusals, self._revocation_times, self._config_fetches, self._network_uses
+            ),
             config_vault=self._config_vault,
             renewals=self._renewals,
             clock=self._clock,
@@ -156,7 +160,7 @@ class _Worker:
         address = await engine.start(settings.host, settings.port)
         est = await self._start_est()
         admin_address = None if settings.admin_port is None else await admin.start(settings.admin_port)
-        recorders = (self._check_ins, self._refusals, self._config_fetches)
+        recorders = (self._check_ins, self._refusals, self._config_fetches, self._network_uses)
         jobs = [asyncio.create_task(job.run()) for job in (watcher, *recorders)]
         _spare_the_garbage_collector()
         est_address = None if est is None else est[1]
@@ -193,6 +197,7 @@ class _Worker:
         await self._check_ins.flush()
         await self._refusals.flush()
         await self._config_fetches.flush()
+        await self._network_uses.flush()
         self._gateway.close()
 
     def _readiness(self) -> Readiness:

@@ -107,6 +107,7 @@ def _known(uow: UnitOfWork, device: Device, identified: Identified) -> KnownDevi
         device.spki_sha256,
         device.next_spki_sha256,
         is_unclaimed=differs and is_unclaimed(uow, device),
+        quarantined_at=device.quarantined_at,
     )
 
 

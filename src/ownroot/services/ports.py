@@ -30,6 +30,7 @@ from ownroot.services.repositories import (
     AuditLog,
     BackendKeys,
     ChangeFeed,
+    Clones,
     Configs,
     DeniedKeys,
     DeviceGroups,
@@ -96,6 +97,8 @@ class UnitOfWork(Protocol):
     def denied_keys(self) -> DeniedKeys: ...
     @property
     def recovery_policies(self) -> RecoveryPolicies: ...
+    @property
+    def clones(self) -> Clones: ...
     @property
     def issuances(self) -> IssuanceLog: ...
     @property

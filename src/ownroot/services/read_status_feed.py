@@ -141,11 +141,17 @@ def _status(uow: UnitOfWork, factory: Factory, uuid: DeviceUuid) -> DeviceStatus
     device = uow.devices.find(factory.id, uuid)
     if device is None:
         return DeviceStatus(uuid, DeviceState.GONE)
-    return _known(DevicePin(uuid, device.spki_sha256, device.next_spki_sha256))
+    is_quarantined = device.quarantined_at is not None
+    return _known(DevicePin(uuid, device.spki_sha256, device.next_spki_sha256, is_quarantined))
 
 
 def _known(pin: DevicePin) -> DeviceStatus:
-    return DeviceStatus(pin.uuid, DeviceState.KNOWN, pin)
+    """A device in quarantine is welcome nowhere; the feed has no other word for that than denied."""
+    return (
+        DeviceStatus(pin.uuid, DeviceState.DENIED)
+        if pin.is_quarantined
+        else DeviceStatus(pin.uuid, DeviceState.KNOWN, pin)
+    )
 
 
 def _page(uow: UnitOfWork, factory: Factory, cursor: str) -> tuple[list[DeviceStatus], str | None]:

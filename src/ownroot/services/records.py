@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from ownroot.fleet.clones import CloneSign
+from ownroot.fleet.networks import Network
 from ownroot.pki.names import DeviceUuid, FactoryName
 from ownroot.services.scopes import Role, Scope
 
@@ -102,6 +104,23 @@ class DevicePin:
     uuid: DeviceUuid
     spki_sha256: bytes
     next_spki_sha256: bytes | None
+    is_quarantined: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Suspicion:
+    """A device whose key somebody else may have too.
+
+    Attributes:
+        sign: what told so first.
+        detail: the evidence, or the owner's reason; for people.
+        quarantined_at: since when the gateway refuses the device; None: it goes on.
+    """
+
+    sign: CloneSign
+    detail: str
+    since: datetime
+    quarantined_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +148,13 @@ class Device:
     config_time: int = 0  # of its own configuration, and of its moves between groups (`fleet.config_times`)
     not_after: datetime | None = None  # end of the certificate shown last, or issued since; None = not known
     fetch_config_anew: bool = False  # what it says of its copy is not to be trusted, until it has fetched once
+    networks: tuple[str | None, str | None] = (None, None)  # where its key was used last, by `fleet.networks.Family`
+    suspicion: Suspicion | None = None
+
+    @property
+    def quarantined_at(self) -> datetime | None:
+        """Since when the gateway refuses it; None: it does not."""
+        return None if self.suspicion is None else self.suspicion.quarantined_at
 
 
 class ConfigScope(StrEnum):
@@ -220,6 +246,48 @@ class RecoveryPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class ClonePolicy:
+    """What the owner of a factory wants done with a device whose key seems to be copied, beyond being told."""
+
+    factory_id: int
+    quarantines: bool
+    set_by: str
+    set_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CloneHistory:
+    """What counts when the next sign of a copy comes.
+
+    Attributes:
+        returns: to an older connection, those that count, oldest first (`fleet.clones`).
+        released_at: when the owner last looked at the device and let it go on.
+    """
+
+    returns: tuple[datetime, ...] = ()
+    released_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkUse:
+    """A device's key was used from another network than before, as one gateway process saw it.
+
+    Attributes:
+        spki_sha256: the key.
+        other: the network it was used from before, of the same family; None if that is not known.
+        returned: the connection it came on was used before the key was used from there.
+    """
+
+    factory_id: int
+    uuid: DeviceUuid
+    spki_sha256: bytes
+    network: Network
+    other: str | None
+    returned: bool
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class HeldDevice:
     """A device kept outside after a restore: its certificate was issued since the backup (`trust.restores`).
 
@@ -278,7 +346,7 @@ class DeviceFilter:
     """Conditions of a device listing; None = any. `name_pattern` is shell-style (`*`, `?`).
 
     `issuer_serial`: the device CA that signed the certificate accepted last. `rotating`: only those that have announced
-    a next key. `after`: only names after this one, by bytes.
+    a next key. `suspected`: only those whose key may be copied. `after`: only names after this one, by bytes.
     """
 
     name_pattern: str | None = None
@@ -290,6 +358,7 @@ class DeviceFilter:
     production: bool | None = None
     issuer_serial: int | None = None
     rotating: bool = False
+    suspected: bool = False
     after: str | None = None
 
 

@@ -11,6 +11,8 @@ from ownroot.services.records import (
     Change,
     ChangeKind,
     CheckIn,
+    CloneHistory,
+    ClonePolicy,
     ConfigChange,
     ConfigFetch,
     ConfigKey,
@@ -27,9 +29,11 @@ from ownroot.services.records import (
     Issuance,
     IssuanceIntent,
     Member,
+    NetworkUse,
     RecoveryPolicy,
     Refusal,
     SealedKey,
+    Suspicion,
     Token,
     User,
 )
@@ -377,6 +381,23 @@ class RecoveryPolicies(Protocol):
     def remove(self, factory_id: int) -> None:
         """Close the lane; no error if there is none."""
         ...
+
+
+class Clones(Protocol):
+    """Signs of copied keys, kept with each device, and what a factory's owner makes of them."""
+
+    def history(self, factory_id: int, uuid: str) -> CloneHistory: ...
+    def note_use(self, use: NetworkUse, returns: Sequence[datetime]) -> None:
+        """Store where a key was used last, and which returns count; a device that is gone changes nothing."""
+        ...
+
+    def suspect(self, factory_id: int, uuid: str, suspicion: Suspicion) -> None: ...
+    def release(self, factory_id: int, uuid: str, *, at: datetime) -> None:
+        """End a suspicion; no return counts any more."""
+        ...
+
+    def find_policy(self, factory_id: int) -> ClonePolicy | None: ...
+    def put_policy(self, policy: ClonePolicy) -> None: ...
 
 
 class IssuanceLog(Protocol):

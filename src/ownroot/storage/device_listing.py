@@ -5,9 +5,10 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from ownroot.fleet.clones import CloneSign
 from ownroot.pki.names import DeviceUuid
 from ownroot.pki.serials import parse_serial, serial_text
-from ownroot.services.records import Device, DeviceFilter, DeviceSort, GroupRef
+from ownroot.services.records import Device, DeviceFilter, DeviceSort, GroupRef, Suspicion
 from ownroot.storage.schema import device_groups, devices
 from ownroot.storage.session import Session
 from ownroot.storage.statements import Row
@@ -36,6 +37,12 @@ DEVICE_COLUMNS: Final = (
     devices.c.fetch_config_anew,
     devices.c.next_key_at,
     devices.c.not_after,
+    devices.c.network4,
+    devices.c.network6,
+    devices.c.suspected_at,
+    devices.c.suspicion,
+    devices.c.suspicion_detail,
+    devices.c.quarantined_at,
 )
 
 
@@ -82,7 +89,14 @@ def read_device(row: Row) -> Device:
         fetch_config_anew=bool(row[19]),
         next_key_at=None if row[20] is None else from_seconds(row[20]),
         not_after=None if row[21] is None else from_seconds(row[21]),
+        networks=(row[22], row[23]),
+        suspicion=None if row[24] is None else _read_suspicion(row),
     )
+
+
+def _read_suspicion(row: Row) -> Suspicion:
+    quarantined_at = None if row[27] is None else from_seconds(row[27])
+    return Suspicion(CloneSign(row[25]), row[26], from_seconds(row[24]), quarantined_at)
 
 
 def _conditions(session: Session, where: DeviceFilter) -> Iterator[sa.ColumnElement[bool]]:
@@ -108,6 +122,8 @@ def _conditions(session: Session, where: DeviceFilter) -> Iterator[sa.ColumnElem
         yield devices.c.name > where.after
     if where.rotating:
         yield devices.c.next_spki_sha256.is_not(None)
+    if where.suspected:
+        yield devices.c.suspected_at.is_not(None)
     if where.tag is not None:
         # One of a comma list: both databases know replace(), and a list without the tag comes out unchanged.
         listed = sa.literal(",").concat(devices.c.tags).concat(",")

@@ -143,7 +143,7 @@ _COUNT_DENIED: Final = Statement(
 )
 
 _PINS: Final = Statement(
-    sa.select(devices.c.uuid, devices.c.spki_sha256, devices.c.next_spki_sha256)
+    sa.select(devices.c.uuid, devices.c.spki_sha256, devices.c.next_spki_sha256, devices.c.quarantined_at)
     .where(_IN_FACTORY, devices.c.uuid_folded > param("last"))
     .order_by(devices.c.uuid_folded)
     .limit(param("most"))
@@ -307,7 +307,7 @@ class SqlDevices:
 
     def pins(self, factory_id: int, *, after: str, limit: int) -> Sequence[DevicePin]:
         rows = self._session.all(_PINS, factory=factory_id, last=after.lower(), most=limit)
-        return [DevicePin(DeviceUuid(row[0]), bytes(row[1]), None if row[2] is None else bytes(row[2])) for row in rows]
+        return [_read_pin(row) for row in rows]
 
     def denied_uuids(self, factory_id: int, *, after: str, limit: int) -> Sequence[DeviceUuid]:
         rows = self._session.all(_DENIED_UUIDS, factory=factory_id, last=after, most=limit)
@@ -374,6 +374,13 @@ def _visit_row(visit: CheckIn) -> dict[str, Any]:
         "new_hash": visit.ostree_hash,
         "new_apps": visit.docker_apps,
     }
+
+
+def _read_pin(row: Row) -> DevicePin:
+    uuid, key, next_key, quarantined_at = row
+    return DevicePin(
+        DeviceUuid(uuid), bytes(key), None if next_key is None else bytes(next_key), quarantined_at is not None
+    )
 
 
 def _read_denied(row: Row) -> DeniedDevice:

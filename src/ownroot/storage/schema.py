@@ -313,6 +313,14 @@ devices = _table(
     sa.Column("not_after", sa.BigInteger),  # of the certificate; NULL = not known
     _number_since("seen_day"),  # day number of `last_seen`, in an index that need not follow every check-in
     _number_since("absence"),  # eighths of a day (`fleet.forecast`)
+    _optional_text("network4"),  # where its key was used last, one of IPv4 and one of IPv6 (`fleet.networks`)
+    _optional_text("network6"),
+    _optional_text("returns"),  # Unix seconds by comma, a few at most (`fleet.clones`)
+    sa.Column("suspected_at", sa.BigInteger),  # NULL = not under suspicion of being copied
+    _optional_text("suspicion"),
+    _optional_text("suspicion_detail"),
+    sa.Column("quarantined_at", sa.BigInteger),
+    sa.Column("released_at", sa.BigInteger),  # when its owner last ended a suspicion
     sa.Index("devices_uuid", "factory_id", "uuid_folded", unique=True),
     sa.Index("devices_name", "factory_id", "name", unique=True),
     sa.Index("devices_key", "factory_id", "spki_sha256", unique=True),
@@ -328,6 +336,13 @@ devices = _table(
     sa.Index("devices_issuer", "factory_id", "issuer_serial"),
     sa.Index("devices_last_seen", "factory_id", "last_seen", "name"),
     sa.Index("devices_ends", "factory_id", "issuer_serial", "not_after", "seen_day", "absence"),
+    sa.Index(
+        "devices_suspected",
+        "factory_id",
+        "name",
+        sqlite_where=sa.text("suspected_at IS NOT NULL"),
+        postgresql_where=sa.text("suspected_at IS NOT NULL"),
+    ),
     # A device without a group is not in it, so it costs the registration of such a device nothing.
     sa.Index(
         "devices_group",
@@ -453,6 +468,14 @@ recovery_policies = _table(
     "recovery_policies",  # factories whose expired devices may renew
     _factory_id(primary_key=True, autoincrement=False),
     _number("max_expired_days"),
+    _text("set_by"),
+    _number("set_at"),
+)
+
+clone_policies = _table(
+    "clone_policies",  # what follows in a factory when a device's key seems to be copied
+    _factory_id(primary_key=True, autoincrement=False),
+    _flag("quarantines"),
     _text("set_by"),
     _number("set_at"),
 )

@@ -4,6 +4,7 @@ from ownroot.storage.accounts import SqlAccounts
 from ownroot.storage.audit_log import SqlAuditLog
 from ownroot.storage.backend_keys import SqlBackendKeys
 from ownroot.storage.change_feed import SqlChangeFeed
+from ownroot.storage.clones import SqlClones
 from ownroot.storage.configs import SqlConfigs
 from ownroot.storage.denied_keys import SqlDeniedKeys
 from ownroot.storage.device_authorizations import SqlDeviceAuthorizations
@@ -37,6 +38,7 @@ class SqlUnitOfWork:
         "accounts",
         "audit",
         "changes",
+        "clones",
         "configs",
         "denied_keys",
         "device_authorizations",
@@ -87,6 +89,7 @@ class SqlUnitOfWork:
         self.held_devices = SqlHeldDevices(session, kept_per_ca=options.held_devices_kept)
         self.denied_keys = SqlDeniedKeys(session)
         self.recovery_policies = SqlRecoveryPolicies(session)
+        self.clones = SqlClones(session)
         self.issuances = SqlIssuanceLog(session)
         self.refusals = SqlRefusals(session, kept_per_factory=options.refusals_kept)
         self.audit = SqlAuditLog(session, self.heads)

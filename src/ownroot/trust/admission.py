@@ -22,11 +22,13 @@ class KnownDevice:
         next_spki_sha256: the key the device announced for its renewal.
         is_unclaimed: it was last accepted under the shared PKI, and the factory was taken over since. Whoever held
             that identity was vouched for by the operator, not by the owner, so it counts for nothing now.
+        quarantined_at: since when nobody is let in under this uuid, whatever the key; None: not at all.
     """
 
     spki_sha256: bytes
     next_spki_sha256: bytes | None = None
     is_unclaimed: bool = False
+    quarantined_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,8 @@ def admit(  # noqa: PLR0913  (what the table asks)
         return Refuse(
             "device-denied", f"Device {uuid} was deleted from this factory. Register it again to bring it back."
         )
+    if known is not None and known.quarantined_at is not None:
+        return _quarantined(uuid, known.quarantined_at)
     if known is not None and identified.spki_sha256 == known.spki_sha256:
         return GoOn()
     if key_replaced_at is not None:
@@ -118,6 +122,15 @@ def admit(  # noqa: PLR0913  (what the table asks)
         "device-key-mismatch",
         f"Device {uuid} is known with another key. Either its identity was copied, or it was set up anew: "
         "then delete it from the factory and register it again.",
+    )
+
+
+def _quarantined(uuid: DeviceUuid, at: datetime) -> Refuse:
+    # The next key as well: whoever has a copy of the present one could have announced it.
+    return Refuse(
+        "device-quarantined",
+        f"Device {uuid} is in quarantine since {at:%Y-%m-%d %H:%M:%S} UTC: its key may have been copied. The owner "
+        f"lets it in again with `ownroot devices release {uuid}`.",
     )
 
 

@@ -70,6 +70,18 @@ class NextKeyObject(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     announced_at: str
 
 
+class SuspicionObject(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
+    """A device whose key may be copied: what told so (`two-networks`, `old-key`, `owner`), the evidence, since when.
+
+    `quarantined_at` is null while the device is let in all the same. The member is ours.
+    """
+
+    sign: str
+    detail: str
+    since: str
+    quarantined_at: str | None = None
+
+
 class DeviceObject(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     """One device. Follow-up requests take `uuid` and `factory` from it, so both are always there.
 
@@ -103,6 +115,7 @@ class DeviceObject(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     secondary_ecus: tuple[SecondaryEcu, ...] | None = None
     apps_state: dict[str, Any] | None = None
     next_key: NextKeyObject | None = None
+    suspicion: SuspicionObject | None = None
     ca_serial: str | None = None
     change_meta: ChangeMeta | None = None
 

@@ -95,4 +95,5 @@ def test_device_that_was_never_refused_has_no_reasons(owner: Owner) -> None:
         "uuid": UUIDS[0],
         "refusals": [],
         "left-handshakes": None,
+        "suspicion": None,
     }

@@ -1,6 +1,7 @@
 """The table of what an identified device may do (protocol: gateway.md §3.1 step 5, §3.3)."""
 
-from datetime import datetime
+import dataclasses
+from datetime import UTC, datetime
 
 import pytest
 
@@ -135,3 +136,21 @@ def test_an_unclaimed_device_with_another_key_under_a_disabled_ca_is_refused() -
 
 def test_an_unclaimed_device_that_was_deleted_is_refused() -> None:
     assert refusal_code(admission(unclaimed(OTHER), denied=True)) == "device-denied"
+
+
+QUARANTINED = KnownDevice(PINNED, quarantined_at=datetime(2026, 3, 1, 12, tzinfo=UTC))
+
+
+def test_a_device_in_quarantine_is_refused_with_its_pinned_key() -> None:
+    assert refusal_code(admission(QUARANTINED)) == "device-quarantined"
+    assert admission(dataclasses.replace(QUARANTINED, quarantined_at=None)) == GoOn()
+
+
+def test_a_device_in_quarantine_is_refused_with_its_next_key_too() -> None:
+    announced = dataclasses.replace(QUARANTINED, spki_sha256=OTHER, next_spki_sha256=PINNED)
+    assert refusal_code(admission(announced)) == "device-quarantined"
+    assert admission(dataclasses.replace(announced, quarantined_at=None)) == Promote()
+
+
+def test_a_quarantine_does_not_hide_that_a_device_was_deleted() -> None:
+    assert refusal_code(admission(QUARANTINED, denied=True)) == "device-denied"
