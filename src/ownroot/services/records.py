@@ -275,7 +275,7 @@ class DeviceSort(StrEnum):
 class DeviceFilter:
     """Conditions of a device listing; None = any. `name_pattern` is shell-style (`*`, `?`).
 
-    `issuer_serial`: the device CA that signed the certificate accepted last.
+    `issuer_serial`: the device CA that signed the certificate accepted last. `after`: only names after this one.
     """
 
     name_pattern: str | None = None
@@ -286,6 +286,12 @@ class DeviceFilter:
     target_name: str | None = None
     production: bool | None = None
     issuer_serial: int | None = None
+    after: str | None = None
+
+    @property
+    def is_by_name_alone(self) -> bool:
+        """Is there no condition but those on the name?"""
+        return self == DeviceFilter(name_pattern=self.name_pattern, after=self.after)
 
 
 @dataclass(frozen=True, slots=True)
