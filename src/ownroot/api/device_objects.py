@@ -5,6 +5,7 @@ from typing import Any, Final
 import msgspec
 
 from ownroot.pki.encoding import spki_pem
+from ownroot.pki.serials import serial_text
 from ownroot.services.change_config import StoredConfig
 from ownroot.services.records import DeniedDevice, Device, DeviceGroup, Factory
 from ownroot.services.report_ports import DocumentKind, UpdateState
@@ -58,6 +59,7 @@ def device_object(device: Device, factory: Factory, group: DeviceGroup | None = 
         tag=device.tags,
         secondary_ecus=(),
         next_key=_next_key(device),
+        ca_serial=serial_text(device.issuer_serial),
         change_meta=ChangeMeta(created_by=device.owner, created_at=created),
     )
 

@@ -3,7 +3,7 @@
 `GET` and `HEAD` on the collection without a token answer 401 at once: devices ping that address before they register.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,7 +18,7 @@ from ownroot.api.device_objects import (
     with_reports,
 )
 from ownroot.api.guard import wrong_factory
-from ownroot.api.listing import Limit, Page, ca_serial, next_page
+from ownroot.api.listing import Limit, Page, ca_serial, next_after, next_page
 from ownroot.api.registration import RegistrationEndpoint
 from ownroot.errors import InvalidInputError
 from ownroot.services.announce_device import Announcement, announce_device
@@ -53,9 +53,11 @@ _DENIED, _DENIED_ONE = "/ota/factories/{factory}/denied-devices/", "/ota/factori
 class _ListQuery(msgspec.Struct, frozen=True):
     """What a listing may be narrowed to; `name` is a shell-style pattern, `sortby` a comma list.
 
-    `ca_serial` is ours: the decimal serial of the device CA that signed a device's certificate.
+    `ca_serial` is ours: the decimal serial of the device CA that signed a device's certificate. `after` is too: with
+    `sortby=name`, only devices whose name comes after this one.
     """
 
+    after: str | None = None
     ca_serial: str | None = None
     factory: str | None = None
     group: str | None = None
@@ -162,10 +164,11 @@ class DeviceEndpoints:
         query: _ListQuery = call.query
         _require_factory(call.caller, query.factory)
         factory, paging, sort = call.caller.factory, Paging(query.limit, query.page), _sort(query.sortby)
-        where = _filter(query, call.caller)
+        where = _filter(query, call.caller, sort)
         found, total = await self.backend.read(lambda uow: list_devices(uow, factory, where, sort=sort, paging=paging))
         devices = tuple(listed_device_object(device, factory) for device in found)
-        return Reply(200, DeviceList(devices=devices, total=total, next=next_page(call, _LIST, paging, total)))
+        following = next_page if query.after is None else partial(next_after, found[-1].name if found else "")
+        return Reply(200, DeviceList(devices=devices, total=total, next=following(call, _LIST, paging, total)))
 
     async def _show(self, call: Call[Principal]) -> Reply:
         factory, ref = call.caller.factory, named_device(call)
@@ -225,7 +228,10 @@ def named_device(call: Call[Principal]) -> DeviceRef:
     return DeviceRef(call.path["device"], is_uuid=call.query.by_uuid)
 
 
-def _filter(query: _ListQuery, caller: Principal) -> DeviceFilter:
+def _filter(query: _ListQuery, caller: Principal, sort: Sequence[DeviceSort]) -> DeviceFilter:
+    if query.after is not None and (sort[0] is not DeviceSort.NAME or query.page != 1):
+        rule = "goes with sortby=name, and without page"
+        raise InvalidInputError("bad-query", f"Query parameter after: {rule}.", fields={"after": rule})
     return DeviceFilter(
         name_pattern=query.name,
         uuid=query.uuid,
@@ -235,6 +241,7 @@ def _filter(query: _ListQuery, caller: Principal) -> DeviceFilter:
         target_name=query.target_name,
         production=query.prod,
         issuer_serial=ca_serial(query.ca_serial),
+        after=query.after,
     )
 
 

@@ -23,6 +23,13 @@ def next_page(call: Call[Principal], path: str, paging: Paging, total: int) -> s
     return f"{call.arrival.base_url}{path}?{urlencode(sorted(query.items()))}"
 
 
+def next_after(last: str, call: Call[Principal], path: str, paging: Paging, total: int) -> str | None:
+    """Return the absolute address of what comes after the last name of a page, of which `total` are left with it."""
+    if paging.limit >= total:
+        return None
+    return f"{call.arrival.base_url}{path}?{urlencode(sorted({**call.arrival.query, 'after': last}.items()))}"
+
+
 def ca_serial(text: str | None) -> int | None:
     """Read the query parameter of this name.
 

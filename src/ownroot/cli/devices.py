@@ -1,5 +1,7 @@
 """`ownroot devices`: the command line of a factory's devices (protocol: api.md §5)."""
 
+from pathlib import Path
+
 import click
 
 from ownroot.cli.devices_config import device_config
@@ -27,6 +29,7 @@ def devices() -> None:
 Examples:
   ownroot devices list 'line-2-*' --by-group beta
   ownroot devices list --sort-by -last-seen --json
+  ownroot devices list --only-prod --export csv --to fleet.csv
 """,
 )
 @click.argument("pattern", required=False)
@@ -49,6 +52,12 @@ Examples:
 )
 @click.option("-p", "--page", type=click.IntRange(min=1), default=1, show_default=True, help="Which page.")
 @click.option("-n", "--limit", type=click.Choice(_PAGE_SIZES), default="500", show_default=True, help="Devices a page.")
+@click.option(
+    "--export", "form", type=click.Choice(("csv", "jsonl")), help="Write all of them, by name, as CSV or JSON lines."
+)
+@click.option(
+    "--to", "path", type=click.Path(path_type=Path, dir_okay=False), help="The file of an export. [default: stdout]"
+)
 @target_options
 @json_option
 def list_devices(
@@ -65,9 +74,16 @@ def list_devices(
     offline_threshold: int,
     page: int,
     limit: str,
+    form: str | None,
+    path: Path | None,
     as_json: bool,
 ) -> None:
-    """List devices, all or those whose name matches PATTERN (`*` and `?`)."""
+    """List devices, all or those whose name matches PATTERN (`*` and `?`).
+
+    Where no factory is known, those of all that the token is for. An export has each device that is there all the time
+    exactly once.
+    """
+    from ownroot.cli.devices_export import export_devices
     from ownroot.cli.devices_show import show_list
     from ownroot.client.api import DeviceQuery
 
@@ -84,6 +100,13 @@ def list_devices(
         page=page,
         limit=int(limit),
     )
+    if form is not None:
+        if sort_by not in (None, "name") or page > 1 or as_json:
+            raise click.UsageError("--export writes everything by name: leave out --sort-by, --page and --json.")
+        export_devices(target, query, form=form, path=path)
+        return
+    if path is not None:
+        raise click.UsageError("--to is the file of an --export.")
     show_list(target, query, offline_after_hours=offline_threshold, as_json=as_json)
 
 

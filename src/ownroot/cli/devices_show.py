@@ -1,19 +1,18 @@
 """The terminal side of `devices list` and `devices show`."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ownroot.cli.devices_table import columns, fitting, table
 from ownroot.cli.options import Target
 from ownroot.client.api import Api, DeviceQuery
 from ownroot.clock import utc_now
-from ownroot.console.output import Output
+from ownroot.console.output import Output, console
 from ownroot.console.text import one_line
+from ownroot.errors import RefusedError
 from ownroot.wire.devices import DeviceList, DeviceObject
-
-if TYPE_CHECKING:
-    from rich.table import Table
-    from rich.text import Text
 
 _NOTHING = "-"
 
@@ -28,14 +27,15 @@ class Presence(StrEnum):
 
 def show_list(target: Target, query: DeviceQuery, *, offline_after_hours: int, as_json: bool) -> None:
     """Fetch and show one page."""
-    with Api(target.access()) as api:
+    access, output = target.access(needs_factory=False), Output(as_json=as_json)
+    with Api(access) as api:
         page = api.devices(query)
-    output = Output(as_json=as_json)
+        owners = _names_of_users(api) if page.devices and access.factory and not as_json else {}
     if as_json:
         output.document(page)
         return
     if page.devices:
-        output.draw(_table(page, now=utc_now(), offline_after=timedelta(hours=offline_after_hours)))
+        _draw(output, page, owners, timedelta(hours=offline_after_hours))
     output.note(_summary(page, query))
 
 
@@ -69,43 +69,34 @@ def app_states(report: dict[str, Any]) -> str:
     return ", ".join(f"{name} {app.get('state')}" for name, app in apps.items() if isinstance(app, dict))
 
 
+def _draw(output: Output, page: DeviceList, owners: Mapping[str, str], offline_after: timedelta) -> None:
+    now = utc_now()
+    every = columns(
+        standing=lambda device: presence(device, now=now, offline_after=offline_after),
+        last_seen=lambda device: _ago(_parse_time(device.last_seen), now),
+        owners=owners,
+        with_factory=len({device.factory for device in page.devices}) > 1,
+    )
+    kept = fitting(every, page.devices, console().width)
+    output.draw(table(kept, page.devices))
+    if missing := [column.heading for column in every if column not in kept]:
+        output.note(f"Not shown at this width: {', '.join(missing)}. --json has everything.")
+
+
+def _names_of_users(api: Api) -> Mapping[str, str]:
+    """Names by polis-id; without leave to list users a table shows the ids."""
+    try:
+        return {user.polis_id: user.name for user in api.users()}
+    except RefusedError:
+        return {}
+
+
 def _parse_time(text: str | None) -> datetime | None:
     try:
         seen = datetime.fromisoformat(text or "")
     except ValueError:
         return None
     return seen if seen.tzinfo else seen.replace(tzinfo=UTC)
-
-
-def _table(page: DeviceList, *, now: datetime, offline_after: timedelta) -> "Table":
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("NAME", "UUID", "STATUS", "LAST SEEN", "PROD", "GROUP", "TAG", "TARGET"):
-        table.add_column(heading, overflow="fold")
-    for device in page.devices:
-        state = presence(device, now=now, offline_after=offline_after)
-        table.add_row(
-            _cell(device.name),
-            _cell(device.uuid),
-            _coloured(state),
-            _ago(_parse_time(device.last_seen), now),
-            "yes" if device.is_prod else "no",
-            _cell(device.device_group),
-            _cell(device.tag),
-            _cell(device.target_name),
-        )
-    return table
-
-
-def _cell(text: str | None) -> str:
-    return one_line(text) if text else _NOTHING
-
-
-def _coloured(state: Presence) -> "Text":
-    from rich.text import Text
-
-    return Text(state, style={Presence.ONLINE: "green", Presence.OFFLINE: "red"}.get(state, "dim"))
 
 
 def _ago(seen: datetime | None, now: datetime) -> str:
@@ -133,6 +124,7 @@ def _facts(device: DeviceObject) -> dict[str, object]:
         "UUID": device.uuid,
         "Factory": device.factory,
         "Owner": device.owner,
+        "CA serial": device.ca_serial,
         "Production": "yes" if device.is_prod else "no",
         "Group": group,
         "Last seen": device.last_seen or Presence.NEVER,

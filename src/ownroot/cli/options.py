@@ -25,11 +25,13 @@ class Target:
     url: str | None
     cacert: Path | None
 
-    def access(self) -> "ApiAccess":
+    def access(self, *, needs_factory: bool = True) -> "ApiAccess":
         """Complete it from the environment, then from the settings file.
 
         A factory without a login of its own never borrows another's token.
 
+        Args:
+            needs_factory: False = where none is known it is empty, which means all that the token is for.
         Raises:
             UnauthenticatedError: `not-logged-in`, naming what is missing.
             InvalidInputError: `config-unreadable`.
@@ -50,10 +52,12 @@ class Target:
             token, is_access_token = renewed(path, factory, login).token, True
         wanted = {"the server's address": url, "a factory": factory, "a token": token}
         missing = [name for name, value in wanted.items() if not value]
-        if missing or factory is None:
+        if not needs_factory:
+            missing = [name for name in missing if name != "a factory"]
+        if missing:
             raise UnauthenticatedError("not-logged-in", f"Not known on this machine: {', '.join(missing)}.")
         cacert = self.cacert or (Path(login.cacert) if login.cacert else None)
-        return ApiAccess(url=url, factory=factory, token=token, cacert=cacert, is_access_token=is_access_token)
+        return ApiAccess(url=url, factory=factory or "", token=token, cacert=cacert, is_access_token=is_access_token)
 
     def open(self) -> "Api":
         """Return a client for it; the caller closes it."""

@@ -93,12 +93,16 @@ class DeviceQuery:
     ca_serial: str | None = None
     limit: int = 500
     page: int = 1
+    after: str | None = None
 
     def parameters(self, factory: str) -> Iterator[tuple[str, str]]:
-        """Yield the query parameters that are set, sorted by name."""
+        """Yield the query parameters that are set, sorted by name; an empty factory means all that the token is for."""
+        if self.after is not None:
+            yield "after", self.after
         if self.ca_serial is not None:
             yield "ca_serial", self.ca_serial
-        yield "factory", factory
+        if factory:
+            yield "factory", factory
         if self.group is not None:
             yield "group", self.group
         yield "limit", str(self.limit)

@@ -74,7 +74,8 @@ class DeviceObject(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     """One device. Follow-up requests take `uuid` and `factory` from it, so both are always there.
 
     `owner` is a user's polis-id, `last_seen` RFC 3339 with its zone, `public_key` PEM. `device_group` is the name in
-    listings, `group` the whole object in the reply for a single device.
+    listings, `group` the whole object in the reply for a single device. `ca_serial` is ours: the decimal serial of the
+    device CA that signed its certificate.
     """
 
     uuid: str
@@ -102,6 +103,7 @@ class DeviceObject(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     secondary_ecus: tuple[SecondaryEcu, ...] | None = None
     apps_state: dict[str, Any] | None = None
     next_key: NextKeyObject | None = None
+    ca_serial: str | None = None
     change_meta: ChangeMeta | None = None
 
 

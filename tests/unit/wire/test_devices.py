@@ -36,7 +36,7 @@ MEMBERS = {
     "apps-state",
     "change-meta",
 }
-OURS = {"next-key"}
+OURS = {"ca-serial", "next-key"}
 
 
 def test_every_member_of_the_protocol_is_sent_and_unknown_ones_are_null() -> None:
