@@ -84,14 +84,15 @@ def measure(devices: int = DEVICES, rounds: int = ROUNDS) -> Section:
 def _of_database(data: Path, database: str | Path, devices: int, rounds: int) -> Measured:
     option = ("--database", database) if isinstance(database, str) else ()
     with running_api(data, *option) as server:
-        ask = _asking(server)
+        owner = _asking(server)(f"/ota/factories/{FACTORY}/users/self/")["polis-id"]
         started = time.perf_counter()
-        make_rows(database, FACTORY, devices, mine=ask(f"/ota/factories/{FACTORY}/users/self/")["polis-id"])
+        make_rows(database, FACTORY, devices, mine=owner)
         print(f"{devices:,} devices in {time.perf_counter() - started:.0f} s", flush=True)
+        ask = _asking(server)  # a connection that has waited so long would be closed
         return {(kind, sort): _time(ask, kind, sort, rounds) for kind in FILTERS for sort in SORTS}
 
 
-def _time(ask: "Callable[[str], dict[str, str]]", kind: str, sort: str, rounds: int) -> Times:
+def _time(ask: Callable[[str], dict[str, str]], kind: str, sort: str, rounds: int) -> Times:
     query = {**FILTERS[kind], "limit": str(LIMIT), **({"sortby": sort} if sort else {})}
     total = int(ask(f"/ota/devices/?{urlencode(query)}")["total"])
     found = []
@@ -109,7 +110,7 @@ def _time(ask: "Callable[[str], dict[str, str]]", kind: str, sort: str, rounds: 
     return times
 
 
-def _asking(server: Server) -> "Callable[[str], dict[str, str]]":
+def _asking(server: Server) -> Callable[[str], dict[str, str]]:
     connection = http.client.HTTPConnection(*server.address, timeout=60)
 
     def ask(path: str) -> dict[str, str]:
