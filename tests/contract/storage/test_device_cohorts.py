@@ -10,8 +10,9 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
+from ownroot.fleet.clones import CloneSign
 from ownroot.services.ports import Database
-from ownroot.services.records import Device, DeviceFilter, DeviceSort, Factory, GroupRef
+from ownroot.services.records import Device, DeviceFilter, DeviceSort, Factory, GroupRef, Suspicion
 from ownroot.storage.migrations.cohort_triggers import LONG_STRETCH
 from ownroot.storage.schema import device_cohorts, device_stretches, devices
 from tests.contract.storage.test_migrations import engine_of
@@ -41,7 +42,8 @@ class Fleet:
 
     def live(self, steps: int) -> None:
         for step in range(steps):
-            act: Callable[[int], None] = self.draw.choice((self.add, self.add, self.describe, self.visit, self.delete))
+            acts = (self.add, self.add, self.add, self.describe, self.visit, self.rotate, self.suspect, self.delete)
+            act: Callable[[int], None] = self.draw.choice(acts)
             (act if self.devices else self.add)(step)
 
     def add(self, step: int) -> None:
@@ -73,6 +75,25 @@ class Fleet:
         visit = a_visit(self.factory, one.uuid, seen_at=seen_at, tags=tags)
         self.database.write(lambda uow: uow.devices.record_check_ins([visit])).result()
         self.devices[one.uuid] = replace(one, last_seen=seen_at, tags=one.tags if tags is None else tags)
+
+    def rotate(self, step: int) -> None:
+        """Announce a next key, or take it back."""
+        one = self._any()
+        next_key = None if one.next_spki_sha256 else sha256(f"next {step}")
+        changed = replace(one, next_spki_sha256=next_key, next_key_at=NOW if next_key else None)
+        self.database.write(lambda uow: uow.devices.replace_key(changed)).result()
+        self.devices[one.uuid] = changed
+
+    def suspect(self, _step: int) -> None:
+        """Put a device under suspicion, or end that."""
+        one = self._any()
+        if one.suspicion is None:
+            suspicion = Suspicion(CloneSign.TWO_NETWORKS, "seen twice", NOW)
+            self.database.write(lambda uow: uow.clones.suspect(one.factory_id, one.uuid, suspicion)).result()
+        else:
+            suspicion = None
+            self.database.write(lambda uow: uow.clones.release(one.factory_id, one.uuid, at=NOW)).result()
+        self.devices[one.uuid] = replace(one, suspicion=suspicion)
 
     def delete(self, _step: int) -> None:
         one = self.devices.pop(self._any().uuid)
@@ -108,6 +129,8 @@ def matches(device: Device, where: DeviceFilter) -> bool:
     return (
         re.fullmatch(pattern, device.name) is not None
         and (where.after is None or device.name > where.after)
+        and (device.next_spki_sha256 is not None or not where.rotating)
+        and (device.suspicion is not None or not where.suspected)
         and (where.tag is None or where.tag in (device.tags or "").split(","))
         and all(wanted is None or wanted == has for wanted, has in facets)
     )
@@ -159,6 +182,7 @@ def some_filters(draw: random.Random) -> Iterator[DeviceFilter]:
             production=draw.choice((None, True, False)),
             issuer_serial=draw.choice((None, 5)),
         )
+        yield replace(names, rotating=draw.random() < 0.6, suspected=draw.random() < 0.4)
 
 
 def test_everything_that_happens_to_devices_is_counted(address: str, fleet: Fleet) -> None:
