@@ -264,6 +264,15 @@ def test_device_with_another_root_leaves_an_alert_and_a_record(world: GatewayWor
         ("GET", "/repo/1.root.json", 404, None),
         ("POST", "/repo/1.root.json", 405, "GET, HEAD"),
         ("GET", "/device/", 404, None),
+        # What gateway.md §6 leaves to other servers, or to the past.
+        ("GET", "/ostree/config", 404, None),
+        ("POST", "/app-proxy-url", 404, None),
+        ("GET", "/registry/v2/", 404, None),
+        ("GET", "/hub-creds/", 404, None),
+        ("GET", "/director/targets.json", 404, None),
+        ("POST", "/core/installed", 404, None),
+        ("GET", "/treehub/config", 404, None),
+        ("POST", "/system_info/config", 405, "PUT"),
     ],
 )
 def test_what_is_built_answers_and_the_rest_says_so(
