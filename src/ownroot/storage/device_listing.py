@@ -5,6 +5,8 @@ know without counting (`device_cohorts`), so a page is looked for in the runs it
 
 * by name, from where the stretch begins that holds the page's first device;
 * by last check-in, from the nearer end of the run, which walks an index and reads no device.
+
+What a pattern such as `*foo*` matches nothing has counted. Where it is little, one look at every name finds it all.
 """
 
 from collections.abc import Iterator, Sequence
@@ -60,6 +62,9 @@ DEVICE_COLUMNS: Final = (
 
 # Reading a device to learn when it was seen costs about as much as walking over thirty entries of an index.
 _COST_OF_READING: Final = 30
+
+# So many matches of a pattern are sorted here rather than looked for once to count and once to find.
+FEW: Final = 2_000
 
 # Written out: of a parameter neither database knows that the partial index has all that is asked for.
 _WAS_SEEN: Final = sa.text("devices.last_seen > 0")
@@ -118,6 +123,9 @@ def list_devices(  # noqa: PLR0913  (a listing's parameters)
     if where.uuid is not None:
         ids = _id_of(session, factory_id, where.uuid, cohorts, names)
         return _read_devices(session, ids[skip : skip + limit]), len(ids)
+    few = None if names.pattern is None else _few_ids(session, cohorts, names, read_order(sort))
+    if few is not None:
+        return _read_devices(session, few[skip : skip + limit]), len(few)
     meant = NameCounts(session, factory_id, names).narrow(cohorts)
     pages = _Pages(session, factory_id, names, read_order(sort))
     ids = pages.ids(_runs(meant, pages.order, of_whole_factory=where.is_by_name_alone), skip, limit)
@@ -308,6 +316,28 @@ def _id_of(session: Session, factory_id: int, uuid: str, cohorts: Sequence[Cohor
         )
     )
     return [row[0] for row in found]
+
+
+def _few_ids(session: Session, cohorts: Sequence[Cohort], names: NameRange, order: Order) -> list[int] | None:
+    """Return all that match, in order; None if they are too many."""
+    if not cohorts:
+        return []
+    # The columns of one index: no device is read to look at its name.
+    columns = (devices.c.id, devices.c.cohort, devices.c.name)
+    whose = in_cohorts(devices.c.cohort, cohorts)
+    found = session.query(sa.select(*columns).where(whose, *names.conditions(session)).limit(FEW + 1))
+    if len(found) > FEW:
+        return None
+    found = sorted(found, key=lambda row: row[2], reverse=order.names_down)
+    if order.by_owner:
+        owners = {cohort.id: cohort.owner for cohort in cohorts}
+        found.sort(key=lambda row: owners[row[1]])
+    ids = [row[0] for row in found]
+    if ids and order.seen_first is not None:
+        rows = session.query(sa.select(devices.c.id, devices.c.last_seen).where(is_one_of(devices.c.id, ids)))
+        seen = {row[0]: row[1] for row in rows}
+        ids.sort(key=lambda id_: seen[id_], reverse=not order.seen_first)
+    return ids
 
 
 def _read_devices(session: Session, ids: Sequence[int]) -> list[Device]:

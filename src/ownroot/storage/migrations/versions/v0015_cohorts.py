@@ -55,12 +55,13 @@ def upgrade() -> None:
         op.drop_index(index, "devices")
     for statement in cohort_triggers.FILL:
         op.execute(statement)
-    op.create_index("devices_cohort", "devices", ["cohort", "name"])
+    # SQLite has the id in every index.
+    op.create_index("devices_cohort", "devices", ["cohort", "name"], postgresql_include=["id"])
     op.create_index(
         "devices_seen",
         "devices",
         ["factory_id", "last_seen", "name", "cohort"],
-        postgresql_include=["id"],  # SQLite has it in every index
+        postgresql_include=["id"],
         sqlite_where=sa.text("last_seen > 0"),
         postgresql_where=sa.text("last_seen > 0"),
     )
