@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import (
+    fleet_listing,
     handshakes,
     help_time,
     hsm,
@@ -28,6 +29,7 @@ BENCHMARKS: dict[str, Callable[[], Section]] = {
     "re-enrolment": reenrolment.measure,
     "renewal-storm": renewal_storm.measure,
     "registration": registration_site.measure,
+    "fleet-listing": fleet_listing.measure,
     "idle-memory": idle_memory.measure,
     "time-to-revoke": time_to_revoke.measure,
     "help": help_time.measure,

@@ -133,18 +133,24 @@ def new_csrs() -> Iterator[tuple[str, str]]:
 
 
 @contextmanager
-def running_api(data: Path) -> Iterator[Server]:
-    """Start the API alone on the server's core, with a factory on the shared PKI."""
+def running_api(data: Path, *database: str) -> Iterator[Server]:
+    """Start the API alone on the server's core, with a factory on the shared PKI.
+
+    Args:
+        database: `--database` with an address; without it SQLite in the directory.
+    """
     program = str(Path(sys.executable).with_name("ownroot"))
     pin(SERVER_CORE)
     log = (data / "server.log").open("wb")
-    options = ["--data", str(data), "--gateway-name", "gateway.localhost"]
+    options = ["--data", str(data), *database, "--gateway-name", "gateway.localhost"]
     process = subprocess.Popen([program, "serve", "api", *options, "--api", "127.0.0.1:0"], stdout=log, stderr=log)
     pin(LOAD_CORE)
     try:
         port = _wait_for_port(process, data)
         made = subprocess.run(
-            [program, "factory", "create", FACTORY, "--data", str(data), "--json"], check=True, capture_output=True
+            [program, "factory", "create", FACTORY, "--data", str(data), *database, "--json"],
+            check=True,
+            capture_output=True,
         )
         yield Server(("127.0.0.1", port), json.loads(made.stdout)["token"], data)
     finally:

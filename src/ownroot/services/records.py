@@ -361,6 +361,11 @@ class DeviceFilter:
     suspected: bool = False
     after: str | None = None
 
+    @property
+    def is_by_name_alone(self) -> bool:
+        """Is there no condition but those on the name?"""
+        return self == DeviceFilter(name_pattern=self.name_pattern, after=self.after)
+
 
 @dataclass(frozen=True, slots=True)
 class IssuanceIntent:

@@ -296,10 +296,8 @@ class SqlDevices:
     def page(
         self, factory_id: int, where: DeviceFilter, *, sort: Sequence[DeviceSort], limit: int, page: int
     ) -> tuple[Sequence[Device], int]:
-        """Return one page (1-based) and the total number of matches; without conditions nothing is counted."""
-        skip = (page - 1) * limit
-        found, total = list_devices(self._session, factory_id, where, sort=sort, limit=limit, skip=skip)
-        return found, self.count(factory_id) if total is None else total
+        """Return one page (1-based) and the total number of matches, which triggers have counted."""
+        return list_devices(self._session, factory_id, where, sort=sort, limit=limit, skip=(page - 1) * limit)
 
     def count(self, factory_id: int) -> int:
         row = self._session.one(_COUNT, factory=factory_id)

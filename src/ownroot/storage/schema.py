@@ -321,6 +321,7 @@ devices = _table(
     _optional_text("suspicion_detail"),
     sa.Column("quarantined_at", sa.BigInteger),
     sa.Column("released_at", sa.BigInteger),  # when its owner last ended a suspicion
+    _number_since("cohort"),  # the row of device_cohorts; a trigger keeps it
     sa.Index("devices_uuid", "factory_id", "uuid_folded", unique=True),
     sa.Index("devices_name", "factory_id", "name", unique=True),
     sa.Index("devices_key", "factory_id", "spki_sha256", unique=True),
@@ -332,9 +333,6 @@ devices = _table(
         sqlite_where=sa.text("next_spki_sha256 IS NOT NULL"),
         postgresql_where=sa.text("next_spki_sha256 IS NOT NULL"),
     ),
-    sa.Index("devices_owner", "factory_id", "owner", "name"),
-    sa.Index("devices_issuer", "factory_id", "issuer_serial"),
-    sa.Index("devices_last_seen", "factory_id", "last_seen", "name"),
     sa.Index("devices_ends", "factory_id", "issuer_serial", "not_after", "seen_day", "absence"),
     sa.Index(
         "devices_suspected",
@@ -342,6 +340,18 @@ devices = _table(
         "name",
         sqlite_where=sa.text("suspected_at IS NOT NULL"),
         postgresql_where=sa.text("suspected_at IS NOT NULL"),
+    ),
+    sa.Index("devices_cohort", "cohort", "name", postgresql_include=["id"]),  # SQLite has it in every index
+    # A device that was never seen is not in it, so it costs a registration nothing.
+    sa.Index(
+        "devices_seen",
+        "factory_id",
+        "last_seen",
+        "name",
+        "cohort",
+        postgresql_include=["id"],
+        sqlite_where=sa.text("last_seen > 0"),
+        postgresql_where=sa.text("last_seen > 0"),
     ),
     # A device without a group is not in it, so it costs the registration of such a device nothing.
     sa.Index(
@@ -351,6 +361,32 @@ devices = _table(
         sqlite_where=sa.text("group_id IS NOT NULL"),
         postgresql_where=sa.text("group_id IS NOT NULL"),
     ),
+)
+
+device_cohorts = _table(
+    "device_cohorts",  # devices alike in all that a listing may be narrowed to, counted by triggers on `devices`
+    _id(),
+    _factory_id(),
+    _text("owner"),
+    _number("group_id"),  # 0 = none
+    _flag("production"),
+    _text("issuer_serial"),
+    _text("target_name"),  # this and the tags: empty = none
+    _text("tags"),
+    _flag("seen"),
+    _flag("rotating"),
+    _flag("suspected"),
+    _number("devices"),
+    # Not unique: tags and target together may be longer than what PostgreSQL has in an index. Writers take turns.
+    sa.Index("device_cohorts_facets", "factory_id", "target_name", "group_id", "issuer_serial", "owner"),
+)
+
+device_stretches = _table(
+    "device_stretches",  # how many of a cohort have a name from this one up to where the next stretch begins
+    _factory_id(primary_key=True, autoincrement=False),
+    sa.Column("cohort", sa.BigInteger, primary_key=True, autoincrement=False),  # 0 = of all cohorts
+    _text("first_name", primary_key=True),
+    _number("devices"),
 )
 
 device_groups = _table(

@@ -141,11 +141,11 @@ def test_schema_of_a_later_version_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("statement", "index"),
     [
-        ("SELECT uuid FROM devices WHERE factory_id = 1 ORDER BY owner, name LIMIT 50", "devices_owner"),
+        ("SELECT uuid FROM devices WHERE cohort = 1 AND name > 'a' ORDER BY name LIMIT 50", "devices_cohort"),
         ("SELECT uuid FROM devices WHERE factory_id = 1 ORDER BY name DESC LIMIT 50", "devices_name"),
         (
-            "SELECT uuid FROM devices WHERE factory_id = 1 ORDER BY last_seen DESC, name DESC LIMIT 50",
-            "devices_last_seen",
+            "SELECT id FROM devices WHERE factory_id = 1 AND last_seen > 0 ORDER BY last_seen DESC, name DESC LIMIT 50",
+            "devices_seen",
         ),
         ("SELECT id FROM issuances WHERE state = 0 ORDER BY id", "issuances_open"),
         ("SELECT body FROM audit_events WHERE factory_id = 1 ORDER BY sequence DESC LIMIT 9", "audit_events_factory"),

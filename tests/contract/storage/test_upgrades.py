@@ -16,7 +16,22 @@ from ownroot.trust.state import Holder
 from tests.support.certificates import device_ca, factory_root
 from tests.support.postgres import PostgresCluster
 
-EARLIER = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012", "0013")
+EARLIER = (
+    "0001",
+    "0002",
+    "0003",
+    "0004",
+    "0005",
+    "0006",
+    "0007",
+    "0008",
+    "0009",
+    "0010",
+    "0011",
+    "0012",
+    "0013",
+    "0014",
+)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
