@@ -94,6 +94,10 @@ ADVICE_BY_CODE: Mapping[str, Advice] = {
         "Devices would refuse this root, for the reasons above. Nothing was published.",
         "Make what is missing (mostly signatures: `ownroot keys tuf updates sign`), or cancel the change.",
     ),
+    "tuf-key-file-missing": Advice(
+        "There is no file of this name on this machine. Nothing was sent or signed.",
+        "Name the file that a take-over made. Before it, see `ownroot keys tuf rotate-offline-key --help`.",
+    ),
     "tuf-key-not-in-file": Advice(
         "The file belongs to somebody else, or to keys that were replaced. Nothing was signed.",
         "See who holds which key with `ownroot keys show -k KEYS.tgz`, and name the right file.",
