@@ -15,6 +15,7 @@ from ownroot.services.authority import Principal
 from ownroot.services.manage_devices import DeviceRef, find_device
 from ownroot.services.ports import UnitOfWork
 from ownroot.services.records import ChangeKind, Device
+from ownroot.trust.admission import refuse_quarantined
 
 
 def announce_next_key(uow: UnitOfWork, caller: Device, pem: str, *, now: datetime) -> Device:
@@ -28,10 +29,15 @@ def announce_next_key(uow: UnitOfWork, caller: Device, pem: str, *, now: datetim
         InvalidInputError: `next-key-malformed` (not EC P-256, P-384 or P-521), `next-key-current`, `next-key-replaced`,
             `next-key-taken`.
         RefusedError: `device-key-mismatch`: the device is gone, or its key was promoted meanwhile.
+            `device-quarantined`.
     """
     device = uow.devices.find(caller.factory_id, caller.uuid)
     if device is None or device.spki_sha256 != caller.spki_sha256:
         raise RefusedError("device-key-mismatch", f"Device {caller.uuid} has another key by now; announce with that.")
+    if device.quarantined_at is not None:
+        # A worker that has not heard of it yet let the device in; the key announced now could be that of a copy.
+        refused = refuse_quarantined(device.uuid, device.quarantined_at)
+        raise RefusedError(refused.code, refused.detail)
     key = _read_key(pem)
     if key == device.spki_sha256:
         raise InvalidInputError("next-key-current", "This is the key the device has already; a next one is another.")

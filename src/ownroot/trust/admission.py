@@ -107,7 +107,7 @@ def admit(  # noqa: PLR0913  (what the table asks)
             "device-denied", f"Device {uuid} was deleted from this factory. Register it again to bring it back."
         )
     if known is not None and known.quarantined_at is not None:
-        return _quarantined(uuid, known.quarantined_at)
+        return refuse_quarantined(uuid, known.quarantined_at)
     if known is not None and identified.spki_sha256 == known.spki_sha256:
         return GoOn()
     if key_replaced_at is not None:
@@ -125,7 +125,8 @@ def admit(  # noqa: PLR0913  (what the table asks)
     )
 
 
-def _quarantined(uuid: DeviceUuid, at: datetime) -> Refuse:
+def refuse_quarantined(uuid: DeviceUuid, at: datetime) -> Refuse:
+    """Word the refusal of a device in quarantine."""
     # The next key as well: whoever has a copy of the present one could have announced it.
     return Refuse(
         "device-quarantined",

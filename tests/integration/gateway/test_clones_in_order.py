@@ -10,14 +10,16 @@ from typing import Any
 import pytest
 
 from ownroot.clock import utc_now
-from ownroot.errors import InvalidInputError, OwnrootError, UnavailableError
+from ownroot.errors import InvalidInputError, OwnrootError, RefusedError, UnavailableError
 from ownroot.fleet.clones import CloneSign
 from ownroot.pki.encoding import spki_sha256
 from ownroot.pki.names import DeviceUuid
+from ownroot.services.next_keys import announce_next_key
 from ownroot.services.ports import Database, UnitOfWork
-from ownroot.services.records import ChangeKind, ClonePolicy
+from ownroot.services.records import ChangeKind, ClonePolicy, Suspicion
 from ownroot.storage import open_database
-from tests.support.certificates import Pair
+from tests.support.certificates import Pair, make_key
+from tests.support.enrolling import public_pem
 from tests.support.gateway_in_process import InProcess, Wire, in_process
 from tests.support.gateway_world import OWNER_ID
 
@@ -292,6 +294,23 @@ def test_by_policy_a_copied_device_is_cut_and_refused_until_it_is_released(tmp_p
         await gateway.watcher.poll()
         assert await visit(gateway, gateway.connect(identity, HOME)) == ["ok"]
         assert sign(gateway) is None
+
+    run(tmp_path, scenario)
+
+
+def test_a_key_announced_at_a_worker_that_has_not_heard_of_the_quarantine_is_refused(tmp_path: Path) -> None:
+    async def scenario(gateway: InProcess) -> None:
+        assert await visit(gateway, gateway.connect(gateway.world.device())) == ["ok"]
+        known = gateway.world.stored("dev-1")
+        assert known is not None
+        let_in, pem = known, public_pem(make_key())
+        shut = Suspicion(CloneSign.OWNER, "stolen", gateway.now, quarantined_at=gateway.now)
+        gateway.world.write(lambda uow: uow.clones.suspect(known.factory_id, "dev-1", shut))
+        with pytest.raises(RefusedError) as refused:
+            gateway.world.write(lambda uow: announce_next_key(uow, let_in, pem, now=gateway.now))
+        assert refused.value.code == "device-quarantined"
+        release(gateway)
+        gateway.world.write(lambda uow: announce_next_key(uow, let_in, pem, now=gateway.now))
 
     run(tmp_path, scenario)
 
