@@ -36,6 +36,7 @@ class RegistrationOptions:
     reregister: str = "reject"
     group: str | None = None
     validity_days: int | None = None
+    backdate_minutes: int = 5
     allow_rsa: bool = False
     api_url: str | None = None
     api_token_file: Path | None = None

@@ -120,6 +120,7 @@ def _policy(options: RegistrationOptions) -> SitePolicy:
         quota=Quota(per_day=options.quota_per_day, total=options.quota),
         window=Window(_utc(options.opens), _utc(options.closes)),
         group=None if options.group is None else parse_resource_name(options.group),
+        backdate=timedelta(minutes=options.backdate_minutes),
     )
     if options.validity_days is None:
         return policy

@@ -22,6 +22,7 @@ class ApproveOptions:
     operators: tuple[str, ...]
     record: Path
     crl_lifetime: timedelta
+    backdate: timedelta
     assume_yes: bool
     as_json: bool
 
@@ -31,7 +32,7 @@ def run_approve(source: Path, out: Path, pki_dir: Path, hsm: HsmKeys | None, opt
     if not all(name.strip() and name.isprintable() for name in options.operators):
         raise InvalidInputError("operator-name", "An operator's name is empty or not printable.")
     file = read_ceremony_file(source, RequestFile)
-    directory, output = PkiDirectory(pki_dir, hsm), Output(as_json=options.as_json)
+    directory, output = PkiDirectory(pki_dir, hsm, backdate=options.backdate), Output(as_json=options.as_json)
     for path in (out, options.record):
         require_new_file(path)
     checked = check_request(file, directory, now=utc_now())

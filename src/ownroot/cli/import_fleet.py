@@ -1,11 +1,12 @@
 """`ownroot import`: a fleet with its PKI moves to this server, and no device is touched."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import click
 
 from ownroot.cli.hsm import HsmKeys, hsm_options
-from ownroot.cli.options import Target, json_option, target_options, yes_option
+from ownroot.cli.options import Target, backdate_option, json_option, target_options, yes_option
 
 
 @click.command(
@@ -31,11 +32,19 @@ In CSV a PEM may have \\n in place of its line ends.
 @click.argument("fleet", metavar="LIST", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--dry-run", is_flag=True, help="Say what would move, and change nothing.")
 @hsm_options()
+@backdate_option
 @target_options
 @yes_option
 @json_option
 def import_fleet(
-    target: Target, hsm: HsmKeys | None, directory: Path, fleet: Path, dry_run: bool, yes: bool, as_json: bool
+    target: Target,
+    hsm: HsmKeys | None,
+    backdate: timedelta,
+    directory: Path,
+    fleet: Path,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
 ) -> int:
     """Move a fleet here. DIR holds its root and device CAs, LIST its devices.
 
@@ -46,5 +55,5 @@ def import_fleet(
     """
     from ownroot.cli.import_run import Import, run_import
 
-    order = Import(directory, fleet, hsm, dry_run=dry_run, assume_yes=yes)
+    order = Import(directory, fleet, hsm, backdate, dry_run=dry_run, assume_yes=yes)
     return run_import(target, order, as_json=as_json)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from ownroot.cli.fleet_list import parse_fleet_list
@@ -33,6 +34,7 @@ class Import:
     directory: Path
     fleet: Path
     hsm: HsmKeys | None
+    backdate: timedelta
     dry_run: bool
     assume_yes: bool
 
@@ -46,7 +48,7 @@ def run_import(target: Target, order: Import, *, as_json: bool) -> ExitCode:
     """
     access, output = target.access(), Output(as_json=as_json)
     devices = parse_fleet_list(_read(order.fleet))
-    directory = PkiDirectory(order.directory, order.hsm)
+    directory = PkiDirectory(order.directory, order.hsm, backdate=order.backdate)
     with Api(access) as api:
         moving = MovingIn(api, directory, open_root=lambda: open_root(directory), now=utc_now(), say=output.note)
         plan = moving.plan(access.factory)

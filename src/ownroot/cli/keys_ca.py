@@ -1,5 +1,6 @@
 """`ownroot keys ca`: the command line of a factory's PKI. Names, flags and files are those of api.md §3.3 and §4.1."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import click
@@ -16,7 +17,7 @@ from ownroot.cli.keys_ca_change_commands import (
 )
 from ownroot.cli.keys_ca_request import request
 from ownroot.cli.keys_ca_verify_record import verify_record
-from ownroot.cli.options import Target, json_option, target_options, yes_option
+from ownroot.cli.options import Target, backdate_option, json_option, target_options, yes_option
 from ownroot.console.lazy import OrderedGroup
 from ownroot.console.switches import SwitchCommand
 
@@ -54,6 +55,7 @@ With the root on a token there is no factory_ca.key.
 )
 @yes_option
 @hsm_options(local_ca=True)
+@backdate_option
 @target_options
 @json_option
 def create(
@@ -63,6 +65,7 @@ def create(
     online_ca: bool,
     local_ca: bool,
     local_ca_filename: str,
+    backdate: timedelta,
     yes: bool,
     as_json: bool,
 ) -> None:
@@ -75,7 +78,14 @@ def create(
 
     local_ca_file = parse_local_ca_file(local_ca_filename) if local_ca else None
     create_pki(
-        target, directory, hsm, online_ca=online_ca, local_ca_file=local_ca_file, assume_yes=yes, as_json=as_json
+        target,
+        directory,
+        hsm,
+        backdate=backdate,
+        online_ca=online_ca,
+        local_ca_file=local_ca_file,
+        assume_yes=yes,
+        as_json=as_json,
     )
 
 
@@ -137,15 +147,16 @@ Examples:
 @click.option("--pki-dir", metavar="DIR", required=True, type=_DIRECTORY, help="Where the root key is.")
 @click.argument("csr", type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True))
 @hsm_options()
+@backdate_option
 @json_option
-def sign(hsm: HsmKeys | None, pki_dir: Path, csr: Path, as_json: bool) -> None:
+def sign(hsm: HsmKeys | None, backdate: timedelta, pki_dir: Path, csr: Path, as_json: bool) -> None:
     """Sign a CSR with the root and print the certificate; `-` reads stdin. No server is needed.
 
     A CSR that asks for CA:TRUE becomes a device CA, any other one a TLS server certificate with all its names.
     """
     from ownroot.cli.keys_ca_sign import sign_csr
 
-    sign_csr(pki_dir, csr, hsm, as_json=as_json)
+    sign_csr(pki_dir, csr, hsm, backdate=backdate, as_json=as_json)
 
 
 for command in (add_device_ca, rotate_tls, disable_device_ca, enable_device_ca, revoke_device_ca):

@@ -1,11 +1,12 @@
 """`ownroot keys ca approve`: the second step of a ceremony, on the machine with the root. No network is used."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import click
 
 from ownroot.cli.hsm import HsmKeys, hsm_options
-from ownroot.cli.options import json_option, yes_option
+from ownroot.cli.options import backdate_option, json_option, yes_option
 
 # As long as a key the server made waits: a signed command that lies about longer than that is a danger, not a help.
 MAX_CRL_MINUTES = 24 * 60
@@ -44,6 +45,7 @@ Examples:
     help="How long a verdict on device CAs can be applied: the way back to the server must fit in.",
 )
 @hsm_options(local_ca=True)
+@backdate_option
 @yes_option
 @json_option
 def approve(
@@ -54,6 +56,7 @@ def approve(
     record: Path | None,
     crl_valid_minutes: int,
     hsm: HsmKeys | None,
+    backdate: timedelta,
     yes: bool,
     as_json: bool,
 ) -> None:
@@ -62,14 +65,13 @@ def approve(
     Writes the approval for `keys ca apply` and a signed ceremony record to keep. Whoever holds the approval and a token
     can carry it out until it expires; nobody can change it.
     """
-    from datetime import timedelta
-
     from ownroot.cli.ceremony_approval_run import ApproveOptions, run_approve
 
     options = ApproveOptions(
         operators=operators,
         record=record or out.with_name(f"{out.name.removesuffix('.json')}.record.json"),
         crl_lifetime=timedelta(minutes=crl_valid_minutes),
+        backdate=backdate,
         assume_yes=yes,
         as_json=as_json,
     )

@@ -1,5 +1,6 @@
 """The terminal side of `keys ca add-device-ca` and `rotate-tls`."""
 
+from datetime import timedelta
 from pathlib import Path
 
 from ownroot.cli.change_run import ChangeRun, Made
@@ -22,10 +23,12 @@ def add_device_cas(
     online_ca: bool,
     local_ca_file: str | None,
     hsm: HsmKeys | None,
+    backdate: timedelta,
     as_json: bool,
 ) -> None:
     """Add the device CAs and say where they are."""
-    access, output, pki = target.access(), Output(as_json=as_json), PkiDirectory(directory, hsm)
+    access, output = target.access(), Output(as_json=as_json)
+    pki = PkiDirectory(directory, hsm, backdate=backdate)
     with Api(access) as api:
         run = ChangeRun(api, pki, open_root=lambda: open_root(pki), now=utc_now(), say=output.note)
         made = run.add_device_cas(online_ca=online_ca, local_ca_file=local_ca_file)
@@ -41,9 +44,10 @@ def add_device_cas(
             output.line(f"  Its key {key_label(each.name)}.key is here alone. Take both to the site they are for.")
 
 
-def rotate_tls(target: Target, directory: Path, *, hsm: HsmKeys | None, as_json: bool) -> None:
+def rotate_tls(target: Target, directory: Path, *, hsm: HsmKeys | None, backdate: timedelta, as_json: bool) -> None:
     """Rotate and say what the gateway shows now."""
-    access, output, pki = target.access(), Output(as_json=as_json), PkiDirectory(directory, hsm)
+    access, output = target.access(), Output(as_json=as_json)
+    pki = PkiDirectory(directory, hsm, backdate=backdate)
     with Api(access) as api:
         run = ChangeRun(api, pki, open_root=lambda: open_root(pki), now=utc_now(), say=output.note)
         made = run.rotate_tls()

@@ -1,6 +1,7 @@
 """`ownroot keys ca`: the commands that change an existing PKI (names, flags and files: api.md §3.3, §4.1)."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ownroot.cli.hsm import HsmKeys, hsm_options
-from ownroot.cli.options import Target, json_option, target_options, yes_option
+from ownroot.cli.options import Target, backdate_option, json_option, target_options, yes_option
 from ownroot.console.switches import SwitchCommand
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ Examples:
     "--local-ca-filename", metavar="FILE", default="local-ca.pem", show_default=True, help="Its certificate's file."
 )
 @hsm_options(local_ca=True)
+@backdate_option
 @target_options
 @json_option
 def add_device_ca(
@@ -46,6 +48,7 @@ def add_device_ca(
     local_ca: bool,
     local_ca_filename: str,
     hsm: HsmKeys | None,
+    backdate: timedelta,
     as_json: bool,
 ) -> None:
     """Make another device CA, sign it with the root in DIR and let the factory trust it, beside those trusted now.
@@ -59,7 +62,9 @@ def add_device_ca(
     if not (online_ca or local_ca):
         raise click.UsageError("Say which: --local-ca, --online-ca, or both.")
     file = parse_local_ca_file(local_ca_filename) if local_ca else None
-    add_device_cas(target, directory, online_ca=online_ca, local_ca_file=file, hsm=hsm, as_json=as_json)
+    add_device_cas(
+        target, directory, online_ca=online_ca, local_ca_file=file, hsm=hsm, backdate=backdate, as_json=as_json
+    )
 
 
 @click.command(
@@ -69,9 +74,10 @@ def add_device_ca(
 )
 @directory_argument
 @hsm_options()
+@backdate_option
 @target_options
 @json_option
-def rotate_tls(target: Target, directory: Path, hsm: HsmKeys | None, as_json: bool) -> None:
+def rotate_tls(target: Target, directory: Path, hsm: HsmKeys | None, backdate: timedelta, as_json: bool) -> None:
     """Let the server make a new gateway key and certify it with the root in DIR.
 
     Devices need nothing: new connections see the new certificate at once, open ones finish. The old file becomes
@@ -79,7 +85,7 @@ def rotate_tls(target: Target, directory: Path, hsm: HsmKeys | None, as_json: bo
     """
     from ownroot.cli.keys_ca_change import rotate_tls as rotate
 
-    rotate(target, directory, hsm=hsm, as_json=as_json)
+    rotate(target, directory, hsm=hsm, backdate=backdate, as_json=as_json)
 
 
 def _verdict_options(function: Callable[..., None]) -> Callable[..., None]:

@@ -1,6 +1,7 @@
 """The terminal side of `keys ca create`."""
 
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import click
@@ -37,6 +38,7 @@ def create_pki(
     directory: Path,
     hsm: HsmKeys | None,
     *,
+    backdate: timedelta,
     online_ca: bool,
     local_ca_file: str | None,
     assume_yes: bool,
@@ -45,7 +47,7 @@ def create_pki(
     """Run the take-over and say what came of it."""
     access = target.access()
     output = Output(as_json=as_json)
-    pki_directory = PkiDirectory(directory, hsm)
+    pki_directory = PkiDirectory(directory, hsm, backdate=backdate)
     wish = TakeOverWish(factory=access.factory, online_ca=online_ca, local_ca_file=local_ca_file)
     with Api(access) as api:
         run = TakeOver(api, pki_directory, wish, now=utc_now(), say=output.note)

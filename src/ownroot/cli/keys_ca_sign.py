@@ -1,6 +1,7 @@
 """The terminal side of `keys ca sign`: local, without a server or a login."""
 
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 from ownroot.cli.hsm import HsmKeys
@@ -12,10 +13,10 @@ from ownroot.pki.encoding import certificate_pem
 from ownroot.pki.serials import serial_text
 
 
-def sign_csr(pki_dir: Path, csr: Path, hsm: HsmKeys | None, *, as_json: bool) -> None:
+def sign_csr(pki_dir: Path, csr: Path, hsm: HsmKeys | None, *, backdate: timedelta, as_json: bool) -> None:
     """Print the certificate for a CSR file."""
     text = sys.stdin.read() if str(csr) == "-" else read_text(csr)
-    certificate = sign_request(PkiDirectory(pki_dir, hsm), text or "", now=utc_now())
+    certificate = sign_request(PkiDirectory(pki_dir, hsm, backdate=backdate), text or "", now=utc_now())
     output = Output(as_json=as_json)
     if as_json:
         serial = serial_text(certificate.serial_number)

@@ -1,11 +1,12 @@
 """`ownroot keys est`: the command line of the EST server's certificate (api.md §3.3)."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import click
 
 from ownroot.cli.hsm import HsmKeys, hsm_options
-from ownroot.cli.options import Target, json_option, target_options
+from ownroot.cli.options import Target, backdate_option, json_option, target_options
 from ownroot.console.lazy import OrderedGroup
 
 
@@ -20,16 +21,17 @@ def est() -> None:
 )
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
 @hsm_options()
+@backdate_option
 @target_options
 @json_option
-def authorize(target: Target, directory: Path, hsm: HsmKeys | None, as_json: bool) -> None:
+def authorize(target: Target, directory: Path, hsm: HsmKeys | None, backdate: timedelta, as_json: bool) -> None:
     """Let the server make a key for EST, certify it with the root in DIR and print the certificate.
 
     Again when it is stolen or ends: every run makes a new key. Nothing is written to DIR.
     """
     from ownroot.cli.keys_est_certificate import authorize_est
 
-    authorize_est(target, directory, hsm=hsm, as_json=as_json)
+    authorize_est(target, directory, hsm=hsm, backdate=backdate, as_json=as_json)
 
 
 @est.command(epilog="\b\nExample:\n  ownroot keys est show --pretty\n")

@@ -1,5 +1,6 @@
 """The terminal side of `keys est authorize` and `keys est show`."""
 
+from datetime import timedelta
 from pathlib import Path
 
 from ownroot.cli.change_run import ChangeRun
@@ -17,9 +18,10 @@ from ownroot.pki.serials import serial_text
 from ownroot.pki.traits import Traits
 
 
-def authorize_est(target: Target, directory: Path, *, hsm: HsmKeys | None, as_json: bool) -> None:
+def authorize_est(target: Target, directory: Path, *, hsm: HsmKeys | None, backdate: timedelta, as_json: bool) -> None:
     """Certify the key and print the certificate."""
-    access, output, pki = target.access(), Output(as_json=as_json), PkiDirectory(directory, hsm)
+    access, output = target.access(), Output(as_json=as_json)
+    pki = PkiDirectory(directory, hsm, backdate=backdate)
     with Api(access) as api:
         run = ChangeRun(api, pki, open_root=lambda: open_root(pki), now=utc_now(), say=output.note)
         certificate = run.authorize_est()

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -64,6 +65,27 @@ class Target:
         from ownroot.client.api import Api
 
         return Api(self.access())
+
+
+def backdate_option(function: Callable[..., Result]) -> Callable[..., Result]:
+    """Give a command that signs with the root `--backdate`, as a span of time."""
+
+    @wraps(function)
+    def command(*, backdate: int, **options: object) -> Result:
+        return function(backdate=timedelta(minutes=backdate), **options)
+
+    option = click.option(
+        "--backdate",
+        metavar="MINUTES",
+        type=click.IntRange(0, 7 * 24 * 60),
+        default=5,
+        show_default=True,
+        envvar="OWNROOT_BACKDATE",
+        show_envvar=True,
+        help="Certificates begin so long before now, for devices whose clock is behind.",
+    )
+    decorated: Callable[..., Result] = option(command)
+    return decorated
 
 
 def target_options(function: Callable[..., Result]) -> Callable[..., Result]:

@@ -58,7 +58,7 @@ class OwnerPkiMaker:
 
     Args:
         factory: OU of everything made here.
-        now: the one moment that all certificates of this run begin.
+        now: the one moment of this run; all its certificates begin the directory's margin before it.
     """
 
     def __init__(self, directory: PkiDirectory, factory: str, *, now: datetime) -> None:
@@ -89,10 +89,12 @@ class OwnerPkiMaker:
         key = self._directory.find_root_key() or self._directory.create_root_key()
         certificate = self._directory.find_certificate(ROOT_FILE)
         if certificate is None:
-            plan = plan_factory_root(self._factory, key.public_key(), now=self._now, serial=new_serial())
+            plan = plan_factory_root(
+                self._factory, key.public_key(), now=self._now, serial=new_serial(), backdate=self._directory.backdate
+            )
             certificate = sign_plan(plan, key)
             self._directory.write_certificate(ROOT_FILE, certificate)
-        return Issuer(certificate, key)
+        return Issuer(certificate, key, self._directory.backdate)
 
     def ensure_local_ca(self, root: Issuer, wish: LocalCaWish) -> x509.Certificate:
         """Return the local device CA, making what is missing."""
@@ -160,7 +162,8 @@ def sign_request(directory: PkiDirectory, csr_text: str, *, now: datetime) -> x5
     """
     csr = verify_csr(parse_csr(csr_text))
     root = open_root(directory)
-    return sign_plan(plan_requested(csr, root.certificate, now=now, serial=new_serial()), root.key)
+    plan = plan_requested(csr, root.certificate, now=now, serial=new_serial(), backdate=root.backdate)
+    return sign_plan(plan, root.key)
 
 
 def device_cas_of(directory: PkiDirectory) -> tuple[x509.Certificate, ...]:

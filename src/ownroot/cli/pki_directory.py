@@ -10,6 +10,7 @@ import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 from cryptography import x509
@@ -46,11 +47,13 @@ class PkiDirectory:
 
     Args:
         hsm: the token that holds the root, and perhaps a local device CA; None: all keys are files of the directory.
+        backdate: how long before its making the owner wants a certificate of this PKI to begin.
     """
 
-    def __init__(self, path: Path, hsm: HsmKeys | None = None) -> None:
+    def __init__(self, path: Path, hsm: HsmKeys | None = None, *, backdate: timedelta = timedelta()) -> None:
         self.path = path
         self.hsm = hsm
+        self.backdate = backdate
         self._keys = FileKeyStore(path)
 
     @contextmanager

@@ -118,6 +118,13 @@ class _LastMoment(click.DateTime):
 )
 @click.option("--group", metavar="NAME", help="The device group of all devices.")
 @click.option("--validity-days", type=click.IntRange(1), help="Of a certificate; never longer than the CA's.")
+@click.option(
+    "--backdate-minutes",
+    type=click.IntRange(0, 60),
+    default=5,
+    show_default=True,
+    help="A certificate begins so long before it is made, for devices whose clock is behind.",
+)
 @click.option("--allow-rsa", is_flag=True, help="Accept RSA keys from 2048 bits.")
 @click.option(
     "--api-url", metavar="URL", help="Announce devices to the backend, as https://api.example.com/ota/devices/"

@@ -15,7 +15,7 @@ def open_root(directory: PkiDirectory) -> Issuer:
         RefusedError: `issuer-key-mismatch`, the key is not that of the certificate.
         KeyStoreError, InvalidInputError: key or certificate cannot be used.
     """
-    issuer = Issuer(directory.certificate(ROOT_FILE), directory.root_key())
+    issuer = Issuer(directory.certificate(ROOT_FILE), directory.root_key(), directory.backdate)
     if (open_to_others := directory.root_key_open_to_others()) is not None:
         click.echo(
             f"Warning: others on this machine can read the root key. Whoever copies it owns the fleet; if nobody has, "

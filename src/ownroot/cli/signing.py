@@ -41,7 +41,8 @@ def sign_tls(
         InvalidInputError, RefusedError: as `plan_gateway_tls`, `check_tls`.
         KeyStoreError: the root key would not sign.
     """
-    certificate = sign_plan(plan_gateway_tls(csr, root.certificate, now=now, serial=next_serial()), root.key)
+    plan = plan_gateway_tls(csr, root.certificate, now=now, serial=next_serial(), backdate=root.backdate)
+    certificate = sign_plan(plan, root.key)
     check_tls(certificate, root.certificate, csr.dns_names, now)
     return certificate
 
@@ -51,7 +52,9 @@ def sign_online_ca(
 ) -> x509.Certificate:
     """Sign a device CA whose key the backend holds. Raises as `plan_device_ca`, `check_device_ca`."""
     subject = names.reencode_subject(csr.subject)
-    plan = plan_device_ca(subject, csr.public_key, root.certificate, now=now, serial=next_serial())
+    plan = plan_device_ca(
+        subject, csr.public_key, root.certificate, now=now, serial=next_serial(), backdate=root.backdate
+    )
     certificate = sign_plan(plan, root.key)
     check_device_ca(certificate, root.certificate, factory_of(root.certificate), now)
     return certificate
@@ -63,7 +66,8 @@ def sign_local_ca(
     """Sign a device CA of a user's own. Raises as `names.local_ca_subject`, `plan_device_ca`, `check_device_ca`."""
     factory = factory_of(root.certificate)
     subject = names.local_ca_subject(factory, polis_id)
-    certificate = sign_plan(plan_device_ca(subject, key, root.certificate, now=now, serial=next_serial()), root.key)
+    plan = plan_device_ca(subject, key, root.certificate, now=now, serial=next_serial(), backdate=root.backdate)
+    certificate = sign_plan(plan, root.key)
     check_device_ca(certificate, root.certificate, factory, now)
     return certificate
 

@@ -26,6 +26,8 @@ from ownroot.pki.traits import Traits
 
 # Registration and gateway clocks differ (registration.md §5.2).
 DEVICE_BACKDATE: Final = timedelta(minutes=5)
+MOST_SITE_BACKDATE: Final = timedelta(hours=1)
+"""What a registration site may choose: a restored server tells by a certificate's beginning when a site made it."""
 # An owner's own certificates begin when they are made, unless told otherwise.
 _NONE: Final = timedelta()
 
@@ -86,12 +88,16 @@ class IssuerTerms:
 class Issuer:
     """A CA certificate with the private key that belongs to it.
 
+    Args:
+        backdate: how long before the signing the owner wants what this CA signs to begin, for clocks that are behind.
+            Whoever plans a certificate for it passes it on.
     Raises:
         RefusedError: `issuer-key-mismatch`, and as `IssuerTerms.of`.
     """
 
     certificate: x509.Certificate
     key: PrivateKey
+    backdate: timedelta = _NONE
     terms: IssuerTerms = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -196,7 +202,14 @@ def plan_gateway_tls(
     return _check_and_encode(replace(contents, not_before=now - backdate), now)
 
 
-def plan_requested(csr: VerifiedCsr, issuer: x509.Certificate | IssuerTerms, *, now: datetime, serial: Serial) -> Plan:
+def plan_requested(
+    csr: VerifiedCsr,
+    issuer: x509.Certificate | IssuerTerms,
+    *,
+    now: datetime,
+    serial: Serial,
+    backdate: timedelta = _NONE,
+) -> Plan:
     """Plan what a CSR of the owner's own asks for: a device CA if it requests CA:TRUE, else a TLS certificate.
 
     A requested path length is ignored (0 is written); alternative names of every kind are kept.
@@ -206,9 +219,10 @@ def plan_requested(csr: VerifiedCsr, issuer: x509.Certificate | IssuerTerms, *, 
     Source: api.md §4, `ca sign`.
     """
     if csr.wants_ca:
-        return plan_device_ca(names.reencode_subject(csr.subject), csr.public_key, issuer, now=now, serial=serial)
+        subject = names.reencode_subject(csr.subject)
+        return plan_device_ca(subject, csr.public_key, issuer, now=now, serial=serial, backdate=backdate)
     contents = _tls_contents(csr, issuer, list(csr.alternative_names or ()), now=now, serial=serial)
-    return _check_and_encode(contents, now)
+    return _check_and_encode(replace(contents, not_before=now - backdate), now)
 
 
 def plan_device(  # noqa: PLR0913  (the terms of one certificate)

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from ownroot.errors import RefusedError
+from ownroot.pki.issuance import DEVICE_BACKDATE
 from ownroot.pki.profiles import DEVICE
 from ownroot.pki.requests import KeyPolicy
 from ownroot.registration.applicant import Applicant
@@ -70,7 +71,8 @@ class Window:
 class SitePolicy:
     """Everything an operator decides that needs no file and no key.
 
-    `group` is given to every device that nothing more specific puts into another.
+    `group` is given to every device that nothing more specific puts into another. `backdate`: how long before its
+    making a certificate begins, for devices whose clock is behind.
     """
 
     keys: KeyPolicy = field(default_factory=KeyPolicy)
@@ -80,6 +82,7 @@ class SitePolicy:
     window: Window = field(default_factory=Window)
     group: str | None = None
     validity: timedelta = timedelta(days=DEVICE.lifetime.days)
+    backdate: timedelta = DEVICE_BACKDATE
 
     def judge(self, applicant: Applicant) -> None:
         """Refuse what can be refused without looking at other devices.

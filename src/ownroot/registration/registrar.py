@@ -124,6 +124,7 @@ class Registrar:
             now=applicant.at,
             serial=new_serial(desk.random),
             validity=desk.policy.validity,
+            backdate=desk.policy.backdate,
         )
 
     async def _issue(self, claim: Claim) -> Issued:

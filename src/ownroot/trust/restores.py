@@ -20,13 +20,13 @@ from typing import Final
 
 from ownroot.errors import RefusedError
 from ownroot.pki.conformance import CLOCK_SKEW
-from ownroot.pki.issuance import DEVICE_BACKDATE
+from ownroot.pki.issuance import MOST_SITE_BACKDATE
 from ownroot.trust.admission import Admission, FirstContact, Hold, RefuseKey
 from ownroot.trust.device_identity import Identified
 from ownroot.trust.state import Holder
 
 # A site back-dates what it signs, and its clock may be behind ours; a clock that is ahead needs the skew alone.
-_BEFORE: Final = DEVICE_BACKDATE + CLOCK_SKEW
+_BEFORE: Final = MOST_SITE_BACKDATE + CLOCK_SKEW
 _AFTER: Final = CLOCK_SKEW
 
 

@@ -71,6 +71,13 @@ def test_certificate_ends_with_its_ca_at_the_latest(site: RegistrationSite) -> N
     assert utc_now() - certificate.not_valid_before_utc < timedelta(minutes=6)
 
 
+def test_certificate_begins_the_operators_margin_before_its_making(pki: Path, tmp_path: Path) -> None:
+    started = utc_now()
+    with registration_site(tmp_path, "--backdate-minutes", "40", pki=pki) as site:
+        certificate = parse_certificate(site.sign(request("margin-1")).files["client.pem"])
+    assert started <= certificate.not_valid_before_utc + timedelta(minutes=40) <= utc_now()
+
+
 @pytest.mark.parametrize("production", ["forbid", "force"])
 def test_independent_judges_find_no_fault_with_a_certificate(pki: Path, tmp_path: Path, production: str) -> None:
     with registration_site(tmp_path, "--production", production, pki=pki) as site:

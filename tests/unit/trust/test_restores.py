@@ -91,8 +91,8 @@ def test_a_certificate_of_an_online_ca_that_is_in_the_log_is_not_held(began: dat
 @pytest.mark.parametrize(
     ("began", "is_held"),
     [
-        (BACKUP - 10 * MINUTE - SECOND, False),
-        (BACKUP - 10 * MINUTE, True),
+        (BACKUP - 65 * MINUTE - SECOND, False),
+        (BACKUP - 65 * MINUTE, True),
         (BACKUP, True),
         (RESTORE, True),
         (RESTORE + 5 * MINUTE, True),
