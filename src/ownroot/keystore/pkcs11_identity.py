@@ -73,8 +73,7 @@ def replace_certificate(token: Token, certificate: bytes, *, subject: bytes) -> 
         with writable(line) as session:
             before = _certificates(session)
             session.create_object(certificate_object(DEVICE_CERTIFICATE_ID, certificate, subject))
-            for item in before:
-                item.destroy()
+            _destroy(before)
 
     token.use(replace)
 
@@ -83,6 +82,11 @@ def _key_objects(session: Any) -> list[Any]:
     """Return private halves before public ones: without the private one nothing can be signed."""
     halves = (ObjectClass.PRIVATE_KEY, ObjectClass.PUBLIC_KEY)
     return [found for half in halves for found in objects(session, half, _KEYS)]
+
+
+def _destroy(found: list[Any]) -> None:
+    for item in found:
+        item.destroy()
 
 
 def _certificates(session: Any) -> list[Any]:

@@ -28,8 +28,8 @@ TOKEN_STEPS = [
     ("ownroot.keystore.pkcs11_preparation:prepare_token", "after", 1),
     ("ownroot.device.key_places:write_private", "before", 1),
     ("ownroot.device.key_places:write_private", "after", 1),
-    ("ownroot.keystore.pkcs11_keys:create_key", "before", 1),
-    ("ownroot.keystore.pkcs11_keys:create_key", "after", 1),
+    ("ownroot.keystore.pkcs11_slots:create_key", "before", 1),
+    ("ownroot.keystore.pkcs11_slots:create_key", "after", 1),
     ("ownroot.keystore.pkcs11_identity:replace_certificate", "before", 1),
     ("ownroot.keystore.pkcs11_identity:replace_certificate", "after", 1),
 ]
@@ -128,7 +128,7 @@ def test_cut_repeat_is_finished_without_force(on_token: DeviceProgram, hsm: Soft
 def test_public_half_alone_is_what_a_cut_left_and_does_not_stop_the_next_run(
     on_token: DeviceProgram, hsm: SoftHsm, tmp_path: Path
 ) -> None:
-    on_token.register_cut("ownroot.keystore.pkcs11_keys:create_key", "after")
+    on_token.register_cut("ownroot.keystore.pkcs11_slots:create_key", "after")
     hsm.pkcs11_tool("--delete-object", "--type", "privkey", "--label", "tls", label=DEVICE_HSM_LABEL)
     on_token.registered()
     assert_complete(on_token, hsm, tmp_path)

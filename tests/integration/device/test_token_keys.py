@@ -77,6 +77,8 @@ def test_deleted_device_with_its_key_on_a_token_is_refused(
     device.registered("--name", "doomed-token")
     assert server.call("DELETE", f"/ota/devices/doomed-token/?factory={server.factory}").status_code < 300
     answer = request_with_key_on_token(device, hsm, server.gateway_address)
+    if "HTTP/1.1" not in answer:  # cut: the gateway heard of it between handshake and request
+        answer = request_with_key_on_token(device, hsm, server.gateway_address)
     assert "403 Forbidden" in answer
     assert "deleted" in answer
 
