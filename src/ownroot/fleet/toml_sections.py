@@ -13,6 +13,7 @@ from ownroot.errors import InvalidInputError
 Section: TypeAlias = tuple[str, ...]  # the path of a table's header; empty = above the first header
 Sections: TypeAlias = dict[Section, dict[str, str]]
 
+_DEEPEST: Final = 32  # tables in tables: a header with dots makes them by the thousand, and cheaply
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+\Z")
 _ESCAPED: Final = re.compile('[\\x00-\\x1f\\x7f"\\\\]')
 
@@ -21,7 +22,7 @@ def parse_sections(text: str) -> Sections:
     """Read sections.
 
     Raises:
-        InvalidInputError: `toml-malformed`; `toml-not-a-string` names the value that is none.
+        InvalidInputError: `toml-malformed`; `toml-too-deep`; `toml-not-a-string` names the value that is none.
     """
     try:
         tables = tomllib.loads(text)
@@ -54,6 +55,8 @@ def print_sections(sections: Sections) -> str:
 
 
 def _leaves(table: Mapping[str, Any], path: Section) -> Iterator[tuple[Section, str, str]]:
+    if len(path) > _DEEPEST:
+        raise InvalidInputError("toml-too-deep", f"Tables lie in tables more than {_DEEPEST} deep.")
     for key, value in table.items():
         if isinstance(value, dict):
             yield from _leaves(value, (*path, key))

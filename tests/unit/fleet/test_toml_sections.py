@@ -28,6 +28,14 @@ def test_unreadable_text_is_refused(text: str) -> None:
     assert refused.value.code == "toml-malformed"
 
 
+@pytest.mark.parametrize("deep", [33, 100_000])
+def test_tables_in_tables_have_an_end(deep: int) -> None:
+    with pytest.raises(InvalidInputError) as refused:
+        parse_sections(f'[{".".join(["a"] * deep)}]\nb = "1"\n')
+    assert refused.value.code == "toml-too-deep"
+    assert parse_sections(f'[{".".join(["a"] * 32)}]\nb = "1"\n') == {("a",) * 32: {"b": "1"}}
+
+
 @given(st.dictionaries(names, tables.filter(bool), max_size=4))
 def test_whatever_is_printed_reads_back_the_same(document: dict[str, dict[str, str]]) -> None:
     sections = {(name,): dict(table) for name, table in document.items()}
