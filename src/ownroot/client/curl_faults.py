@@ -1,5 +1,6 @@
 """What the exit statuses of curl mean to a device (curl's manual, "EXIT CODES")."""
 
+import re
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -16,11 +17,17 @@ _ENGINE: Final = (53, 54, 66)
 _CREDENTIALS: Final = 58
 _NOT_TRUSTED: Final = (51, 60)
 _BAD_ROOTS: Final = 77
+# In the address of an object (RFC 7512) that curl or the engine could not find.
+_PIN: Final = re.compile(r"pin-(value|source)=[^;&?'\"\s\]]*")
 _INSTALL: Final = "Debian: apt-get install curl libengine-pkcs11-openssl"
 
 
 def curl_fault(status: int, said: str, method: str, url: str) -> OwnrootError:
-    """Return the error for an exit status other than 0. `said`: curl's own words, which never hold a PIN."""
+    """Return the error for an exit status other than 0.
+
+    Args:
+        said: curl's own words. They may name an object on the token, PIN and all; the error does not.
+    """
     why = _reason(said)
     if status in (*_ENGINE, _NOT_BUILT_IN, _UNKNOWN_OPTION):
         return KeyStoreError(
@@ -60,5 +67,6 @@ def _weather(status: int, why: str, method: str, url: str) -> tuple[str, str]:
 
 def _reason(said: str) -> str:
     """Return the line of curl itself; the engine may have said more before it."""
+    said = _PIN.sub(r"pin-\1=*", said)
     lines = [line.partition(") ")[2] for line in said.splitlines() if line.startswith("curl: (")]
     return (lines[-1] if lines else said.strip().partition("\n")[0] or "no reason given").rstrip(".")

@@ -42,7 +42,7 @@ def publish_production_targets(
         )
     for tag, document in signed.items():
         before = present.get(tag)
-        if before is None or before.signed["targets"] != document.signed["targets"]:
-            details = {"targets-version": str(version_of(document))}
-            uow.audit.append(by.event(EventKind.TUF_PRODUCTION_PUBLISHED, tag, details, at=now))
+        is_changed = before is None or before.signed["targets"] != document.signed["targets"]
+        details = {"targets-version": str(version_of(document)), "changed": "yes" if is_changed else "no"}
+        uow.audit.append(by.event(EventKind.TUF_PRODUCTION_PUBLISHED, tag, details, at=now))
     return publish_production(uow, factory_id, signed, online, now=now)
