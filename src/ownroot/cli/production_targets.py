@@ -10,6 +10,7 @@ from ownroot.cli.options import Target
 from ownroot.cli.tuf_key_file import KeyFile
 from ownroot.cli.tuf_key_store import KeyFileStore
 from ownroot.cli.tuf_owner_keys import OwnerKeys
+from ownroot.cli.tuf_roots import verify_roots
 from ownroot.cli.tuf_tag import TagTargets, fetch_targets, require_targets
 from ownroot.client.repository import RepositoryApi
 from ownroot.clock import utc_now
@@ -26,36 +27,42 @@ class ProductionRun:
     """One change of a tag's production targets. Those of the other tags are signed anew with it, as they are.
 
     Attributes:
-        present: what production devices of the tag have, verified.
+        tag: whose targets change.
+        present: what production devices of the tag have, verified; it may have expired.
         others: the same of every other tag that has any, by tag.
+        now: when the run began.
     """
 
     def __init__(self, api: RepositoryApi, file: KeyFile, keys: OwnerKeys, tag: str, *, now: datetime) -> None:
         self._api = api
         self._file = file
         self._keys = keys
-        self._tag = tag
-        self._now = now
-        self.present = self._fetch(tag)
+        self.tag = tag
+        self._roots = verify_roots(api, file)
+        self.now = now
+        self.present = self._fetch(tag, even_expired=True)
         tags = sorted(read_tags(api.production_targets()).keys() - {tag})
-        self.others = {other: require_targets(self._fetch(other), other, production=True) for other in tags}
+        self.others = {
+            other: require_targets(self._fetch(other, even_expired=True), other, production=True) for other in tags
+        }
 
     def fetch_tested(self) -> TagTargets:
         """Fetch what test devices of the tag have, verified."""
-        return fetch_targets(self._api, self._tag, production=False, now=self._now, key_file=self._file)
+        return fetch_targets(self._api, self._roots, self.tag, production=False, now=self.now)
 
     def publish(self, entries: Mapping[str, Json]) -> int:
         """Sign and upload the targets, and see that devices get them; returns their version.
 
         Raises:
             NotFoundError: `tuf-key-not-in-file`: no active targets key is in the file.
-            InvalidInputError: `tuf-targets-invalid`. RefusedError: `tuf-published-differs`, and as `fetch_targets`.
+            InvalidInputError: `tuf-targets-invalid`, and as `production_document`.
+            RefusedError: `tuf-published-differs`, and as `fetch_targets`.
         """
-        signers = self._keys.open_all(self._file, self.present.roots.root.roles[Role.TARGETS].key_ids)
+        signers = self._keys.open_all(self._file, self._roots.root.roles[Role.TARGETS].key_ids)
         if not signers:
             raise NotFoundError("tuf-key-not-in-file", "The key file has no active targets key of this factory.")
         version = 1 + max([self.present.version, *(other.version for other in self.others.values())])
-        contents = {tag: other.entries for tag, other in self.others.items()} | {self._tag: entries}
+        contents = {tag: other.entries for tag, other in self.others.items()} | {self.tag: entries}
         signed = {tag: self._signed(version, content, signers) for tag, content in contents.items()}
         self._api.publish_production(production_document(signed))
         for tag, document in signed.items():
@@ -65,11 +72,11 @@ class ProductionRun:
         return version
 
     def _signed(self, version: int, entries: Mapping[str, Json], signers: Iterable[TufSigner]) -> Document:
-        unsigned = Document(new_targets(version, self._now + TARGETS_LIFE, entries))
+        unsigned = Document(new_targets(version, self.now + TARGETS_LIFE, entries))
         return Document(unsigned.signed, tuple(sign(unsigned.payload, signer) for signer in signers))
 
-    def _fetch(self, tag: str) -> TagTargets:
-        return fetch_targets(self._api, tag, production=True, now=self._now, key_file=self._file)
+    def _fetch(self, tag: str, *, even_expired: bool = False) -> TagTargets:
+        return fetch_targets(self._api, self._roots, tag, production=True, now=self.now, even_expired=even_expired)
 
 
 @contextmanager

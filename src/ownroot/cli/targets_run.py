@@ -7,6 +7,7 @@ from ownroot.cli.hsm import HsmKeys
 from ownroot.cli.options import Target
 from ownroot.cli.production_targets import ProductionRun, opened_production
 from ownroot.cli.target_entry import EntryOptions, make_entry
+from ownroot.cli.tuf_roots import verify_roots
 from ownroot.cli.tuf_tag import TagTargets, fetch_targets, require_targets, target_unknown
 from ownroot.client.repository import RepositoryApi
 from ownroot.clock import utc_now
@@ -44,7 +45,7 @@ def run_add(target: Target, name: str, tag: str, options: EntryOptions, *, as_js
     output, entry = Output(as_json=as_json), make_entry(name, tag, options)
     with RepositoryApi(target.access()) as api:
         api.add_target(TargetForm(name=name, tag=tag, target=entry))
-        published = fetch_targets(api, tag, production=False, now=utc_now())
+        published = fetch_targets(api, verify_roots(api), tag, production=False, now=utc_now())
     if published.entries.get(name) != entry:
         raise RefusedError("tuf-published-differs", f"The server published something else as {name}.")
     if as_json:
@@ -76,7 +77,8 @@ def run_prune(target: Target, tag: str, what: Prune, *, assume_yes: bool, as_jso
     """Take targets back from test devices. Raises as `run_show`."""
     output = Output(as_json=as_json)
     with RepositoryApi(target.access()) as api:
-        found = require_targets(fetch_targets(api, tag, production=False, now=utc_now()), tag, production=False)
+        fetched = fetch_targets(api, verify_roots(api), tag, production=False, now=utc_now())
+        found = require_targets(fetched, tag, production=False)
         names = what.chosen(found, tag)
         if names:
             output.confirm(f"Take back {', '.join(names)} from the tag {tag}?", assume_yes=assume_yes)
@@ -131,6 +133,10 @@ def _publish(run: ProductionRun, entries: dict[str, dict[str, Json]], output: Ou
             output.note(f"  {sign} {_line(name, entries.get(name) or run.present.entries[name])}")
     for tag, other in run.others.items():
         output.note(f"  = {tag}: {len(other.entries)} target(s), as they are (version {other.version})")
+    for tag, found in {run.tag: run.present, **run.others}.items():
+        expired = found.expired(run.now)
+        if expired is not None:
+            output.note(f"  ! {tag}: expired on {expired:%Y-%m-%d}, devices refuse it; this signs it anew")
     output.confirm("Sign these targets for production devices now?", assume_yes=assume_yes)
     return run.publish(entries)
 
@@ -144,7 +150,7 @@ def _tested(run: ProductionRun, name: str, tag: str) -> dict[str, Json]:
 
 def _fetch(target: Target, tag: str, *, production: bool) -> TagTargets:
     with RepositoryApi(target.access()) as api:
-        found = fetch_targets(api, tag, production=production, now=utc_now())
+        found = fetch_targets(api, verify_roots(api), tag, production=production, now=utc_now())
     return require_targets(found, tag, production=production)
 
 

@@ -21,6 +21,7 @@ from ownroot.tuf.root_rules import (
     Chains,
     OnlineKeys,
     StagedChange,
+    by_kind,
     find_staging_faults,
 )
 from ownroot.tuf.signatures import is_key_id
@@ -194,7 +195,7 @@ def _require_stageable(staged: Chains, current: Chains, online: OnlineKeys, now:
         raise RefusedError(
             "tuf-staged-invalid",
             "What the server has staged breaks rules.",
-            fields={fault.kind: fault.message for fault in faults},
+            fields=by_kind(faults),
         )
 
 

@@ -109,6 +109,10 @@ ADVICE_BY_CODE: Mapping[str, Advice] = {
     "tuf-key-file-exists": Advice(
         "A file with keys is never written over. Nothing was changed.", "Name a new file, and keep this one."
     ),
+    "tuf-targets-too-long": Advice(
+        "More than devices or the server read. Nothing was published.",
+        "Take back old ones: `ownroot targets prune --keep N`, of production devices with `--prod -k KEYS.tgz`.",
+    ),
     "no-connection": Advice(
         "The server is not running, the address is wrong, or a firewall is in between. " + _NOTHING_CHANGED,
         "Check the address (`--url`, OWNROOT_URL; of `ownroot-device register`: `--api`) and that `ownroot serve` is "

@@ -14,7 +14,7 @@ from ownroot.services.tuf_root_updates import read_published
 from ownroot.tuf.metadata import Document, read_root, version_of
 from ownroot.tuf.production_targets import find_upload_faults
 from ownroot.tuf.repository import TagDocuments, resigned_targets
-from ownroot.tuf.root_rules import find_targets_faults
+from ownroot.tuf.root_rules import by_kind, find_targets_faults
 
 
 def publish_production_targets(
@@ -38,7 +38,7 @@ def publish_production_targets(
         raise InvalidInputError(
             "tuf-targets-invalid",
             "Production devices would refuse these targets.",
-            fields={fault.kind: fault.message for fault in faults},
+            fields=by_kind(faults),
         )
     for tag, document in signed.items():
         before = present.get(tag)

@@ -154,15 +154,26 @@ class DeviceTrust:
         Raises:
             RefusedError: as `update_snapshot`.
         """
+        new = self.verify_targets(data)
+        _require_not_expired(Role.TARGETS, new, now)
+        self.targets = new
+
+    def verify_targets(self, data: bytes) -> Verified:
+        """Judge targets by every rule of `update_targets` except their expiry, and do not take them.
+
+        For whoever signs them anew: that is due the more, the longer ago they expired.
+
+        Raises:
+            RefusedError: as `update_snapshot`, `tuf-expired` aside.
+        """
         described = self.targets_described()
         _require_described(Role.TARGETS, data, described)
         new = self._read(data, Role.TARGETS, described.most_octets)
-        _require_not_expired(Role.TARGETS, new, now)
         _require_version(Role.TARGETS, new, described)
         _require_not_older(Role.TARGETS, new.version, self.targets)
         if not isinstance(_member(new.body, "targets"), dict):
             raise _malformed(Role.TARGETS, "`targets` is not an object")
-        self.targets = new
+        return new
 
     def snapshot_described(self) -> Described:
         """Return what the accepted timestamp says of the snapshot. Raises RefusedError `tuf-order`."""

@@ -41,18 +41,10 @@ def find_document_refusals(root: Document, documents: Iterable[TagDocuments], *,
         try:
             trust.update_timestamp(made.timestamp, now=now)
             trust.update_snapshot(made.snapshot, now=now)
-            _take_targets(trust, made.targets, now)
+            trust.verify_targets(made.targets)
         except RefusedError as error:
             faults.append(_refused(f"metadata {made.version}", error))
     return faults
-
-
-def _take_targets(trust: DeviceTrust, targets: bytes, now: datetime) -> None:
-    try:
-        trust.update_targets(targets, now=now)
-    except RefusedError as error:
-        if error.code != "tuf-expired":
-            raise
 
 
 def _refused(name: str, error: RefusedError) -> Fault:

@@ -4,7 +4,7 @@ While a change is being prepared its signatures and thresholds may be anything, 
 what could never be published is refused at once. Publishing asks for everything a device will ask for.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -29,6 +29,14 @@ class Fault:
 
     kind: str
     message: str
+
+
+def by_kind(faults: Iterable[Fault]) -> dict[str, str]:
+    """Return all messages of each kind, in order and joined by blanks, as an error tells them in `fields`."""
+    messages: dict[str, list[str]] = {}
+    for fault in faults:
+        messages.setdefault(fault.kind, []).append(fault.message)
+    return {kind: " ".join(those) for kind, those in messages.items()}
 
 
 @dataclass(frozen=True, slots=True)

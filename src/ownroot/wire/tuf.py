@@ -17,6 +17,7 @@ from ownroot.tuf.root_rules import Chains, Fault
 from ownroot.tuf.signatures import Signature, parse_signatures
 from ownroot.tuf.updates import FaultyRootError, TargetsSignatures, Upload
 from ownroot.wire.certs import ChangeMeta
+from ownroot.wire.documents import write_document
 
 PRODUCTION_MAX_OCTETS: Final = 4 * TARGETS_MAX_OCTETS
 """All tags' production targets in one upload: a server holds them in memory several times over."""
@@ -168,8 +169,19 @@ def parse_production(body: bytes) -> dict[str, Document]:
 
 
 def production_document(targets: Mapping[str, Document]) -> dict[str, Json]:
-    """Return what `parse_production` reads."""
-    return {"targets": {tag: _object(document) for tag, document in targets.items()}}
+    """Return what `parse_production` reads.
+
+    Raises:
+        InvalidInputError: `tuf-targets-too-long`: more than is taken in one upload.
+    """
+    upload: dict[str, Json] = {"targets": {tag: _object(document) for tag, document in targets.items()}}
+    octets = len(write_document(upload))
+    if octets > PRODUCTION_MAX_OCTETS:
+        raise InvalidInputError(
+            "tuf-targets-too-long",
+            f"The targets of all {len(targets)} tags have {octets} bytes together; {PRODUCTION_MAX_OCTETS} are taken.",
+        )
+    return upload
 
 
 def stage_document(chains: Chains, *, txid: str, targets_signatures: TargetsSignatures) -> dict[str, Json]:

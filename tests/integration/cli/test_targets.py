@@ -2,18 +2,25 @@
 
 import hashlib
 import json
-from datetime import UTC, datetime
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
+from ownroot.cli.tuf_key_file import parse_key_file
+from ownroot.errors import RefusedError
 from ownroot.tuf.canonical import encode
 from ownroot.tuf.device_rules import DeviceTrust
+from ownroot.tuf.keys import TufSigner
+from ownroot.tuf.metadata import new_targets
+from ownroot.wire.tuf import production_document
 from tests.support.owner import Owner, Ran
 from tests.support.relay import Instead, Recorded, Relay
 from tests.support.tuf_program import TufAdmin
+from tests.support.tuf_world import signed_document
 from tests.support.world import RunningServer
 
 SHA = "4f" * 32
@@ -152,6 +159,59 @@ def test_a_production_device_is_moved_between_tags_and_back_after_each_publicati
     assert sorted(production_device(admin, trust, "devel")) == ["lmp-8", "lmp-9"]
     pruned = root_taken.run("targets", "prune", "lmp-9", "--tag", "devel", *prod)
     assert "  = main: 1 target(s), as they are" in pruned.err
+
+
+def publish_what_soon_expires(server: RunningServer, release: Path, *tags: str) -> None:
+    """Publish targets that live as few seconds as this machine takes for it, and wait until they have expired."""
+    held = parse_key_file(release.read_bytes())
+    (signer,) = [half for key_id in held.keys if isinstance(half := held.private_half(key_id), TufSigner)]
+    for seconds in (2, 4, 8, 16, 32):
+        expires = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=seconds)
+        body = new_targets(5, expires, {"lmp-7": {"length": 0, "hashes": {"sha256": SHA}}})
+        sent = production_document(dict.fromkeys(tags, signed_document(body, signer)))
+        answer = server.call("POST", f"/ota/factories/{server.factory}/prod-targets/", document=sent)
+        if answer.status_code == 201:
+            break
+        assert list(answer.json()["errors"]) == ["expiry-out-of-range"], answer.text
+    while datetime.now(UTC) <= expires:
+        time.sleep(0.1)
+
+
+def test_targets_that_expired_are_signed_anew_and_keep_nobody_from_publishing(
+    root_taken: Owner, server: RunningServer, admin: TufAdmin, release: Path
+) -> None:
+    trust, prod = DeviceTrust(admin.document("1.root.json")), ("--prod", "-k", release, "--yes")
+    publish_what_soon_expires(server, release, "main", "devel")
+    assert targets(root_taken, "list", "--prod").error["code"] == "tuf-expired"
+    with pytest.raises(RefusedError, match="expired"):
+        production_device(admin, trust, "devel")
+
+    done = root_taken.run("targets", "add", "lmp-8", "--sha256", SHA, "--length", "0", *prod)
+
+    assert done.code == 0, done.err
+    for tag in ("main", "devel"):
+        assert f"  ! {tag}: expired on 20" in done.err
+    assert sorted(production_device(admin, trust, "main")) == ["lmp-7", "lmp-8"]
+    assert sorted(production_device(admin, trust, "devel")) == ["lmp-7"]
+    assert " ! " not in root_taken.run("targets", "prune", "lmp-8", *prod).err
+
+
+def test_expired_targets_that_were_altered_are_not_signed_anew(
+    root_taken: Owner, server: RunningServer, release: Path, relay: Relay
+) -> None:
+    publish_what_soon_expires(server, release, "main")
+
+    def alter(request: Recorded) -> Instead | None:
+        if "/targets.json" not in request.path:
+            return None
+        with httpx2.Client(trust_env=False) as client:
+            answer = client.get(server.api_url + request.path, headers={"OSF-TOKEN": server.owner_token}).json()
+        answer["signed"]["targets"]["lmp-7"]["length"] = 1
+        return Instead(200, encode(answer))
+
+    relay.spoil = alter
+    assert add(root_taken, "lmp-8", "--prod", "-k", release, "--yes").error["code"] == "tuf-mix-and-match"
+    assert not [asked for asked in relay.requests if asked.method == "POST" and "prod-targets" in asked.path]
 
 
 def test_rotated_targets_key_signs_what_production_devices_have(

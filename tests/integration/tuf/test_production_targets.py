@@ -71,6 +71,16 @@ def test_what_devices_would_refuse_is_refused_by_name(taken: TufAdmin) -> None:
     assert publish(taken, right).status_code == 201
 
 
+def test_faults_of_all_tags_and_targets_are_told(taken: TufAdmin) -> None:
+    bad = signed_document(body(targets={"lmp 7": ENTRY, "lmp 8": ENTRY}), RELEASE)
+
+    told = publish(taken, bad, devel=bad).json()["errors"]
+
+    assert list(told) == ["tuf-target-invalid"]
+    for words in ("main: lmp 7", "main: lmp 8", "devel: lmp 7", "devel: lmp 8"):
+        assert words in told["tuf-target-invalid"]
+
+
 def test_all_tags_come_together_so_that_no_device_that_is_moved_finds_an_older_one(taken: TufAdmin) -> None:
     assert publish(taken, signed_document(body(5), RELEASE), devel=signed_document(body(5), RELEASE)).status_code == 201
 

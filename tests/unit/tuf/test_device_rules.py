@@ -106,6 +106,18 @@ def test_expired_documents_are_refused(role: Role) -> None:
     assert refusal(walk) == "tuf-expired"
 
 
+def test_targets_that_expired_are_verified_for_whoever_signs_them_anew_and_not_taken() -> None:
+    timestamp, snapshot, targets = OWNER.documents(days=30)
+    trust = device()
+    trust.update_timestamp(timestamp, now=NOW)
+    trust.update_snapshot(snapshot, now=NOW)
+
+    assert refusal(trust.update_targets, targets, now=LATER) == "tuf-expired"
+    assert trust.verify_targets(targets).data == targets
+    assert trust.targets is None
+    assert refusal(trust.verify_targets, OWNER.documents(2, days=30)[2]) == "tuf-mix-and-match"
+
+
 def test_older_documents_are_refused() -> None:
     trust = device()
     refresh(trust, OWNER.documents(5))

@@ -10,7 +10,9 @@ from ownroot.tuf.keys import TufSigner
 from ownroot.tuf.metadata import Document, KeyOwner, Role, RoleKeys, Root
 from ownroot.tuf.root_rules import (
     Chains,
+    Fault,
     StagedChange,
+    by_kind,
     find_publishing_faults,
     find_staging_faults,
     find_targets_faults,
@@ -152,6 +154,12 @@ def test_key_that_has_no_owner_is_claimed_by_nobody() -> None:
 @pytest.mark.parametrize("text", ["yesterday", "", "2026-11-26T12:00:00.5Z", "2026-11-26T12:00:00+00:00"])
 def test_time_of_an_owner_is_one_that_every_program_reads(text: str) -> None:
     assert staging(upload(owned(ROTATED, **{NEW.key.key_id: KeyOwner(CALLER, text)}))) == {"owner-time"}
+
+
+def test_faults_of_one_kind_are_told_together() -> None:
+    told = by_kind([Fault("key", "Key a is odd."), Fault("time", "It is over."), Fault("key", "Key b is odd.")])
+
+    assert told == {"key": "Key a is odd. Key b is odd.", "time": "It is over."}
 
 
 def test_documents_of_other_kinds_are_named() -> None:
