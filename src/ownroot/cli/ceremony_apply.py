@@ -11,7 +11,7 @@ from ownroot.client.api import Api
 from ownroot.errors import ConflictError, InvalidInputError
 from ownroot.pki.encoding import certificate_sha256, parse_certificate, parse_certificates
 from ownroot.pki.serials import serial_text
-from ownroot.wire.ceremony import ApprovalFile, body_sha256, state_sha256, verify_signature
+from ownroot.wire.ceremony import CEREMONY, ApprovalFile, state_sha256, verify_signature
 from ownroot.wire.certs import FactoryCerts
 
 
@@ -40,7 +40,7 @@ def verify_approval(file: ApprovalFile, factory: str, state: FactoryCerts) -> x5
             "other-root", f"The factory's root (serial {serial_text(root.serial_number)}) is not the one that approved."
         )
     verify_signature(file, root)
-    if body_sha256(body.request) != body.request_sha256:
+    if CEREMONY.digest(body.request) != body.request_sha256:
         raise InvalidInputError("ceremony-file-altered", "The request in the approval is not the one it names.")
     return root
 

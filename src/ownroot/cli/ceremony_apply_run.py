@@ -10,12 +10,12 @@ from ownroot.cli.options import Target
 from ownroot.client.api import Api
 from ownroot.clock import utc_now
 from ownroot.console.output import Output
-from ownroot.wire.ceremony import ApprovalFile
+from ownroot.wire.ceremony import CEREMONY, ApprovalFile
 
 
 def run_apply(target: Target, source: Path, *, assume_yes: bool, as_json: bool) -> None:
     """Verify, ask before a take-over, send, and say what came of it."""
-    file = read_ceremony_file(source, ApprovalFile)
+    file = read_ceremony_file(source, CEREMONY, ApprovalFile)
     access, output, body = target.access(), Output(as_json=as_json), file.body
     with Api(access) as api:
         answer = api.certs()

@@ -12,7 +12,7 @@ from ownroot.cli.pki_directory import PkiDirectory
 from ownroot.clock import utc_now
 from ownroot.console.output import Output
 from ownroot.errors import InvalidInputError, OwnrootError
-from ownroot.wire.ceremony import RequestFile
+from ownroot.wire.ceremony import CEREMONY, RequestFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ def run_approve(source: Path, out: Path, pki_dir: Path, hsm: HsmKeys | None, opt
     """Check, show, ask, sign, write."""
     if not all(name.strip() and name.isprintable() for name in options.operators):
         raise InvalidInputError("operator-name", "An operator's name is empty or not printable.")
-    file = read_ceremony_file(source, RequestFile)
+    file = read_ceremony_file(source, CEREMONY, RequestFile)
     directory, output = PkiDirectory(pki_dir, hsm, backdate=options.backdate), Output(as_json=options.as_json)
     for path in (out, options.record):
         require_new_file(path)

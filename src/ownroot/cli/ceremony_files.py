@@ -9,26 +9,16 @@ import os
 from pathlib import Path
 
 from ownroot.errors import ConflictError, InvalidInputError, KeyStoreError
-from ownroot.wire.ceremony import MAX_FILE_BYTES, CeremonyFile, File, parse_file, write_file
-from ownroot.wire.tuf_ceremony import File as TufFile
-from ownroot.wire.tuf_ceremony import parse_tuf_file
+from ownroot.wire.ceremony_envelope import MAX_FILE_BYTES, Envelope, Family, File, write_file
 
 _MODE = 0o600
 
 
-def read_ceremony_file(path: Path, wanted: type[File]) -> File:
-    """Read a file of one kind. Raises InvalidInputError `file-unreadable`, and as `parse_file` with the path named."""
-    try:
-        return parse_file(read_content(path), wanted)
-    except InvalidInputError as exc:
-        raise InvalidInputError(exc.code, f"{path}: {exc.detail}") from exc
-
-
-def read_tuf_file(path: Path, wanted: type[TufFile]) -> TufFile:
-    """Read a file of a TUF ceremony. Raises as `read_ceremony_file`."""
+def read_ceremony_file(path: Path, family: Family, wanted: type[File]) -> File:
+    """Read a file of one kind. Raises InvalidInputError `file-unreadable`, and as `Family.parse` with the path."""
     content = read_content(path)
     try:
-        return parse_tuf_file(content, wanted)
+        return family.parse(content, wanted)
     except InvalidInputError as exc:
         raise InvalidInputError(exc.code, f"{path}: {exc.detail}") from exc
 
@@ -50,7 +40,7 @@ def require_new_file(path: Path) -> None:
         raise KeyStoreError("ceremony-file-unwritable", f"{path} cannot be written: nothing can be made there.")
 
 
-def write_ceremony_file(path: Path, file: CeremonyFile) -> None:
+def write_ceremony_file(path: Path, file: Envelope) -> None:
     """Write a ceremony file. Raises as `write_content`."""
     write_content(path, write_file(file))
 

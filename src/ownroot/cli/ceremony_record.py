@@ -6,11 +6,11 @@ from ownroot.errors import InvalidInputError, RefusedError
 from ownroot.pki.chains import is_signed_by
 from ownroot.pki.encoding import certificate_sha256, parse_certificate, parse_crl
 from ownroot.pki.revocation import CrlCommand, read_crl_command
-from ownroot.wire.ceremony import CeremonyRecord, MadeCertificate, RecordFile, body_sha256, verify_signature
+from ownroot.wire.ceremony import CEREMONY, CeremonyRecord, MadeCertificate, RecordFile, verify_signature
 
 
 def verify_record(file: RecordFile, root: x509.Certificate) -> CrlCommand | None:
-    """Check a record from `parse_file`: root, signature, the request it names, and everything made.
+    """Check a record from `CEREMONY.parse`: root, signature, the request it names, and everything made.
 
     Returns: the signed command among what was made, if there is one. Whether anything was uploaded, no record says.
     Raises:
@@ -21,7 +21,7 @@ def verify_record(file: RecordFile, root: x509.Certificate) -> CrlCommand | None
     if certificate_sha256(root).hex() != body.root.sha256:
         raise RefusedError("other-root", "The ceremony was held with another root than the one given.")
     verify_signature(file, root)
-    if body_sha256(body.request) != body.request_sha256:
+    if CEREMONY.digest(body.request) != body.request_sha256:
         raise _wrong("the request in it is not the one it names")
     for made in (body.root, *body.certificates):
         _verify_made(made, root)

@@ -11,14 +11,14 @@ from ownroot.console.output import Output
 from ownroot.pki.encoding import parse_certificate
 from ownroot.pki.revocation import Verdict
 from ownroot.pki.serials import serial_text
-from ownroot.wire.ceremony import RecordFile
+from ownroot.wire.ceremony import CEREMONY, RecordFile
 
 _WORDS = {Verdict.REVOKE: "revoke", Verdict.DISABLE: "disable", Verdict.RENEW: "enable"}
 
 
 def run_verify_record(source: Path, root_file: Path, *, as_json: bool) -> None:
     """Check a record and tell what it says."""
-    file, output = read_ceremony_file(source, RecordFile), Output(as_json=as_json)
+    file, output = read_ceremony_file(source, CEREMONY, RecordFile), Output(as_json=as_json)
     command = verify_record(file, parse_certificate(read_text(root_file) or ""))
     body = file.body
     verdicts = [(serial_text(entry.serial), _WORDS[entry.verdict]) for entry in command.entries] if command else []

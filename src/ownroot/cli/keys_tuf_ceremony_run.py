@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from ownroot import __version__
-from ownroot.cli.ceremony_files import read_content, read_tuf_file, require_new_file, write_content
+from ownroot.cli.ceremony_files import read_ceremony_file, read_content, require_new_file, write_ceremony_file
 from ownroot.cli.ceremony_view import digest_groups
 from ownroot.cli.hsm import HsmKeys
 from ownroot.cli.keys_tuf_run import ChangeOptions
@@ -26,17 +26,15 @@ from ownroot.tuf.root_rules import Chains
 from ownroot.tuf.updates import Upload
 from ownroot.wire.tuf import parse_stage
 from ownroot.wire.tuf_ceremony import (
+    TUF_CEREMONY,
     RotateKey,
     TufApprovalFile,
     TufOrder,
     TufRecordFile,
     TufRequest,
     TufRequestFile,
-    parse_tuf_file,
-    tuf_body_sha256,
     tuf_request_file,
     verify_tuf_file,
-    write_tuf_file,
 )
 
 
@@ -73,7 +71,7 @@ def run_request(options: ChangeOptions, out: Path, order: TufOrder, message: str
         if options.keys is not None and isinstance(order, RotateKey):
             order = msgspec.structs.replace(order, replaces=change.key_file(Role.ROOT).first_root)
         file = tuf_request_file(_request(access, order, view))
-    write_content(out, write_tuf_file(file))
+    write_ceremony_file(out, file)
     if options.as_json:
         output.document({"file": str(out), "factory": access.factory, "sha256": file.sha256, "txid": txid})
     if txid is not None:
@@ -88,7 +86,7 @@ def run_approve(source: Path, out: Path, hsm: HsmKeys | None, options: ApproveOp
     """Check, show, ask, sign, write. No network is used."""
     if not all(name.strip() and name.isprintable() for name in options.operators):
         raise InvalidInputError("operator-name", "An operator's name is empty or not printable.")
-    file, output = read_tuf_file(source, TufRequestFile), Output(as_json=options.as_json)
+    file, output = read_ceremony_file(source, TUF_CEREMONY, TufRequestFile), Output(as_json=options.as_json)
     for path in (out, options.record):
         require_new_file(path)
     files = KeyFiles(KeyFileStore(options.keys), KeyFileStore(options.targets_keys or options.keys))
@@ -125,7 +123,11 @@ def run_apply(options: ChangeOptions, source: Path) -> None:
         ConflictError: `ceremony-other-factory`, `ceremony-stale`. RefusedError: `ceremony-signature`.
         OwnrootError: as `RootChange`.
     """
-    file, access, output = read_tuf_file(source, TufApprovalFile), options.target.access(), options.output
+    file, access, output = (
+        read_ceremony_file(source, TUF_CEREMONY, TufApprovalFile),
+        options.target.access(),
+        options.output,
+    )
     if file.body.factory != access.factory:
         raise ConflictError(
             "ceremony-other-factory", f"The approval is for factory {file.body.factory}, not {access.factory}."
@@ -156,11 +158,11 @@ def run_verify_record(source: Path, root_file: Path, *, as_json: bool) -> None:
         RefusedError: `ceremony-signature`. InvalidInputError: `ceremony-record-wrong`, or why a file cannot be read.
     """
     output = Output(as_json=as_json)
-    file = parse_tuf_file(read_content(source), TufRecordFile)
+    file = read_ceremony_file(source, TUF_CEREMONY, TufRecordFile)
     root = read_root(parse_document(read_content(root_file), max_octets=2 * ROOT_MAX_OCTETS).signed)
     signers = verify_tuf_file(file, _root_keys(root))
     body = file.body
-    if tuf_body_sha256(body.request) != body.request_sha256:
+    if TUF_CEREMONY.digest(body.request) != body.request_sha256:
         raise InvalidInputError(
             "ceremony-record-wrong", "The record is signed, and yet the request in it is not the one it names."
         )
@@ -217,9 +219,9 @@ def _plan(file: TufRequestFile, amendments: tuple[str, ...]) -> list[str]:
 
 def _write(made: TufApproved, out: Path, record: Path) -> None:
     """Write both files or neither: an approval that no record tells of must not exist."""
-    write_content(record, write_tuf_file(made.record))
+    write_ceremony_file(record, made.record)
     try:
-        write_content(out, write_tuf_file(made.approval))
+        write_ceremony_file(out, made.approval)
     except OwnrootError:
         record.unlink(missing_ok=True)
         raise

@@ -1,20 +1,18 @@
 """Files of a TUF ceremony: what one machine asks, what the offline machine with the keys answers, and the record of it.
 
-Their form is that of `wire.ceremony`: an envelope of `kind`, `version`, `body` and the SHA-256 of the body, written in
-exactly one way, so that a single altered, added or lost byte is refused. An approval and a record are signed by the
-root keys that signed the root.
+Their form is that of `wire.ceremony_envelope`. An approval and a record are signed by the root keys that signed the
+root.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
 
-from ownroot.errors import InvalidInputError, RefusedError
-from ownroot.pki.encoding import sha256
+from ownroot.errors import RefusedError
 from ownroot.tuf.keys import TufKey, TufSigner
 from ownroot.tuf.signatures import parse_signatures, sign, signed_by
-from ownroot.wire.ceremony import MAX_FILE_BYTES, VERSION, Moment
+from ownroot.wire.ceremony_envelope import VERSION, Family, Moment
 from ownroot.wire.tuf import RootUpdates
 
 
@@ -129,37 +127,38 @@ class TufRecordFile(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind",
 
 TufFile = TufRequestFile | TufApprovalFile | TufRecordFile
 SignedTufFile = TufApprovalFile | TufRecordFile
-TufBody = TufRequest | TufApproval | TufRecord
-File = TypeVar("File", TufRequestFile, TufApprovalFile, TufRecordFile)
-
-_KINDS: Final[Mapping[type[TufBody], str]] = {
-    TufRequest: "ownroot-tuf-request",
-    TufApproval: "ownroot-tuf-approval",
-    TufRecord: "ownroot-tuf-record",
-}
-_NAMES: Final[Mapping[type[TufFile], str]] = {
-    TufRequestFile: "a request (made by `keys tuf request`)",
-    TufApprovalFile: "an approval (made by `keys tuf approve`)",
-    TufRecordFile: "a ceremony record (made by `keys tuf approve`)",
-}
+TUF_CEREMONY: Final = Family(
+    "TUF ceremony file",
+    TufFile,
+    {
+        TufRequest: "ownroot-tuf-request",
+        TufApproval: "ownroot-tuf-approval",
+        TufRecord: "ownroot-tuf-record",
+    },
+    {
+        TufRequestFile: "a request (made by `keys tuf request`)",
+        TufApprovalFile: "an approval (made by `keys tuf approve`)",
+        TufRecordFile: "a ceremony record (made by `keys tuf approve`)",
+    },
+)
 
 
 def tuf_request_file(body: TufRequest) -> TufRequestFile:
     """Put a request into its envelope."""
-    return TufRequestFile(version=VERSION, body=body, sha256=tuf_body_sha256(body))
+    return TufRequestFile(version=VERSION, body=body, sha256=TUF_CEREMONY.digest(body))
 
 
 def sign_tuf_approval(body: TufApproval, signers: Iterable[TufSigner]) -> TufApprovalFile:
     """Sign an approval with root keys."""
     return TufApprovalFile(
-        version=VERSION, body=body, sha256=tuf_body_sha256(body), signatures=_signatures(body, signers)
+        version=VERSION, body=body, sha256=TUF_CEREMONY.digest(body), signatures=_signatures(body, signers)
     )
 
 
 def sign_tuf_record(body: TufRecord, signers: Iterable[TufSigner]) -> TufRecordFile:
     """Sign a record with root keys."""
     return TufRecordFile(
-        version=VERSION, body=body, sha256=tuf_body_sha256(body), signatures=_signatures(body, signers)
+        version=VERSION, body=body, sha256=TUF_CEREMONY.digest(body), signatures=_signatures(body, signers)
     )
 
 
@@ -171,52 +170,11 @@ def verify_tuf_file(file: SignedTufFile, keys: Mapping[str, TufKey]) -> frozense
     Raises:
         RefusedError: `ceremony-signature`: none of them has. InvalidInputError: `tuf-signature-invalid` and its like.
     """
-    signers = signed_by(signed_octets(file.body), parse_signatures(file.signatures), keys, keys)
+    signers = signed_by(TUF_CEREMONY.signed_octets(file.body), parse_signatures(file.signatures), keys, keys)
     if not signers:
         raise RefusedError("ceremony-signature", "The file is not signed by a root key of this factory.")
     return signers
 
 
-def tuf_body_sha256(body: TufBody) -> str:
-    """Return the digest of a body, in hex: what people compare, and what files name each other by."""
-    return sha256(signed_octets(body)).hex()
-
-
-def signed_octets(body: TufBody) -> bytes:
-    """Return what is hashed and signed: the kind, a newline, and the body as JSON without blanks, members sorted.
-
-    It begins with a letter, so a signature over it can never pass for one over TUF metadata, which begins with `{`.
-    """
-    return _KINDS[type(body)].encode() + b"\n" + msgspec.json.encode(body, order="sorted")
-
-
-def write_tuf_file(file: TufFile) -> bytes:
-    """Return the content of a file."""
-    return msgspec.json.format(msgspec.json.encode(file, order="sorted"), indent=2) + b"\n"
-
-
-def parse_tuf_file(content: bytes, wanted: type[File]) -> File:
-    """Read a file; whether a root key signed it is `verify_tuf_file`'s.
-
-    Raises:
-        InvalidInputError: codes of `wire.ceremony.parse_file`.
-    """
-    if len(content) > MAX_FILE_BYTES:
-        raise InvalidInputError("ceremony-file-too-large", "The file is far larger than any ceremony file.")
-    try:
-        file: TufFile = msgspec.json.decode(content, type=TufFile)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-        raise InvalidInputError(
-            "ceremony-file-unreadable", f"The file is no TUF ceremony file, or only a part of one: {exc}."
-        ) from exc
-    if not isinstance(file, wanted):
-        raise InvalidInputError("ceremony-file-kind", f"This is {_NAMES[type(file)]}, not {_NAMES[wanted]}.")
-    if file.version != VERSION:
-        raise InvalidInputError("ceremony-file-version", f"The file has version {file.version}, known is {VERSION}.")
-    if write_tuf_file(file) != content or tuf_body_sha256(file.body) != file.sha256:
-        raise InvalidInputError("ceremony-file-altered", "The file is not as it was written: its content was altered.")
-    return file
-
-
-def _signatures(body: TufBody, signers: Iterable[TufSigner]) -> list[dict[str, Any]]:
-    return [dict(sign(signed_octets(body), signer).document()) for signer in signers]
+def _signatures(body: TufApproval | TufRecord, signers: Iterable[TufSigner]) -> list[dict[str, Any]]:
+    return [dict(sign(TUF_CEREMONY.signed_octets(body), signer).document()) for signer in signers]

@@ -16,16 +16,15 @@ from ownroot.keystore.file import FileKeyStore
 from ownroot.pki.encoding import parse_certificate, parse_certificates
 from ownroot.services.request_csrs import PENDING_KEY_LIFETIME as SERVERS_LIFETIME
 from ownroot.wire.ceremony import (
-    MAX_FILE_BYTES,
+    CEREMONY,
     PENDING_KEY_LIFETIME,
     ApprovalFile,
     RecordFile,
     RequestFile,
-    parse_file,
     request_file,
     sign_approval,
-    write_file,
 )
+from ownroot.wire.ceremony_envelope import MAX_FILE_BYTES, write_file
 from tests.support.owner import Owner, Ran
 from tests.support.relay import Fault, Instead, Relay
 from tests.support.softhsm import LABEL, PIN, soft_hsm
@@ -164,7 +163,7 @@ def test_the_root_may_be_on_a_token(fresh: Gap, tmp_path: Path) -> None:
     assert vault.apply(vault.approved("create", name="1", options=token)).code == 0
     assert vault.apply(vault.approved("rotate-tls", name="2", options=token)).code == 0
     assert not (fresh.pki / "factory_ca.key").exists()
-    record = parse_file((fresh.stick / "2.approval.record.json").read_bytes(), RecordFile)
+    record = CEREMONY.parse((fresh.stick / "2.approval.record.json").read_bytes(), RecordFile)
     assert LABEL in record.body.root_key
 
 
@@ -275,7 +274,7 @@ def test_the_server_keeps_its_keys_as_long_as_requests_say() -> None:
 
 def test_a_request_whose_server_keys_have_expired_is_refused(gap: Gap) -> None:
     request = gap.request("rotate-tls")
-    body = parse_file(request.read_bytes(), RequestFile).body
+    body = CEREMONY.parse(request.read_bytes(), RequestFile).body
     past = msgspec.structs.replace(body, expires_at=datetime.now(UTC).replace(microsecond=0))
     request.write_bytes(write_file(request_file(past)))
     assert gap.approve(request).error["code"] == "ceremony-expired"
@@ -283,7 +282,7 @@ def test_a_request_whose_server_keys_have_expired_is_refused(gap: Gap) -> None:
 
 def test_an_approval_whose_server_keys_have_expired_is_refused(gap: Gap, relay: Relay) -> None:
     approval = gap.approved("rotate-tls")
-    body = parse_file(approval.read_bytes(), ApprovalFile).body
+    body = CEREMONY.parse(approval.read_bytes(), ApprovalFile).body
     past = msgspec.structs.replace(body, usable_until=datetime.now(UTC).replace(microsecond=0))
     key = FileKeyStore(gap.pki).find("factory_ca")
     assert key is not None
@@ -392,7 +391,7 @@ def test_a_file_with_one_byte_altered_or_its_end_lost_is_refused(gap: Gap, kind:
 
 def test_an_approval_altered_by_someone_who_knows_how_is_refused(gap: Gap) -> None:
     approval = gap.approved("rotate-tls")
-    file = parse_file(approval.read_bytes(), ApprovalFile)
+    file = CEREMONY.parse(approval.read_bytes(), ApprovalFile)
     forged = sign_approval(
         msgspec.structs.replace(file.body, operators=("Eve",)), FileKeyStore(gap.pki).find("local-ca")
     )

@@ -8,21 +8,19 @@ import pytest
 
 from ownroot.errors import InvalidInputError, RefusedError
 from ownroot.wire.ceremony import (
-    MAX_FILE_BYTES,
+    CEREMONY,
     ApprovalFile,
     CeremonyApproval,
     CeremonyRequest,
     JudgeOrder,
     RequestFile,
     RotateTlsOrder,
-    parse_file,
     request_file,
     sign_approval,
-    signed_octets,
     state_sha256,
     verify_signature,
-    write_file,
 )
+from ownroot.wire.ceremony_envelope import MAX_FILE_BYTES, write_file
 from ownroot.wire.certs import CertsUpload, ChangeMeta, CsrReply, FactoryCerts
 from tests.support.certificates import FACTORY, NOW, device_ca, factory_root, gateway_tls
 
@@ -65,13 +63,13 @@ def approval() -> CeremonyApproval:
 
 def refusal(content: bytes) -> str:
     with pytest.raises(InvalidInputError) as caught:
-        parse_file(content, RequestFile)
+        CEREMONY.parse(content, RequestFile)
     return caught.value.code
 
 
 def test_what_was_written_is_read() -> None:
     file = request_file(request())
-    assert parse_file(write_file(file), RequestFile) == file
+    assert CEREMONY.parse(write_file(file), RequestFile) == file
 
 
 def test_every_single_altered_byte_is_refused() -> None:
@@ -151,17 +149,17 @@ def test_a_body_changed_under_its_signature_is_refused() -> None:
     with pytest.raises(RefusedError):
         verify_signature(other, ROOT.certificate)
     with pytest.raises(InvalidInputError):
-        parse_file(write_file(other), ApprovalFile)
+        CEREMONY.parse(write_file(other), ApprovalFile)
 
 
 def test_what_the_root_signs_cannot_pass_for_a_certificate() -> None:
-    assert signed_octets(approval())[0] != 0x30
+    assert CEREMONY.signed_octets(approval())[0] != 0x30
 
 
 def test_an_order_keeps_its_kind() -> None:
     order = JudgeOrder(verdict="disable", serials=("5",))
     file = request_file(msgspec.structs.replace(request(), change=order))
-    assert parse_file(write_file(file), RequestFile).body.change == order
+    assert CEREMONY.parse(write_file(file), RequestFile).body.change == order
 
 
 def test_the_order_of_device_cas_does_not_count() -> None:
@@ -188,7 +186,7 @@ def test_another_state_has_another_digest(other: FactoryCerts) -> None:
 
 def test_the_digest_of_the_octets_stays_what_it_is() -> None:
     # Files are kept for years: another way to write JSON would make every old record look altered.
-    octets = signed_octets(request())
+    octets = CEREMONY.signed_octets(request())
     assert octets.startswith(b'ownroot-ceremony-request\n{"change":{"what":"rotate-tls"},"csrs":{},"devices":[],')
     assert b'"requested-at":"2026-11-23T12:00:00Z"' in octets
     assert datetime(2026, 11, 23, 12, tzinfo=UTC) == NOW

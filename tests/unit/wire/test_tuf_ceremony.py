@@ -5,14 +5,14 @@ from datetime import UTC, datetime
 import pytest
 
 from ownroot.errors import OwnrootError
+from ownroot.wire.ceremony_envelope import write_file
 from ownroot.wire.tuf_ceremony import (
+    TUF_CEREMONY,
     TufApproval,
     TufApprovalFile,
     TufRequestFile,
-    parse_tuf_file,
     sign_tuf_approval,
     verify_tuf_file,
-    write_tuf_file,
 )
 from tests.support.tuf_world import ed25519_signer
 
@@ -26,11 +26,11 @@ BODY = TufApproval(
     upload={"b": 1, "a": [2]},
 )
 FILE = sign_tuf_approval(BODY, [MINE])
-CONTENT = write_tuf_file(FILE)
+CONTENT = write_file(FILE)
 
 
 def test_file_is_read_back_and_signed_by_its_key() -> None:
-    read = parse_tuf_file(CONTENT, TufApprovalFile)
+    read = TUF_CEREMONY.parse(CONTENT, TufApprovalFile)
 
     assert read == FILE
     assert verify_tuf_file(read, {MINE.key.key_id: MINE.key}) == {MINE.key.key_id}
@@ -56,10 +56,10 @@ def test_key_of_a_stranger_has_not_signed_it() -> None:
 )
 def test_any_other_content_is_refused(content: bytes, code: str) -> None:
     with pytest.raises(OwnrootError) as refused:
-        parse_tuf_file(content, TufApprovalFile)
+        TUF_CEREMONY.parse(content, TufApprovalFile)
     assert refused.value.code == code
 
 
 def test_file_of_another_kind_is_refused() -> None:
     with pytest.raises(OwnrootError, match="ceremony-file-kind"):
-        parse_tuf_file(CONTENT, TufRequestFile)
+        TUF_CEREMONY.parse(CONTENT, TufRequestFile)
