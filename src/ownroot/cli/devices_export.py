@@ -71,7 +71,7 @@ def pages(api: Api, query: DeviceQuery) -> Iterator[tuple[tuple[DeviceObject, ..
                 raise InvalidInputError(
                     "export-unordered",
                     "The server sent a device a second time, or one without a name: it does not know how to go on "
-                    "after a name. Export from an Ownroot server of this version or later.",
+                    "after a name. Ask an Ownroot server of this version or later.",
                 )
             last = device.name
         yield page.devices, page.total

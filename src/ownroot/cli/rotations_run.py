@@ -3,12 +3,11 @@
 What a device says of its renewal is its own word; that its next key is pending is the gateway's.
 """
 
-from collections.abc import Iterator
-from itertools import count
-
 import msgspec
 
+from ownroot.cli.devices_export import pages
 from ownroot.cli.options import Target
+from ownroot.cli.progress import progress_bar
 from ownroot.client.api import Api, DeviceQuery
 from ownroot.console.output import Output
 from ownroot.console.text import one_line
@@ -31,9 +30,15 @@ class PendingRotation(msgspec.Struct, frozen=True, kw_only=True, rename="kebab")
 
 
 def show_rotations(target: Target, *, as_json: bool) -> None:
-    """Fetch and show every rotation under way, the oldest first."""
-    with Api(target.access()) as api:
-        pending = sorted((_look(api, device) for device in _rotating(api)), key=lambda one: one.since)
+    """Fetch and show every rotation under way, the oldest first. Raises as `devices_export.pages`."""
+    with Api(target.access()) as api, progress_bar(as_json=as_json) as progress:
+        found: list[PendingRotation] = []
+        for devices, left in pages(api, DeviceQuery(rotating=True)):
+            total = len(found) + left
+            for device in devices:
+                found.append(_look(api, device))
+                progress("rotations", len(found), total)
+    pending = sorted(found, key=lambda one: one.since)
     output = Output(as_json=as_json)
     if as_json:
         output.document({"rotations": pending})
@@ -41,14 +46,6 @@ def show_rotations(target: Target, *, as_json: bool) -> None:
     for one in pending:
         output.line(f"{one_line(one.name)}: since {one.since}; {one_line(one.reason)}")
     output.note(f"{len(pending)} rotation(s) under way.")
-
-
-def _rotating(api: Api) -> Iterator[DeviceObject]:
-    for page in count(1):
-        found = api.devices(DeviceQuery(rotating=True, page=page))
-        yield from found.devices
-        if found.next is None:
-            return
 
 
 def _look(api: Api, device: DeviceObject) -> PendingRotation:
