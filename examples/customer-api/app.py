@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 from wsgiref.simple_server import make_server
 
-from ownroot.client.api import Api, ApiAccess
+from ownroot.client.access import ApiAccess
+from ownroot.client.api import Api
 from ownroot.customer import DeviceGate, FeedPin, Front, StatusFollower, WsgiDevices
 from ownroot.customer.serving import DeviceServer
 from ownroot.pki.encoding import parse_certificate

@@ -14,7 +14,9 @@ from ownroot.cli.pki_changes import (
     read_csrs,
     require_known,
 )
-from ownroot.client.api import Api, ApiAccess, CertsAnswer, DeviceQuery
+from ownroot.client.access import ApiAccess
+from ownroot.client.api import Api, CertsAnswer
+from ownroot.client.device_query import DeviceQuery
 from ownroot.errors import ConflictError, NotFoundError, RefusedError
 from ownroot.pki.serials import serial_text
 from ownroot.wire.ceremony import PENDING_KEY_LIFETIME, CeremonyRequest, Devices, state_sha256

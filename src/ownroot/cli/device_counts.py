@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 
 from ownroot.cli.devices_standing_run import find_left_handshakes
 from ownroot.cli.pki_view import Entry
-from ownroot.client.api import Api, DeviceQuery
+from ownroot.client.api import Api
+from ownroot.client.device_query import DeviceQuery
 from ownroot.errors import NotFoundError, RefusedError
 from ownroot.wire.refusals import RefusalObject
 

@@ -88,7 +88,7 @@ def list_devices(
     """
     from ownroot.cli.devices_export import export_devices
     from ownroot.cli.devices_show import show_list
-    from ownroot.client.api import DeviceQuery
+    from ownroot.client.device_query import DeviceQuery
 
     query = DeviceQuery(
         name=pattern,

@@ -17,7 +17,8 @@ import msgspec
 
 from ownroot.cli.options import Target
 from ownroot.cli.progress import progress_bar
-from ownroot.client.api import Api, DeviceQuery
+from ownroot.client.api import Api
+from ownroot.client.device_query import DeviceQuery
 from ownroot.errors import InvalidInputError
 from ownroot.wire.devices import DeviceObject
 

@@ -8,7 +8,8 @@ from typing import Any
 from ownroot.cli.devices_standing_run import worded
 from ownroot.cli.devices_table import columns, fitting, table
 from ownroot.cli.options import Target
-from ownroot.client.api import Api, DeviceQuery
+from ownroot.client.api import Api
+from ownroot.client.device_query import DeviceQuery
 from ownroot.clock import utc_now
 from ownroot.console.output import Output, console
 from ownroot.console.text import one_line

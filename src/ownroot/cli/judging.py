@@ -20,7 +20,8 @@ from ownroot.cli.pki_changes import (
 )
 from ownroot.cli.pki_directory import ROOT_FILE, PkiDirectory
 from ownroot.cli.pki_view import Entry, Kind, view_pki
-from ownroot.client.api import Api, CertsAnswer, DeviceQuery
+from ownroot.client.api import Api, CertsAnswer
+from ownroot.client.device_query import DeviceQuery
 from ownroot.errors import InvalidInputError, RefusedError
 from ownroot.pki.chains import is_signed_by
 from ownroot.pki.issuance import Issuer

@@ -15,7 +15,7 @@ from ownroot.cli.tuf_key_store import KeyFileStore
 from ownroot.cli.tuf_offline import OfflineApproval, TufApproved
 from ownroot.cli.tuf_owner_keys import KeyFiles, OwnerKeys
 from ownroot.cli.tuf_roots import UpdateView, walk
-from ownroot.client.api import ApiAccess
+from ownroot.client.access import ApiAccess
 from ownroot.client.repository import RepositoryApi
 from ownroot.clock import utc_now
 from ownroot.console.output import Output

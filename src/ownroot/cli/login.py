@@ -13,7 +13,7 @@ from ownroot.errors import InvalidInputError, NotFoundError
 
 if TYPE_CHECKING:
     from ownroot.cli.settings import Login
-    from ownroot.client.api import ApiAccess
+    from ownroot.client.access import ApiAccess
 
 _PROMPT = ""
 
@@ -116,7 +116,7 @@ def _client_login(target: Target, client: str, oauth_url: str | None) -> "tuple[
 def _access(login: "Login", factory: str) -> "ApiAccess":
     from pathlib import Path
 
-    from ownroot.client.api import ApiAccess
+    from ownroot.client.access import ApiAccess
 
     cacert = None if login.cacert is None else Path(login.cacert)
     is_access_token = login.oauth is not None

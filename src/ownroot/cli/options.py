@@ -13,7 +13,8 @@ import click
 from ownroot.errors import UnauthenticatedError
 
 if TYPE_CHECKING:
-    from ownroot.client.api import Api, ApiAccess
+    from ownroot.client.access import ApiAccess
+    from ownroot.client.api import Api
 
 Result = TypeVar("Result")
 
@@ -39,7 +40,7 @@ class Target:
             OwnrootError: as `cli.oauth_login.renewed`; the login's token ends and the server gives no other.
         """
         from ownroot.cli.settings import Login, environment_settings
-        from ownroot.client.api import ApiAccess
+        from ownroot.client.access import ApiAccess
 
         path, settings = environment_settings()
         factory = self.factory or os.environ.get("OWNROOT_FACTORY") or settings.default_factory

@@ -8,7 +8,8 @@ import msgspec
 from ownroot.cli.devices_export import pages
 from ownroot.cli.options import Target
 from ownroot.cli.progress import progress_bar
-from ownroot.client.api import Api, DeviceQuery
+from ownroot.client.api import Api
+from ownroot.client.device_query import DeviceQuery
 from ownroot.console.output import Output
 from ownroot.console.text import one_line
 from ownroot.errors import NotFoundError

@@ -14,7 +14,8 @@ from cryptography import x509
 from ownroot.cli.owner_pki import LocalCaWish, OwnerPki, OwnerPkiMaker
 from ownroot.cli.pki_directory import LOCAL_CA_FILE, ROOT_FILE, PkiDirectory
 from ownroot.cli.signing import read_backend_csr
-from ownroot.client.api import Api, DeviceQuery
+from ownroot.client.api import Api
+from ownroot.client.device_query import DeviceQuery
 from ownroot.errors import ConflictError, InvalidInputError, RefusedError
 from ownroot.pki.encoding import certificate_pem, parse_certificate
 from ownroot.pki.requests import VerifiedCsr

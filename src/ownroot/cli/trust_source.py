@@ -10,7 +10,8 @@ from cryptography import x509
 from ownroot.cli.options import Target
 from ownroot.cli.pki_directory import ROOT_FILE, PkiDirectory, read_text
 from ownroot.cli.trust_files import Format, TrustedCa, trust_files
-from ownroot.client.api import Api, ApiAccess, CertsAnswer
+from ownroot.client.access import ApiAccess
+from ownroot.client.api import Api, CertsAnswer
 from ownroot.clock import utc_now
 from ownroot.errors import InvalidInputError, NotFoundError, RefusedError
 from ownroot.pki.chains import is_signed_by

@@ -4,18 +4,18 @@ Each method is one request; none is repeated. Errors are `client.transport`'s fo
 what the server refuses.
 """
 
-import base64
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlencode
 
+from ownroot.client.access import ApiAccess
 from ownroot.client.addresses import parse_base_url, path_segment, require_confidential
 from ownroot.client.closing import ClosedOnExit
 from ownroot.client.config_places import ConfigPlace
+from ownroot.client.device_query import DeviceQuery
 from ownroot.client.refusals import error_of
 from ownroot.client.tls import api_trust
 from ownroot.client.transport import Answer, ExchangeLimits, Transport
@@ -37,35 +37,9 @@ from ownroot.wire.status_feed import SignedFeed
 
 Shape = TypeVar("Shape")
 
-TOKEN_HEADER = "OSF-TOKEN"  # noqa: S105 - a header's name, not a secret
 _JSON = {"Content-Type": "application/json"}
 _SUCCESS = frozenset((200, 201, 202, 204))
 _PARTIAL = 206
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApiAccess:
-    """Where the API is, who we are there, and for which factory we ask.
-
-    `is_access_token`: the token came from OAuth, and goes where existing servers look for such a one.
-    """
-
-    url: str
-    factory: str
-    token: str
-    cacert: Path | None = None
-    is_access_token: bool = False
-
-    def credential(self) -> tuple[str, str]:
-        """Return name and value of the header that shows the token (protocol: api.md §1.2).
-
-        Raises:
-            InvalidInputError: `bad-token`.
-        """
-        token = require_token(self.token)
-        if not self.is_access_token:
-            return TOKEN_HEADER, token
-        return "Authorization", f"Bearer {base64.b64encode(token.encode()).decode('ascii')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,47 +52,6 @@ class CertsAnswer:
     certs: FactoryCerts
     is_taken_over: bool
     server_time: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceQuery:
-    """How to narrow a listing; a member left out does not narrow. Names are those of the wire."""
-
-    name: str | None = None
-    group: str | None = None
-    match_tag: str | None = None
-    mine: bool = False
-    prod: bool | None = None
-    sortby: str | None = None
-    target_name: str | None = None
-    uuid: str | None = None
-    ca_serial: str | None = None
-    rotating: bool = False
-    suspected: bool = False
-    limit: int = 500
-    page: int = 1
-    after: str | None = None
-
-    def parameters(self, factory: str) -> Iterator[tuple[str, str]]:
-        """Yield the query parameters that are set, sorted by name; an empty factory means all that the token is for."""
-        given: dict[str, str | None] = {
-            "after": self.after,
-            "ca_serial": self.ca_serial,
-            "factory": factory or None,
-            "group": self.group,
-            "limit": str(self.limit),
-            "match_tag": self.match_tag,
-            "mine": "1" if self.mine else None,
-            "name": self.name,
-            "page": str(self.page) if self.page > 1 else None,
-            "prod": None if self.prod is None else str(int(self.prod)),
-            "rotating": "1" if self.rotating else None,
-            "sortby": self.sortby,
-            "suspected": "1" if self.suspected else None,
-            "target_name": self.target_name,
-            "uuid": self.uuid,
-        }
-        yield from ((name, value) for name, value in given.items() if value is not None)
 
 
 class Api(ClosedOnExit):
@@ -376,17 +309,6 @@ class Api(ClosedOnExit):
     def close(self) -> None:
         """Close all connections."""
         self._transport.close()
-
-
-def require_token(token: str) -> str:
-    """Return the token if it can stand in a header.
-
-    Raises:
-        InvalidInputError: `bad-token`; the token itself is not shown.
-    """
-    if not token or not token.isascii() or not token.isprintable() or " " in token:
-        raise InvalidInputError("bad-token", "The token is empty or holds blanks or characters no token has.")
-    return token
 
 
 def _server_time(answer: Answer) -> datetime | None:

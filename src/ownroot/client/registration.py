@@ -6,8 +6,8 @@ Source: registration.md §2-4. The URL is used verbatim; it may be any path (`/o
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from ownroot.client.access import TOKEN_HEADER, require_token
 from ownroot.client.addresses import parse_base_url, require_confidential
-from ownroot.client.api import TOKEN_HEADER, require_token
 from ownroot.client.closing import ClosedOnExit
 from ownroot.client.refusals import error_of
 from ownroot.client.tls import api_trust

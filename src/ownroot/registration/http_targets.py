@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from ownroot.client.access import TOKEN_HEADER, require_token
 from ownroot.client.addresses import parse_base_url, require_confidential
-from ownroot.client.api import TOKEN_HEADER, require_token
 from ownroot.client.refusals import error_of
 from ownroot.client.tls import api_trust
 from ownroot.client.transport import Answer, ExchangeLimits, Transport

@@ -12,7 +12,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import ClassVar, TypeVar
 
-from ownroot.client.api import TOKEN_HEADER
+from ownroot.client.access import TOKEN_HEADER
 from ownroot.client.registration import RegistrationEndpoint
 from ownroot.device.registration import Registered, RegistrationWish, SendRegistration, default_hardware_id, register
 from ownroot.errors import ConflictError, InvalidInputError, OwnrootError, RefusedError, UnavailableError

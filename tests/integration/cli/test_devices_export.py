@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from ownroot.cli import devices_export
-from ownroot.client.api import Api, ApiAccess, DeviceQuery
+from ownroot.client.access import ApiAccess
+from ownroot.client.api import Api
+from ownroot.client.device_query import DeviceQuery
 from tests.support.device_csrs import device_csr
 from tests.support.owner import Owner
 from tests.support.relay import Instead, Relay

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from ownroot.client.api import Api, ApiAccess
+from ownroot.client.access import ApiAccess
+from ownroot.client.api import Api
 from ownroot.client.credentials import FileCredentials
 from ownroot.client.gateway import GatewayClient
 from ownroot.errors import KeyStoreError, OwnrootError

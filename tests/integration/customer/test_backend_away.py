@@ -9,7 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from ownroot.client.api import Api, ApiAccess
+from ownroot.client.access import ApiAccess
+from ownroot.client.api import Api
 from ownroot.clock import utc_now
 from ownroot.customer import DeviceGate, FeedPin, StatusFollower
 from ownroot.customer.gate import DeviceStanding

@@ -8,7 +8,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from ownroot.client.api import Api, ApiAccess
+from ownroot.client.access import ApiAccess
+from ownroot.client.api import Api
 from ownroot.clock import utc_now
 from ownroot.customer import FeedPin, StatusFollower
 from ownroot.errors import UnavailableError
