@@ -9,7 +9,7 @@ from ownroot.client.api import Api
 from ownroot.client.config_places import ConfigPlace
 from ownroot.console.output import Output
 from ownroot.errors import InvalidInputError
-from ownroot.fleet.config_files import SECTIONED_FILE
+from ownroot.fleet.config_files import SECTIONED_FILE, parse_file_name
 from ownroot.fleet.toml_sections import merge_sections, parse_sections, print_sections
 from ownroot.pki.encoding import parse_ec_public_key
 from ownroot.wire.config import ConfigFileForm, ConfigForm, ConfigObject, config_files, file_forms
@@ -60,10 +60,10 @@ def show_log(target: Target, place: ConfigPlace, *, limit: int, as_json: bool) -
 
 
 def delete_file(target: Target, place: ConfigPlace, name: str, *, as_json: bool) -> None:
-    """Take one file out."""
+    """Take one file out. Raises InvalidInputError `config-file-name`."""
     output = Output(as_json=as_json)
     with Api(target.access()) as api:
-        api.delete_config_file(place, name)
+        api.delete_config_file(place, parse_file_name(name))
     output.line(f"Deleted {name} from the configuration of {place}. Devices delete it at their next visit.")
     if as_json:
         output.document({"deleted": name})

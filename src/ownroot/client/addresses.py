@@ -63,8 +63,15 @@ def path_segment(name: str) -> str:
     """Escape a name for use as one segment of a path.
 
     Raises:
-        InvalidInputError: `bad-name`; an empty name or one of dots would become another path.
+        InvalidInputError: `bad-name`; the path would become another one.
     """
-    if not name.strip("."):
-        raise InvalidInputError("bad-name", f"{name!r} is not a name.")
+    if name in ("", ".", "..") or "/" in name or not name.isprintable():
+        raise InvalidInputError(
+            "bad-name", f"{name[:80]!r} is not a name: names are not empty, not `.` or `..`, and hold no slash."
+        )
     return quote(name, safe="")
+
+
+def path_segments(name: str) -> str:
+    """Escape a name that may hold slashes, for use as so many segments. Raises as `path_segment`."""
+    return "/".join(path_segment(part) for part in name.split("/"))

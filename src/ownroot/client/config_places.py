@@ -1,9 +1,9 @@
 """Where a configuration is found on the API (protocol: api.md §6)."""
 
 from dataclasses import dataclass
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
-from ownroot.client.addresses import path_segment
+from ownroot.client.addresses import path_segment, path_segments
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,8 @@ class ConfigPlace:
         return base + rest + (f"?{urlencode(query)}" if query else "")
 
     def file_path(self, factory: str, name: str) -> str:
-        """Return the path of one file; its name may hold slashes."""
-        return self.path(factory, f"{quote(name, safe='/')}/")
+        """Return the path of one file; its name may hold slashes. Raises InvalidInputError `bad-name`."""
+        return self.path(factory, f"{path_segments(name)}/")
 
     def __str__(self) -> str:
         if self.device is not None:

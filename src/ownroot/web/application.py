@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 import msgspec
 import structlog
+from starlette.convertors import PathConvertor
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.routing import Match, Route
@@ -33,6 +34,8 @@ from ownroot.web.problems import closing_headers, json_response, problem_respons
 Caller = TypeVar("Caller")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 _MAX_QUERY_FIELDS = 100
+_ESCAPED_SLASH = re.compile(rb"%2[Ff]")
+_APART = "\0"  # a path with a NUL of its own is refused before
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +121,11 @@ class WebApplication(Generic[Caller]):
         if plain is not None:
             return plain, {}
         if scope["path"].isprintable():
+            apart = _with_escaped_slashes_apart(scope)
             for route, endpoints in self._routes:
-                match, found = route.matches(scope)
+                match, found = route.matches(apart)
                 if match is Match.FULL:
-                    return endpoints, found["path_params"]
+                    return endpoints, _whole(route, found["path_params"])
         raise NotFoundError("no-such-path", "There is nothing at this address. Slashes at the end count.")
 
     async def _admit(
@@ -179,6 +183,25 @@ class WebApplication(Generic[Caller]):
             request_id=exchange.request_id,
             milliseconds=round(seconds * 1000, 1),
         )
+
+
+def _with_escaped_slashes_apart(scope: Scope) -> Scope:
+    """Let a slash that was escaped be part of a name while routes are matched, not the end of one.
+
+    Otherwise `DELETE devices/a%2Fconfig%2Fb/` would delete a file of the device `a` where a device was named.
+    """
+    raw: bytes = scope.get("raw_path") or b""
+    if _ESCAPED_SLASH.search(raw) is None:
+        return scope
+    return {**scope, "path": unquote(_ESCAPED_SLASH.sub(_APART.encode(), raw).decode("ascii"))}
+
+
+def _whole(route: Route, names: Mapping[str, str]) -> Mapping[str, str]:
+    """Put escaped slashes back where names may hold them, which is in paths of files alone."""
+    for name, value in names.items():
+        if _APART in value and not isinstance(route.param_convertors[name], PathConvertor):
+            raise NotFoundError("no-such-path", "There is nothing at this address: no name in it may hold a slash.")
+    return {name: value.replace(_APART, "/") for name, value in names.items()}
 
 
 def _by_path(endpoints: Iterable[Endpoint[Caller]]) -> dict[str, dict[str, Endpoint[Caller]]]:

@@ -176,3 +176,27 @@ def test_two_owners_at_once_lose_nothing(server: RunningServer) -> None:
         answers = pool.map(lambda n: server.call("PATCH", path, document=a_form(f"f{n}")).status_code, range(count))
         assert set(answers) == {200}
     assert sorted(names(server, path)[0]) == sorted(f"f{number}" for number in range(count))
+
+
+def test_escaped_slash_is_part_of_a_name_and_leads_to_nothing_else(server: RunningServer) -> None:
+    """`DELETE devices/dev%2Fconfig%2Fa/` names a device, not a file of the device `dev`."""
+    device = ApiOwner(server).register_pair("dev")
+    of_device = f"/ota/devices/dev/config/?factory={server.factory}"
+    value = encrypt(b"1", device.ec_key.public_key())
+    assert server.call("PATCH", of_device, document=a_form("a", value)).status_code == 200
+    assert server.call("PATCH", factory_path(server), document=a_form("d/e", "1")).status_code == 200
+
+    for escaped in ("%2F", "%2f"):
+        for method, rest in (("DELETE", f"config{escaped}a/"), ("GET", "updates/")):
+            answer = server.call(method, f"/ota/devices/dev{escaped}{rest}?factory={server.factory}")
+            assert code_of(answer) == (404, "no-such-path")
+    assert names(server, of_device) == [["a"]]
+    assert server.call("DELETE", factory_path(server, "d%2Fe/")).status_code == 204
+    assert names(server, factory_path(server))[0] == []
+
+
+@pytest.mark.parametrize("name", ["%2e%2e", "x%2F..", "..%2F..%2Fdev", "%252e%252e", "%00"])
+def test_file_that_no_configuration_can_hold_is_not_there(server: RunningServer, name: str) -> None:
+    ApiOwner(server).register_pair("dev")
+    assert server.call("DELETE", f"/ota/devices/dev/config/{name}/?factory={server.factory}").status_code == 404
+    assert server.call("GET", f"/ota/devices/dev/?factory={server.factory}").status_code == 200

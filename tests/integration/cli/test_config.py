@@ -76,6 +76,18 @@ def test_deleted_file_is_gone_and_a_second_time_unknown(owner: Owner) -> None:
     assert "config-file-unknown" in owner.run("config", "delete", "d/e", "--json").err
 
 
+@pytest.mark.parametrize("name", ["..", "../../dev-2", "../config/a", "a/../..", ".", "/a", "a//b", ""])
+def test_file_name_that_would_be_another_address_is_never_sent(
+    owner: Owner, relay: Relay, device: Pair, server: RunningServer, name: str
+) -> None:
+    ApiOwner(server).register_pair("dev-2")
+    relay.requests.clear()
+    for words in (["devices", "config", "delete", "dev-1", name], ["config", "delete", name]):
+        assert owner.run(*words, "--json").error["code"] == "config-file-name"
+    assert relay.requests == []
+    assert owner.run("devices", "list", "--json").json["total"] == 2
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -2,7 +2,14 @@
 
 import pytest
 
-from ownroot.client.addresses import is_loopback, is_under_localhost, parse_base_url, path_segment, require_confidential
+from ownroot.client.addresses import (
+    is_loopback,
+    is_under_localhost,
+    parse_base_url,
+    path_segment,
+    path_segments,
+    require_confidential,
+)
 from ownroot.errors import InvalidInputError, RefusedError
 
 
@@ -61,12 +68,24 @@ def test_secret_never_travels_in_clear_over_a_network() -> None:
     assert refusal.value.code == "token-in-clear"
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "..."])
-def test_name_of_dots_is_no_segment(name: str) -> None:
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/", "a\nb"])
+def test_what_would_be_another_path_is_no_segment(name: str) -> None:
     with pytest.raises(InvalidInputError) as refusal:
         path_segment(name)
     assert refusal.value.code == "bad-name"
 
 
 def test_segment_is_escaped() -> None:
-    assert path_segment("a/b c?d#e%f") == "a%2Fb%20c%3Fd%23e%25f"
+    assert path_segment("a b c?d#e%f") == "a%20b%20c%3Fd%23e%25f"
+    assert path_segment("...") == "..."
+
+
+@pytest.mark.parametrize("name", ["..", "../x", "a/../../b", "a//b", "/a", "a/"])
+def test_no_segment_of_several_leads_elsewhere(name: str) -> None:
+    with pytest.raises(InvalidInputError) as refusal:
+        path_segments(name)
+    assert refusal.value.code == "bad-name"
+
+
+def test_several_segments_are_escaped_one_by_one() -> None:
+    assert path_segments("a/b c/d") == "a/b%20c/d"
