@@ -72,12 +72,15 @@ def read_certificate(identity: DeviceIdentity) -> x509.Certificate:
     if isinstance(credentials, TokenCredentials):
         with opened(credentials) as token:
             return certificate_in(token, credentials.certificate_id)
+    return certificate_file(credentials.certificate)
+
+
+def certificate_file(path: Path) -> x509.Certificate:
+    """Return the first certificate of a PEM file. Raises KeyStoreError `device-certificate`, it cannot be read."""
     try:
-        return parse_certificates(credentials.certificate.read_text(encoding="utf-8"))[0]
+        return parse_certificates(path.read_text(encoding="utf-8"))[0]
     except (OSError, UnicodeDecodeError, InvalidInputError) as error:
-        raise KeyStoreError(
-            "device-certificate", f"The certificate {credentials.certificate} cannot be read."
-        ) from error
+        raise KeyStoreError("device-certificate", f"The certificate {path} cannot be read.") from error
 
 
 def certificate_in(token: DeviceSlots, certificate_id: bytes) -> x509.Certificate:

@@ -61,6 +61,10 @@ class TokenSlots:
     def require_switchable(self) -> None:
         self._settings()
 
+    def next_certificate(self) -> x509.Certificate | None:
+        found = self._token.read_certificate(self._next.certificate)
+        return None if found is None else certificate_in(self._token, self._next.certificate)
+
     def make_room(self) -> None:
         self.discard_next()
 
