@@ -93,7 +93,9 @@ def certificate_in(token: DeviceSlots, certificate_id: bytes) -> x509.Certificat
         return load_certificate_der(token.read_certificate(certificate_id) or b"")
     except InvalidInputError as error:
         raise KeyStoreError(
-            "device-certificate", f"The token has no certificate under the id {certificate_id.hex()} that can be read."
+            "device-certificate",
+            f"The token has no certificate under the id {certificate_id.hex()} that can be read. Is it the token of "
+            "this device, and does sota.toml name the right place?",
         ) from error
 
 

@@ -220,10 +220,16 @@ def test_pin_that_the_token_refuses_ends_check_in_and_daemon(device: RenewingOnT
         assert "999999" not in done.stdout + done.stderr
 
 
-def test_key_that_is_not_on_the_token_is_named(device: RenewingOnToken) -> None:
-    words = ("--delete-object", "--type", "privkey", "--id", "01")
-    device.hsm.pkcs11_tool(*words, label=DEVICE_HSM_LABEL)
-    assert device.fails() == "device-key-missing"
+@pytest.mark.parametrize(
+    ("kind", "object_id", "code"), [("privkey", "01", "device-key-missing"), ("cert", "03", "device-certificate")]
+)
+@pytest.mark.parametrize("command", ["whoami", "renew"])
+def test_key_or_certificate_that_is_not_on_the_token_is_named(
+    device: RenewingOnToken, kind: str, object_id: str, code: str, command: str
+) -> None:
+    device.hsm.pkcs11_tool("--delete-object", "--type", kind, "--id", object_id, label=DEVICE_HSM_LABEL)
+    done = device.program.run(command, "--json")
+    assert (done.returncode, json.loads(done.stderr.splitlines()[-1])["error"]["code"]) == (8, code)
 
 
 def test_machine_without_curl_is_told_what_to_install(device: RenewingOnToken, monkeypatch: pytest.MonkeyPatch) -> None:
