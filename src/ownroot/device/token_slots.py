@@ -55,7 +55,7 @@ class TokenSlots:
         return self._token.find_or_create_key(self._next.key)
 
     def keys(self) -> tuple[PrivateKey, ...]:
-        found = (self._token.find_key(places.key) for places in (self._next, self._present))
+        found = self._token.find_keys(self._next.key, self._present.key)
         return tuple(key for key in found if key is not None)
 
     def require_switchable(self) -> None:
