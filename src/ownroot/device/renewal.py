@@ -82,7 +82,10 @@ def renew(directory: Path, order: RenewalOrder, say: Say) -> Renewed:
 
 def _begin(directory: Path, order: RenewalOrder, say: Say) -> None:
     identity = load_identity(directory)
-    rotation = Rotation(id=order.id, est=order.est, key=identity.key_place, certificate=identity.certificate_place)
+    places = identity.places
+    rotation = Rotation(
+        id=order.id, est=order.est, source=places.source, key=places.key, certificate=places.certificate
+    )
     state = replace(RenewalFile(directory).load(), rotation=rotation)
     with opened_slots(directory, identity) as slots:
         Renewal(directory, state, slots, say).begin()
@@ -95,7 +98,7 @@ def _finish(directory: Path, say: Say, *, resumed: bool) -> Renewed:
 
 
 def _present(directory: Path, state: RenewalState) -> DeviceIdentity:
-    return load_identity(directory).at(state.under_way.key, state.under_way.certificate)
+    return load_identity(directory).at(state.under_way.places)
 
 
 class Renewal:

@@ -129,6 +129,35 @@ def test_an_est_server_under_another_root_is_not_asked(device: Renewing, tmp_pat
     device.assert_renewed(before)
 
 
+def test_renewal_that_began_with_a_key_on_a_token_does_not_go_on_with_files(device: Renewing) -> None:
+    before = device.certificate
+    device.program.run_cut(SAVE, "after", 2, "renew")
+    began = on_record(device)
+    record(device, began | {"source": "pkcs11", "key": "01", "certificate": "03"})
+    assert device.fails() == "device-settings"
+    record(device, began)
+    assert device.renew()["resumed"] is True
+    device.assert_renewed(before)
+
+
+def test_renewal_that_an_earlier_version_began_goes_on(device: Renewing) -> None:
+    before = device.certificate
+    device.program.run_cut(SAVE, "after", 2, "renew")
+    record(device, {name: value for name, value in on_record(device).items() if name != "source"})
+    assert device.renew()["resumed"] is True
+    device.assert_renewed(before)
+
+
+def on_record(device: Renewing) -> dict[str, object]:
+    """The renewal that is under way, as its file says."""
+    return dict(json.loads((device.program.directory / "renewal.json").read_text())["rotation"])
+
+
+def record(device: Renewing, rotation: dict[str, object]) -> None:
+    state = {"completed": "", "rotation": rotation}
+    (device.program.directory / "renewal.json").write_text(json.dumps(state))
+
+
 @pytest.mark.parametrize("saved", [4, 6])
 def test_an_owner_who_cancels_in_between_does_not_strand_the_device(device: Renewing, saved: int) -> None:
     before = device.certificate
