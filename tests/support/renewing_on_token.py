@@ -8,7 +8,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_der_public_key
+from cryptography.hazmat.primitives.serialization import Encoding, load_der_public_key
 
 from ownroot.keystore.labels import DEVICE_HSM_LABEL
 from ownroot.pki.ecies import encrypt
@@ -80,6 +80,24 @@ class RenewingOnToken(Renewing):
         state = json.loads((self.program.directory / "renewal.json").read_text())
         assert (state["rotation"], bool(state["completed"])) == (None, True)
         assert self.check_in()["uuid"] == self.uuid
+
+    def leave(self, left: x509.Certificate, key: str = "tls", certificate: str = "client") -> None:
+        """Put a new key and this certificate into the places 07 and 09 under these labels, as another program does."""
+        kind = ("--keypairgen", "--key-type", "EC:prime256v1")
+        self.hsm.pkcs11_tool(*kind, "--label", key, "--id", PLACES[1][0], label=DEVICE_HSM_LABEL)
+        self._write(left, certificate, PLACES[1][1])
+
+    def put_certificate(self, certificate: x509.Certificate) -> None:
+        """Put another certificate in the place of the one in use."""
+        words = ("--delete-object", "--type", "cert", "--id", self.places[1])
+        self.hsm.pkcs11_tool(*words, label=DEVICE_HSM_LABEL)
+        self._write(certificate, "client", self.places[1])
+
+    def _write(self, certificate: x509.Certificate, name: str, object_id: str) -> None:
+        file = self.place / "write.der"
+        file.write_bytes(certificate.public_bytes(Encoding.DER))
+        words = ("--write-object", str(file), "--type", "cert", "--label", name, "--id", object_id)
+        self.hsm.pkcs11_tool(*words, label=DEVICE_HSM_LABEL)
 
     def _read(self, kind: str, object_id: str) -> bytes:
         file = self.place / "read.der"

@@ -7,24 +7,28 @@ through its standard input: a command line can be read by everybody on the machi
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 from urllib.parse import quote_from_bytes, urlsplit
 
 from ownroot.client.addresses import LOOPBACK, is_loopback, is_under_localhost
 from ownroot.client.closing import ClosedOnExit
 from ownroot.client.credentials import TokenCredentials
-from ownroot.client.curl_faults import curl_fault, curl_missing
+from ownroot.client.curl_faults import curl_fault, curl_hung, curl_missing
 from ownroot.client.transport import USER_AGENT, Answer, ExchangeLimits
 from ownroot.errors import InvalidInputError
 
 _MODULE_VARIABLE = "PKCS11_MODULE_PATH"
 _MOST_HEADER_BYTES = 64 * 1024
 _HEADER_END = b"\r\n\r\n"
+# curl ends by its own clock, unless its engine is waiting for the token: then it ends by ours, a little later.
+_LATER_THAN_CURL: Final = 1.1
 
 
 class CurlTransport(ClosedOnExit):
@@ -66,6 +70,8 @@ class CurlTransport(ClosedOnExit):
             status, output = self._run(told, sent, said, most)
             if len(output) > most + _MOST_HEADER_BYTES:
                 raise _too_large(url)
+            if status is None:
+                raise curl_hung(method, url)
             if status != 0:
                 said.seek(0)
                 raise curl_fault(status, said.read().decode(errors="backslashreplace"), method, url)
@@ -76,8 +82,8 @@ class CurlTransport(ClosedOnExit):
 
     def _run(
         self, told: list[tuple[str, str]], sent: IO[bytes] | None, said: IO[bytes], most: int
-    ) -> tuple[int, bytes]:
-        """Return the exit status and what came, cut off once it is more than anybody wants."""
+    ) -> tuple[int | None, bytes]:
+        """Return the exit status, None if it never ended by itself, and what came, cut off once it is too much."""
         program = shutil.which("curl")
         if program is None:
             raise curl_missing("it is not there")
@@ -89,14 +95,42 @@ class CurlTransport(ClosedOnExit):
                 stderr=said,
                 env=self._environment,
                 pass_fds=() if sent is None else (sent.fileno(),),
+                start_new_session=True,  # so that what it started ends with it, and asks nobody at a terminal
             )
         except OSError as error:
             raise curl_missing(error.strerror or str(error)) from error
-        with process:
-            try:
-                return _talk(process, "".join(map(_line, told)).encode(), most)
-            finally:
-                process.kill()
+        with process, _ended_after(process, self._limits.total_seconds * _LATER_THAN_CURL) as was_ended:
+            status, output = _talk(process, "".join(map(_line, told)).encode(), most)
+        return (None if status and was_ended.is_set() else status), output
+
+
+@contextmanager
+def _ended_after(process: "subprocess.Popen[bytes]", seconds: float) -> Iterator[threading.Event]:
+    """End a process, and all it has started, so many seconds from now or after the block; tells if it was the former.
+
+    Nothing that is read from it in the block waits any longer.
+    """
+    was_ended = threading.Event()
+
+    def end() -> None:
+        was_ended.set()
+        _end(process)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield was_ended
+    finally:
+        timer.cancel()
+        _end(process)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    # Once it was waited for, its number may be another's.
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _talk(process: "subprocess.Popen[bytes]", told: bytes, most: int) -> tuple[int, bytes]:

@@ -55,6 +55,16 @@ def curl_missing(why: str) -> KeyStoreError:
     )
 
 
+def curl_hung(method: str, url: str) -> UnavailableError:
+    """Return the error for a curl that had to be ended."""
+    return UnavailableError(
+        "no-answer",
+        f"The server did not answer {method} {url} in time, and curl did not end by itself: the token, or what leads "
+        "to it, may hang.",
+        retry_after=_RETRY_SECONDS,
+    )
+
+
 def _weather(status: int, why: str, method: str, url: str) -> tuple[str, str]:
     if status in _NOT_REACHED:
         return "no-connection", f"Nobody can be reached at {urlsplit(url).netloc}: {why}."

@@ -36,6 +36,12 @@ _REGISTER_AGAIN = Advice(
     "The certificate of this device does not count at that gateway (any more).",
     "Register the device again: `ownroot-device register --force`.",
 )
+_OTHER_IDENTITY = Advice(
+    "sota.toml may be older than the last renewal, or the record of a renewal was lost. " + _NOTHING_CHANGED,
+    "Let sota.toml name the other identity (on a token: key 07 and certificate 09 in place of 01 and 03, or back; in "
+    "files: pkey.next.pem and client.next.pem) and run `ownroot-device whoami`. If the gateway lets neither in, "
+    "register the device again: `ownroot-device register --force`.",
+)
 _CEREMONY_FILE = Advice(
     "It was damaged on its way, opened in an editor that saved it, or altered. Nothing of it was used.",
     "Copy it again from where it was made. If that does not help, make a new request.",
@@ -271,6 +277,8 @@ ADVICE_BY_CODE: Mapping[str, Advice] = {
         "A device of this uuid is known with another key. Either this one lost its key, or one of the two is a clone.",
         "Find out which. If it is this one, delete the device (`ownroot devices delete`) and register it again.",
     ),
+    "present-identity-refused": _OTHER_IDENTITY,
+    "other-identity-in-force": _OTHER_IDENTITY,
     "client-certificate-missing": Advice(
         "That server answers only whoever shows a certificate it knows, over TLS.",
         "A device at its gateway: see that sota.toml names its certificate and key. A board at a site with "

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from ownroot.client.credentials import TokenCredentials
 from ownroot.client.gateway import GatewayClient
-from ownroot.device.identity import DeviceIdentity, opened
+from ownroot.device.identity import DeviceIdentity, certificate_in, opened
 from ownroot.errors import KeyStoreError, RefusedError
 from ownroot.wire.documents import read_object
 
@@ -20,7 +20,7 @@ def open_gateway(identity: DeviceIdentity, *, server: str | None = None) -> Gate
         server: base URL of another server under the same root; None: the gateway.
 
     Raises:
-        KeyStoreError: `device-key-missing`, or why the token that holds the key cannot serve.
+        KeyStoreError: `device-key-missing`, `device-certificate`, or why the token that holds both cannot serve.
         OwnrootError: as `GatewayClient`.
     """
     if isinstance(identity.credentials, TokenCredentials):
@@ -37,6 +37,7 @@ def _require_usable(credentials: TokenCredentials) -> None:
                 f"The token {credentials.token!r} has no key under the id {credentials.key_id.hex()}, which sota.toml "
                 "names. Is it the token of this device? If its key is lost, register it again.",
             )
+        certificate_in(token, credentials.certificate_id)
 
 
 def check_in(identity: DeviceIdentity, gateway: GatewayClient) -> dict[str, object]:

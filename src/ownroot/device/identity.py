@@ -8,6 +8,7 @@ import tomllib
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from cryptography import x509
 
@@ -17,6 +18,23 @@ from ownroot.errors import InvalidInputError, KeyStoreError, NotFoundError
 from ownroot.keystore.device_slots import DeviceSlots
 from ownroot.keystore.labels import DEVICE_HSM_LABEL
 from ownroot.pki.encoding import load_certificate_der, parse_certificates
+
+_FILE: Final = "file"
+_PKCS11: Final = "pkcs11"
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityPlaces:
+    """Where a key and a certificate are, as text.
+
+    Attributes:
+        source: `file` or `pkcs11`, as `sota.toml` says it; None: whatever it says.
+        key, certificate: paths, or ids of objects on the token in hexadecimal.
+    """
+
+    source: str | None
+    key: str
+    certificate: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,34 +48,31 @@ class DeviceIdentity:
     hardware_id: str | None = None
 
     @property
-    def key_place(self) -> str:
-        """Where the key is, as text that `at` takes back: a path, or an id on the token in hexadecimal."""
+    def places(self) -> IdentityPlaces:
+        """Where key and certificate are, as `at` takes it back."""
         match self.credentials:
-            case FileCredentials():
-                return str(self.credentials.key)
-            case TokenCredentials():
-                return self.credentials.key_id.hex()
+            case FileCredentials(certificate, key):
+                return IdentityPlaces(_FILE, str(key), str(certificate))
+            case TokenCredentials(key_id=key_id, certificate_id=certificate_id):
+                return IdentityPlaces(_PKCS11, key_id.hex(), certificate_id.hex())
 
-    @property
-    def certificate_place(self) -> str:
-        """Where the certificate is, likewise."""
-        match self.credentials:
-            case FileCredentials():
-                return str(self.credentials.certificate)
-            case TokenCredentials():
-                return self.credentials.certificate_id.hex()
-
-    def at(self, key_place: str, certificate_place: str) -> "DeviceIdentity":
+    def at(self, places: IdentityPlaces) -> "DeviceIdentity":
         """Return the same device with another key and certificate.
 
         Raises:
             InvalidInputError: `device-settings`, these are places of another kind.
         """
+        if places.source not in {self.places.source, None}:
+            raise InvalidInputError(
+                "device-settings",
+                f"sota.toml takes key and certificate from `{self.places.source}`, and they were in `{places.source}` "
+                "when the renewal began that is under way. Set tls.pkey_source and tls.cert_source to that again.",
+            )
         match self.credentials:
             case FileCredentials():
-                changed: Credentials = FileCredentials(Path(certificate_place), Path(key_place))
+                changed: Credentials = FileCredentials(Path(places.certificate), Path(places.key))
             case TokenCredentials():
-                ids = _id(key_place), _id(certificate_place)
+                ids = _id(places.key), _id(places.certificate)
                 changed = replace(self.credentials, key_id=ids[0], certificate_id=ids[1])
         return replace(self, credentials=changed)
 
@@ -72,12 +87,15 @@ def read_certificate(identity: DeviceIdentity) -> x509.Certificate:
     if isinstance(credentials, TokenCredentials):
         with opened(credentials) as token:
             return certificate_in(token, credentials.certificate_id)
+    return certificate_file(credentials.certificate)
+
+
+def certificate_file(path: Path) -> x509.Certificate:
+    """Return the first certificate of a PEM file. Raises KeyStoreError `device-certificate`, it cannot be read."""
     try:
-        return parse_certificates(credentials.certificate.read_text(encoding="utf-8"))[0]
+        return parse_certificates(path.read_text(encoding="utf-8"))[0]
     except (OSError, UnicodeDecodeError, InvalidInputError) as error:
-        raise KeyStoreError(
-            "device-certificate", f"The certificate {credentials.certificate} cannot be read."
-        ) from error
+        raise KeyStoreError("device-certificate", f"The certificate {path} cannot be read.") from error
 
 
 def certificate_in(token: DeviceSlots, certificate_id: bytes) -> x509.Certificate:
@@ -90,7 +108,9 @@ def certificate_in(token: DeviceSlots, certificate_id: bytes) -> x509.Certificat
         return load_certificate_der(token.read_certificate(certificate_id) or b"")
     except InvalidInputError as error:
         raise KeyStoreError(
-            "device-certificate", f"The token has no certificate under the id {certificate_id.hex()} that can be read."
+            "device-certificate",
+            f"The token has no certificate under the id {certificate_id.hex()} that can be read. Is it the token of "
+            "this device, and does sota.toml name the right place?",
         ) from error
 
 
@@ -127,13 +147,13 @@ def load_identity(directory: Path) -> DeviceIdentity:
 
 
 def _credentials(path: Path, settings: dict[str, object]) -> Credentials:
-    sources = {_optional_string(settings, "tls", name) or "file" for name in ("pkey_source", "cert_source")}
-    if sources == {"file"}:
+    sources = {_optional_string(settings, "tls", name) or _FILE for name in ("pkey_source", "cert_source")}
+    if sources == {_FILE}:
         return FileCredentials(
             certificate=Path(_string(path, settings, "import", "tls_clientcert_path")),
             key=Path(_string(path, settings, "import", "tls_pkey_path")),
         )
-    if sources == {"pkcs11"}:
+    if sources == {_PKCS11}:
         return TokenCredentials(
             module=Path(_string(path, settings, "p11", "module")),
             token=_optional_string(settings, "p11", "label") or DEVICE_HSM_LABEL,

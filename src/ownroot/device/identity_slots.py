@@ -13,6 +13,7 @@ from typing import Protocol
 from cryptography import x509
 
 from ownroot.device.files import CHAIN_FILE, PRIVATE_MODE, SETTINGS_FILE, write_private
+from ownroot.device.identity import certificate_file
 from ownroot.errors import InvalidInputError, KeyStoreError
 from ownroot.keystore.durable import replace_file, sync_directory, write_new_file
 from ownroot.keystore.file import load_key, sec1_pem
@@ -45,6 +46,14 @@ class IdentitySlots(Protocol):
 
         Raises:
             InvalidInputError: `sota-toml-edit`, `device-directory`.
+        """
+        ...
+
+    def next_certificate(self) -> x509.Certificate | None:
+        """Return the certificate in the place of a next identity, None if there is none.
+
+        Raises:
+            KeyStoreError: `device-certificate`, it cannot be read; `slot-taken`, or why the token cannot serve.
         """
         ...
 
@@ -102,6 +111,9 @@ class FileSlots:
 
     def require_switchable(self) -> None:
         self._settings(self._next_key, self._next_certificate)
+
+    def next_certificate(self) -> x509.Certificate | None:
+        return certificate_file(self._next_certificate) if self._next_certificate.exists() else None
 
     def make_room(self) -> None:
         """Do nothing: the names are ours, and a key that nobody has heard of serves as well as a new one."""

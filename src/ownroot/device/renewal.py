@@ -23,6 +23,7 @@ from ownroot.device.identity_slots import IdentitySlots
 from ownroot.device.renewal_calls import Enrolled, RenewalCalls, enrol
 from ownroot.device.renewal_config import encrypt_copy, encrypt_own_values
 from ownroot.device.renewal_order import RenewalOrder
+from ownroot.device.renewal_room import require_spare
 from ownroot.device.renewal_state import RenewalFile, RenewalState, Rotation, Step
 from ownroot.device.slots import opened_slots
 from ownroot.errors import ConflictError, KeyStoreError, OwnrootError, RefusedError, UnavailableError
@@ -66,7 +67,8 @@ def renew(directory: Path, order: RenewalOrder, say: Say) -> Renewed:
     Args:
         say: is told what a person may want to know; none of it stops the renewal.
     Raises:
-        RefusedError, InvalidInputError, ConflictError: the EST server or the gateway refuses, or `pki.renewed` does.
+        RefusedError, InvalidInputError, ConflictError: the EST server or the gateway refuses, or `pki.renewed` or
+            `renewal_room` does.
         UnavailableError: `renewal-busy`; somebody cannot be reached. The next run goes on.
         KeyStoreError: a key cannot be made or read.
     """
@@ -80,7 +82,10 @@ def renew(directory: Path, order: RenewalOrder, say: Say) -> Renewed:
 
 def _begin(directory: Path, order: RenewalOrder, say: Say) -> None:
     identity = load_identity(directory)
-    rotation = Rotation(id=order.id, est=order.est, key=identity.key_place, certificate=identity.certificate_place)
+    places = identity.places
+    rotation = Rotation(
+        id=order.id, est=order.est, source=places.source, key=places.key, certificate=places.certificate
+    )
     state = replace(RenewalFile(directory).load(), rotation=rotation)
     with opened_slots(directory, identity) as slots:
         Renewal(directory, state, slots, say).begin()
@@ -93,7 +98,7 @@ def _finish(directory: Path, say: Say, *, resumed: bool) -> Renewed:
 
 
 def _present(directory: Path, state: RenewalState) -> DeviceIdentity:
-    return load_identity(directory).at(state.under_way.key, state.under_way.certificate)
+    return load_identity(directory).at(state.under_way.places)
 
 
 class Renewal:
@@ -115,8 +120,9 @@ class Renewal:
         self._may_go_back = True
 
     def begin(self) -> None:
-        """Record that a renewal has begun, and tell the gateway."""
+        """Record that a renewal has begun, and tell the gateway. Raises as `require_spare`, with nothing changed."""
         self._slots.require_switchable()
+        require_spare(self._slots, self._present)
         self._slots.make_room()
         self._record(self._rotation)
         self._calls.tell(self._present, "CertRotationStarted")

@@ -15,6 +15,7 @@ from enum import IntEnum
 from pathlib import Path
 
 from ownroot.device.files import write_private
+from ownroot.device.identity import IdentityPlaces
 from ownroot.errors import InvalidInputError, UnavailableError
 
 STATE_FILE = "renewal.json"
@@ -42,6 +43,7 @@ class Rotation:
         key, certificate: where the present key and certificate are and the new ones will be in the end: paths, or ids
             of objects on the token.
         is_recovery: the present certificate had ended when the new one was asked for.
+        source: which of both; None: it was begun by a version that did not say.
     """
 
     id: str
@@ -50,6 +52,12 @@ class Rotation:
     certificate: str
     step: Step = Step.BEGUN
     is_recovery: bool = False
+    source: str | None = None
+
+    @property
+    def places(self) -> IdentityPlaces:
+        """Where the present key and certificate are."""
+        return IdentityPlaces(self.source, self.key, self.certificate)
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,11 +55,15 @@ class TokenSlots:
         return self._token.find_or_create_key(self._next.key)
 
     def keys(self) -> tuple[PrivateKey, ...]:
-        found = (self._token.find_key(places.key) for places in (self._next, self._present))
+        found = self._token.find_keys(self._next.key, self._present.key)
         return tuple(key for key in found if key is not None)
 
     def require_switchable(self) -> None:
         self._settings()
+
+    def next_certificate(self) -> x509.Certificate | None:
+        found = self._token.read_certificate(self._next.certificate)
+        return None if found is None else certificate_in(self._token, self._next.certificate)
 
     def make_room(self) -> None:
         self.discard_next()

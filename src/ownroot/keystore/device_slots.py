@@ -32,28 +32,34 @@ class DeviceSlots:
         self._token = pkcs11_token.Token.open(module, label, pin)
 
     def find_key(self, key_id: bytes) -> PrivateKey | None:
-        """Return the key in a place, None if there is none. Good while this is open.
+        """Return the key in a place, None if there is none. Good while this is open. Raises as `find_keys`."""
+        return self.find_keys(key_id)[0]
+
+    def find_keys(self, *key_ids: bytes) -> tuple[PrivateKey | None, ...]:
+        """Return the key in each of these places, None if there is none. Good while this is open.
 
         Raises:
             KeyStoreError: `slot-taken`, `key-public-missing`, `key-unsupported`, or why the token cannot serve.
         """
-        public = self._slots.find_key(self._token, key_id)
-        return None if public is None else self._key(key_id, public)
+        found = self._slots.find_keys(self._token, *key_ids)
+        return tuple(
+            None if public is None else self._key(key_id, public) for key_id, public in zip(key_ids, found, strict=True)
+        )
 
     def find_or_create_key(self, key_id: bytes) -> PrivateKey:
-        """Return the key in a place; on the token on return. Raises as `find_key`."""
+        """Return the key in a place; on the token on return. Raises as `find_keys`."""
         return self.find_key(key_id) or self._key(key_id, self._slots.create_key(self._token, key_id))
 
     def read_certificate(self, certificate_id: bytes) -> bytes | None:
-        """Return the certificate in a place, DER, None if there is none. Raises as `find_key`."""
+        """Return the certificate in a place, DER, None if there is none. Raises as `find_keys`."""
         return self._slots.read_certificate(self._token, certificate_id)
 
     def write_certificate(self, certificate_id: bytes, certificate: bytes, *, subject: bytes) -> None:
-        """Put a certificate in a place that is not in use; all DER. Raises as `find_key`."""
+        """Put a certificate in a place that is not in use; all DER. Raises as `find_keys`."""
         self._slots.write_certificate(self._token, certificate_id, certificate, subject=subject)
 
     def destroy(self, key_id: bytes, certificate_id: bytes) -> None:
-        """Destroy a key and a certificate; no error if they are not there. Raises as `find_key`."""
+        """Destroy a key and a certificate; no error if they are not there. Raises as `find_keys`."""
         self._slots.destroy_key(self._token, key_id)
         self._slots.destroy_certificate(self._token, certificate_id)
 

@@ -9,6 +9,7 @@ Source: gateway.md §7.2 (places), §6.5 (ECDH of configured values); PKCS#11 2.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final
 
 import pkcs11
@@ -33,16 +34,30 @@ _LABELS: Final = {
 }
 
 
-def find_key(token: Token, key_id: bytes) -> PublicKey | None:
-    """Return the public half of the key in a place, believed to be empty only after a second look.
+def find_keys(token: Token, *key_ids: bytes) -> tuple[PublicKey | None, ...]:
+    """Return the public halves of the keys in these places, None for an empty one.
+
+    That all of them are empty is believed after a second look; one key shows that the token is there.
 
     Raises:
         KeyStoreError: `slot-taken`, `key-public-missing`, `key-unsupported`, `key-mismatch`, and as `Token.use`.
     """
-    public = token.use(lambda line: _read(line, key_id)) or token.use_anew(lambda line: _read(line, key_id))
-    if public is not None:
-        require_pair(public, lambda digest: sign_digest(token, key_id, digest), DEVICE_KEY_LABEL)
-    return public
+
+    def read(line: Line) -> tuple[PublicKey | None, ...]:
+        return tuple(_read(line, key_id) for key_id in key_ids)
+
+    found = token.use(read)
+    if all(public is None for public in found):
+        found = token.use_anew(read)
+    for key_id, public in zip(key_ids, found, strict=True):
+        if public is not None:
+            require_pair(public, partial(sign_digest, token, key_id), DEVICE_KEY_LABEL)
+    return found
+
+
+def find_key(token: Token, key_id: bytes) -> PublicKey | None:
+    """Return the public half of the key in one place. Raises as `find_keys`."""
+    return find_keys(token, key_id)[0]
 
 
 def create_key(token: Token, key_id: bytes) -> PublicKey:

@@ -1,10 +1,13 @@
 """Requests through curl with a key on a token: what arrives, what is believed, and what is too much."""
 
+import os
 import socket
 import ssl
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +22,7 @@ from ownroot.keystore.device_slots import DeviceSlots
 from ownroot.pki.encoding import subject_der
 from tests.support.certificates import Pair, device_ca, device_certificate, factory_root, gateway_tls
 from tests.support.softhsm import LABEL, PIN, SoftHsm, soft_hsm
+from tests.support.tools import require_tool
 
 NAME = "gw.localhost"
 KEY, CERTIFICATE = b"\x07", b"\x09"
@@ -158,3 +162,49 @@ def test_server_of_another_root_or_name_gets_no_request(
             transport(server, pinned, credentials, tmp_path, name).exchange("GET", "/")
         assert refused.value.code == "server-not-trusted"
     assert server.request == b""
+
+
+# --- a curl that hangs, as one does whose engine waits for a token ---------------------------------------------------
+
+HANG = "sleep 1000000"  # in a process of its own, which keeps the pipe open
+ANSWER = r"printf 'HTTP/1.1 200 OK\r\n\r\n{}'"
+
+
+@pytest.mark.parametrize("does", [HANG, f"{ANSWER}\n{HANG}", f"exec >&-\n{HANG}"])
+def test_curl_that_never_ends_is_ended(root: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, does: str) -> None:
+    with pytest.raises(OwnrootError) as failed:
+        through(does, root, tmp_path, monkeypatch, ExchangeLimits(total_seconds=0.5)).exchange("GET", "/device")
+    assert failed.value.code == "no-answer"
+    assert "the token, or what leads to it, may hang" in failed.value.detail
+
+
+def test_curl_whose_engine_waits_for_ever_is_ended(
+    server: Server, root: Pair, credentials: TokenCredentials, tmp_path: Path
+) -> None:
+    source, module = tmp_path / "hang.c", tmp_path / "hang.so"
+    source.write_text("#include <unistd.h>\nunsigned long C_GetFunctionList(void **list) { for (;;) pause(); }\n")
+    subprocess.run([require_tool("cc"), "-shared", "-fPIC", "-o", module, source], check=True)
+    hanging, limits = replace(credentials, module=module), ExchangeLimits(total_seconds=2)
+    (tmp_path / "root.crt").write_text(root.pem)
+    with pytest.raises(OwnrootError) as failed:
+        CurlTransport(f"https://{NAME}:{server.port}", tmp_path / "root.crt", hanging, limits).exchange("GET", "/")
+    assert (failed.value.code, server.request) == ("no-answer", b"")
+
+
+def test_curl_that_ends_is_believed(root: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = through(ANSWER, root, tmp_path, monkeypatch, ExchangeLimits()).exchange("GET", "/device")
+    assert (answer.status, answer.body) == (200, b"{}")
+
+
+def through(
+    does: str, root: Pair, folder: Path, monkeypatch: pytest.MonkeyPatch, limits: ExchangeLimits
+) -> CurlTransport:
+    """Put a program in the place of curl."""
+    (folder / "root.crt").write_text(root.pem)
+    program = folder / "bin" / "curl"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\n{does}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    nobody = TokenCredentials(module=folder, token=LABEL, pin=PIN, key_id=KEY, certificate_id=CERTIFICATE)
+    return CurlTransport(f"https://{NAME}:1", folder / "root.crt", nobody, limits)

@@ -1,5 +1,6 @@
 """A device renews its certificate: the real program, a real gateway, its EST, and what is left when the power goes."""
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -53,7 +54,9 @@ def test_the_gateway_hears_of_each_step_and_refuses_the_old_key_from_then_on(dev
     assert device.events(rotation) == [(name, True) for name in STEP_EVENTS]
     for name, content in old.items():
         (device.program.directory / name).write_bytes(content)
-    assert device.fails() == "device-key-replaced"
+    refused = device.program.run("renew", "--json")
+    assert json.loads(refused.stderr.splitlines()[-1])["error"]["code"] == "present-identity-refused"
+    assert "(device-key-replaced)" in refused.stderr
 
 
 def test_a_device_renews_again_and_again(device: Renewing) -> None:
@@ -67,12 +70,14 @@ REQUEST = "ownroot.client.gateway:GatewayClient.request"
 SLOTS = "ownroot.device.identity_slots:FileSlots"
 POINTS = [
     *((SAVE, when, which) for which in range(1, 9) for when in ("before", "after")),
-    *((REQUEST, when, which) for which in (2, 4, 7, 8, 11) for when in ("before", "after")),
+    *((REQUEST, when, which) for which in (3, 5, 8, 9, 12) for when in ("before", "after")),
+    (REQUEST, "after", 1),
     *((f"{SLOTS}.{name}", "after", 1) for name in ("find_or_create_next_key", "keep", "switch", "settle")),
     ("ownroot.device.identity_slots:replace_file", "after", 1),
     ("ownroot.device.identity_slots:replace_file", "after", 2),
     (f"{SLOTS}._point_to", "after", 2),
 ]
+NOT_UNDER_WAY = {(REQUEST, "after", 1), (SAVE, "before", 1), (SAVE, "after", 8)}
 
 
 @pytest.mark.parametrize(("function", "when", "which"), POINTS)
@@ -85,7 +90,7 @@ def test_killed_anywhere_the_next_run_ends_where_it_should(
     device.program.run_cut(function, when, which, "renew")
     assert device.program.run("whoami").returncode == 0
     device.check_in()
-    if function == SAVE and (when, which) in {("before", 1), ("after", 8)}:
+    if (function, when, which) in NOT_UNDER_WAY:
         device.renew()
     device.assert_renewed(before)
     assert device.stored_secret == SECRET
@@ -95,9 +100,24 @@ def test_a_device_that_was_deleted_hears_why_and_keeps_what_it_has(device: Renew
     before = {name: (device.program.directory / name).read_bytes() for name in ("pkey.pem", "client.pem", "sota.toml")}
     assert device.server.call("DELETE", device.path()).is_success
     eventually(lambda: device.program.run("whoami").returncode != 0)
-    assert device.fails() == "device-denied"
+    refused = device.program.run("renew")
+    assert (refused.returncode, "(device-denied)" in refused.stderr) == (4, True)
     assert {name: (device.program.directory / name).read_bytes() for name in before} == before
     assert [name for name in device.program.files if "next" in name] == []
+
+
+@pytest.mark.parametrize("is_restored", [True, False])
+def test_record_of_a_renewal_that_is_lost_costs_no_key(device: Renewing, is_restored: bool) -> None:
+    settings = device.program.directory / "sota.toml"
+    old = settings.read_text()
+    device.program.run_cut(f"{SLOTS}.settle", "before", 1, "renew")
+    (device.program.directory / "renewal.json").unlink()
+    now = settings.read_text()
+    if is_restored:
+        settings.write_text(old)
+        assert device.fails() == "present-identity-refused"
+        settings.write_text(now)
+    device.check_in()
 
 
 def test_an_est_server_under_another_root_is_not_asked(device: Renewing, tmp_path: Path) -> None:
@@ -107,6 +127,35 @@ def test_an_est_server_under_another_root_is_not_asked(device: Renewing, tmp_pat
     before = device.certificate
     assert device.renew()["resumed"] is False
     device.assert_renewed(before)
+
+
+def test_renewal_that_began_with_a_key_on_a_token_does_not_go_on_with_files(device: Renewing) -> None:
+    before = device.certificate
+    device.program.run_cut(SAVE, "after", 2, "renew")
+    began = on_record(device)
+    record(device, began | {"source": "pkcs11", "key": "01", "certificate": "03"})
+    assert device.fails() == "device-settings"
+    record(device, began)
+    assert device.renew()["resumed"] is True
+    device.assert_renewed(before)
+
+
+def test_renewal_that_an_earlier_version_began_goes_on(device: Renewing) -> None:
+    before = device.certificate
+    device.program.run_cut(SAVE, "after", 2, "renew")
+    record(device, {name: value for name, value in on_record(device).items() if name != "source"})
+    assert device.renew()["resumed"] is True
+    device.assert_renewed(before)
+
+
+def on_record(device: Renewing) -> dict[str, object]:
+    """The renewal that is under way, as its file says."""
+    return dict(json.loads((device.program.directory / "renewal.json").read_text())["rotation"])
+
+
+def record(device: Renewing, rotation: dict[str, object]) -> None:
+    state = {"completed": "", "rotation": rotation}
+    (device.program.directory / "renewal.json").write_text(json.dumps(state))
 
 
 @pytest.mark.parametrize("saved", [4, 6])

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from ownroot.keystore.labels import DEVICE_HSM_LABEL
 from tests.support.device_daemon import daemon, order
@@ -76,7 +75,7 @@ SLOTS = "ownroot.device.token_slots:TokenSlots"
 TOKEN = "ownroot.keystore.pkcs11_slots"
 POINTS = [
     (SAVE, "before", 1),
-    *((REQUEST, "after", which) for which in (4, 8)),
+    *((REQUEST, "after", which) for which in (5, 9)),
     *((f"{SLOTS}.{name}", "after", 1) for name in ("make_room", "find_or_create_next_key", "keep", "switch", "settle")),
     # On the token: the new certificate, then the old key, and the old certificate after it.
     (f"{TOKEN}:write_certificate", "after", 1),
@@ -87,8 +86,8 @@ POINTS = [
 MORE_POINTS = [
     *((SAVE, "before", which) for which in range(2, 9)),
     (SAVE, "after", 8),
-    *((REQUEST, "before", which) for which in (2, 4, 7, 8, 11)),
-    *((REQUEST, "after", which) for which in (2, 7, 11)),
+    *((REQUEST, "before", which) for which in (3, 5, 8, 9, 12)),
+    *((REQUEST, "after", which) for which in (1, 3, 8, 12)),
     # In files: the chain beside the token, `client.pem`, `client.chained`.
     ("ownroot.device.token_slots:write_private", "after", 1),
     ("ownroot.device.token_slots:write_private", "after", 3),
@@ -136,18 +135,18 @@ def test_registration_that_is_refused_after_a_renewal_leaves_the_identity(device
 # --- what is in the other place -------------------------------------------------------------------------------------
 
 
-def test_key_and_certificate_that_another_renewal_left_are_overwritten(device: RenewingOnToken, tmp_path: Path) -> None:
+def test_key_and_certificate_that_another_renewal_left_are_overwritten(device: RenewingOnToken) -> None:
     before = device.certificate
-    leave(device, "tls", "client", tmp_path)
+    device.leave(device.on_token)
     device.renew()
     device.assert_renewed(before)
 
 
 @pytest.mark.parametrize(("key", "certificate"), [("vpn", "client"), ("tls", "vpn")])
 def test_object_of_somebody_else_in_the_other_place_stops_the_renewal_before_it_begins(
-    device: RenewingOnToken, tmp_path: Path, key: str, certificate: str
+    device: RenewingOnToken, key: str, certificate: str
 ) -> None:
-    leave(device, key, certificate, tmp_path)
+    device.leave(device.on_token, key, certificate)
     assert device.fails() == "slot-taken"
     assert "renewal.json" not in device.program.files
     assert device.places == PLACES[0]
@@ -156,14 +155,46 @@ def test_object_of_somebody_else_in_the_other_place_stops_the_renewal_before_it_
     device.check_in()
 
 
-def leave(device: RenewingOnToken, key: str, certificate: str, folder: Path) -> None:
-    """Put a key and a certificate into the places 07 and 09, as another program does."""
-    file = folder / "left.der"
-    file.write_bytes(device.on_token.public_bytes(Encoding.DER))
-    kind = ("--keypairgen", "--key-type", "EC:prime256v1")
-    device.hsm.pkcs11_tool(*kind, "--label", key, "--id", "07", label=DEVICE_HSM_LABEL)
-    what = ("--write-object", str(file), "--type", "cert")
-    device.hsm.pkcs11_tool(*what, "--label", certificate, "--id", "09", label=DEVICE_HSM_LABEL)
+def test_sota_toml_of_before_the_last_renewal_costs_no_key(device: RenewingOnToken) -> None:
+    now = lose_the_record(device)
+    settings = device.program.directory / "sota.toml"
+    settings.write_text(now.replace('"07"', '"01"').replace('"09"', '"03"'))
+    assert device.places == PLACES[0]
+    refused = device.program.run("renew", "--json")
+    assert json.loads(refused.stderr.splitlines()[-1])["error"]["code"] == "present-identity-refused"
+    assert "(device-key-replaced)" in refused.stderr
+    assert objects(device.hsm, "privkey") == [("tls", "01"), ("tls", "07")]
+    assert objects(device.hsm, "cert") == [("client", "03"), ("client", "09")]
+    settings.write_text(now)  # what the text of the error says
+    device.check_in()
+
+
+def test_sota_toml_of_now_makes_the_old_key_go(device: RenewingOnToken) -> None:
+    lose_the_record(device)
+    before = device.on_token
+    assert device.renew()["resumed"] is False
+    assert device.places == PLACES[0]
+    device.assert_renewed(before)
+
+
+def test_sota_toml_of_before_a_renewal_that_ended_costs_no_key(device: RenewingOnToken) -> None:
+    settings = device.program.directory / "sota.toml"
+    old = settings.read_text()
+    device.renew()
+    now = settings.read_text()
+    settings.write_text(old)
+    assert device.fails() == "device-certificate"
+    assert objects(device.hsm, "privkey") == [("tls", "07")]
+    settings.write_text(now)
+    device.check_in()
+
+
+def lose_the_record(device: RenewingOnToken) -> str:
+    """Cut a renewal when the gateway knows the key 07 and 01 is still there, and forget it; returns `sota.toml`."""
+    device.program.run_cut(f"{SLOTS}.settle", "before", 1, "renew")
+    (device.program.directory / "renewal.json").unlink()
+    assert device.places == PLACES[1]
+    return (device.program.directory / "sota.toml").read_text()
 
 
 # --- what goes wrong --------------------------------------------------------------------------------------------------
@@ -189,10 +220,16 @@ def test_pin_that_the_token_refuses_ends_check_in_and_daemon(device: RenewingOnT
         assert "999999" not in done.stdout + done.stderr
 
 
-def test_key_that_is_not_on_the_token_is_named(device: RenewingOnToken) -> None:
-    words = ("--delete-object", "--type", "privkey", "--id", "01")
-    device.hsm.pkcs11_tool(*words, label=DEVICE_HSM_LABEL)
-    assert device.fails() == "device-key-missing"
+@pytest.mark.parametrize(
+    ("kind", "object_id", "code"), [("privkey", "01", "device-key-missing"), ("cert", "03", "device-certificate")]
+)
+@pytest.mark.parametrize("command", ["whoami", "renew"])
+def test_key_or_certificate_that_is_not_on_the_token_is_named(
+    device: RenewingOnToken, kind: str, object_id: str, code: str, command: str
+) -> None:
+    device.hsm.pkcs11_tool("--delete-object", "--type", kind, "--id", object_id, label=DEVICE_HSM_LABEL)
+    done = device.program.run(command, "--json")
+    assert (done.returncode, json.loads(done.stderr.splitlines()[-1])["error"]["code"]) == (8, code)
 
 
 def test_machine_without_curl_is_told_what_to_install(device: RenewingOnToken, monkeypatch: pytest.MonkeyPatch) -> None:

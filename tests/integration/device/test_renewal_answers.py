@@ -9,12 +9,16 @@ import pytest
 from cryptography import x509
 
 from ownroot.clock import utc_now
+from ownroot.keystore.file import sec1_pem
 from tests.support.api_owner import ApiOwner
 from tests.support.certificates import Pair, device_certificate, device_name, make_key
 from tests.support.device_daemon import daemon, order
 from tests.support.enrolling import eventually
 from tests.support.est_server import EstServer, Said, certified, est_server
+from tests.support.identity_on_token import objects
 from tests.support.renewing import SECRET, Renewing, renewing
+from tests.support.renewing_on_token import RenewingOnToken, renewing_on_token
+from tests.support.softhsm import soft_hsm
 from tests.support.world import running_server
 
 
@@ -44,8 +48,8 @@ def est(owner: ApiOwner, ca: Pair, tmp_path: Path) -> Iterator[EstServer]:
         yield running
 
 
-def signed(ca: Pair, request: x509.CertificateSigningRequest, **odd: object) -> x509.Certificate:
-    """Sign a request of a device."""
+def signed(ca: Pair, request: x509.CertificateSigningRequest | x509.Certificate, **odd: object) -> x509.Certificate:
+    """Sign a request of a device, or another certificate over the key of one."""
     wanted = {"key": request, "subject": request.subject, **odd}
     return device_certificate(ca, now=utc_now(), **wanted).certificate  # type: ignore[arg-type]
 
@@ -133,11 +137,76 @@ def test_expired_device_is_refused_and_comes_back_once_the_owner_allows_it(
     before = aged(device, ca, start=timedelta(days=-300), end=timedelta(days=-2))
     assert device.fails() == "recovery-not-allowed"
     assert device.certificate == before
-    path = f"/ota/factories/{owner.server.factory}/recovery/"
-    assert owner.server.call("PUT", path, document={"max-expired-days": 30}).is_success
+    allow_recovery(owner)
     eventually(lambda: device.program.run("renew").returncode == 0, seconds=60)
     device.assert_renewed(before)
     assert device.stored_secret == SECRET
+
+
+def test_expired_device_keeps_a_key_beside_whose_certificate_is_still_good(device: Renewing, ca: Pair) -> None:
+    aged(device, ca, start=timedelta(days=-300), end=timedelta(days=-2))
+    beside(device, ca, end=timedelta(days=2))
+    assert device.fails() == "other-identity-in-force"
+    assert {"pkey.next.pem", "client.next.pem"} <= set(device.program.files)
+
+
+def test_expired_device_comes_back_over_a_key_beside_whose_certificate_has_ended_too(
+    device: Renewing, owner: ApiOwner, ca: Pair
+) -> None:
+    before = aged(device, ca, start=timedelta(days=-300), end=timedelta(days=-2))
+    beside(device, ca, end=timedelta(days=-1))
+    allow_recovery(owner)
+    eventually(lambda: device.program.run("renew").returncode == 0, seconds=60)
+    device.assert_renewed(before)
+
+
+def beside(device: Renewing, ca: Pair, *, end: timedelta) -> None:
+    """Put a key and a certificate, good until so long from now, where a next identity is."""
+    key, now = make_key(), utc_now()
+    dates = {"not_before": now - timedelta(days=300), "not_after": now + end}
+    made = device_certificate(ca, key=key, subject=device.certificate.subject, **dates)
+    (device.program.directory / "client.next.pem").write_text(made.pem)
+    (device.program.directory / "pkey.next.pem").write_bytes(sec1_pem(key))
+
+
+def allow_recovery(owner: ApiOwner) -> None:
+    path = f"/ota/factories/{owner.server.factory}/recovery/"
+    assert owner.server.call("PUT", path, document={"max-expired-days": 30}).is_success
+
+
+@pytest.fixture
+def on_token(owner: ApiOwner, ca: Pair, tmp_path: Path) -> RenewingOnToken:
+    """A device whose certificate, on its token, has ended."""
+    hsm = soft_hsm(tmp_path / "hsm", empty=True)
+    device = renewing_on_token(owner.server, owner.server.create_token("devices:create"), tmp_path, hsm)
+    device.put_certificate(ending(ca, device, timedelta(days=-2)))
+    told(ca, device)
+    return device
+
+
+def test_expired_device_keeps_the_key_in_the_other_place_of_its_token_while_its_certificate_is_good(
+    on_token: RenewingOnToken, ca: Pair
+) -> None:
+    on_token.leave(ending(ca, on_token, timedelta(days=2)))
+    assert on_token.fails() == "other-identity-in-force"
+    assert objects(on_token.hsm, "privkey") == [("tls", "01"), ("tls", "07")]
+    assert objects(on_token.hsm, "cert") == [("client", "03"), ("client", "09")]
+
+
+def test_expired_device_overwrites_what_has_ended_in_the_other_place_of_its_token(
+    on_token: RenewingOnToken, owner: ApiOwner, ca: Pair
+) -> None:
+    before = on_token.on_token
+    on_token.leave(ending(ca, on_token, timedelta(days=-1)))
+    allow_recovery(owner)
+    eventually(lambda: on_token.program.run("renew").returncode == 0, seconds=60)
+    on_token.assert_renewed(before)
+
+
+def ending(ca: Pair, device: RenewingOnToken, end: timedelta) -> x509.Certificate:
+    """Make another certificate over the key in use, good until so long from now."""
+    now = utc_now()
+    return signed(ca, device.certificate, not_before=now - timedelta(days=300), not_after=now + end)
 
 
 def test_daemon_renews_a_certificate_past_its_day(device: Renewing, ca: Pair) -> None:

@@ -1,0 +1,51 @@
+"""Whether a renewal may empty the place of the next identity: not while the gateway may know the device by that one.
+
+`sota.toml` may be older than the last renewal (a restored backup), and the record of a renewal may be lost. The key
+beside the present one is then perhaps the only one that is let in, and on a token there is no copy of it. So the
+gateway is asked first. It does not listen to an expired device; then what lies in the other place has to be no better.
+"""
+
+from ownroot.clock import utc_now
+from ownroot.device.check_in import check_in, open_gateway
+from ownroot.device.identity import DeviceIdentity, read_certificate
+from ownroot.device.identity_slots import IdentitySlots
+from ownroot.errors import ConflictError, RefusedError, UnauthenticatedError
+
+
+def require_spare(slots: IdentitySlots, present: DeviceIdentity) -> None:
+    """See that nobody needs what lies in the place of the next identity; changes nothing.
+
+    Raises:
+        RefusedError: `present-identity-refused`, or as `check_in`.
+        ConflictError: `other-identity-in-force`.
+        OwnrootError: as `open_gateway` and `check_in`; what the gateway thinks is not known.
+    """
+    if read_certificate(present).not_valid_after_utc < utc_now():
+        _require_no_better(slots)
+    else:
+        _require_admitted(present)
+
+
+def _require_admitted(present: DeviceIdentity) -> None:
+    try:
+        with open_gateway(present) as gateway:
+            check_in(present, gateway)
+    except (RefusedError, UnauthenticatedError) as error:
+        if error.code in {"gateway-not-trusted", "server-not-trusted"}:
+            raise
+        raise RefusedError(
+            "present-identity-refused",
+            f"The gateway does not let in the key and certificate that sota.toml names: {error.detail} ({error.code}) "
+            "So nothing is renewed, and no other key of this device is destroyed: it may be the one the gateway knows.",
+        ) from error
+
+
+def _require_no_better(slots: IdentitySlots) -> None:
+    other = slots.next_certificate()
+    if other is not None and other.not_valid_after_utc >= utc_now():
+        raise ConflictError(
+            "other-identity-in-force",
+            "The certificate that sota.toml names has ended, and beside it lies one of this device that is good until "
+            f"{other.not_valid_after_utc:%Y-%m-%d}. So nothing is renewed, and its key is not destroyed: it may be the "
+            "one the gateway knows.",
+        )
