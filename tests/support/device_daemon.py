@@ -54,8 +54,9 @@ def daemon(device: Renewing, *options: str) -> Iterator[Running]:
         process.wait()
 
 
-def order(device: Renewing, rotation: str, *, scheme: str = "https") -> dict[str, Any]:
-    est = device.gateway.replace("https", scheme) + "/.well-known/est"
+def order(device: Renewing, rotation: str, *, scheme: str = "https", server: str = "") -> dict[str, Any]:
+    """What an owner pushes to make a device renew. `server`: the base URL of EST; the gateway's if empty."""
+    est = (server or device.gateway.replace("https", scheme)) + "/.well-known/est"
     value = f"ESTSERVER={est}\nPKEYIDS=01,07\nCERTIDS=03,09\nROTATIONID={rotation}\n"
     handler = ["/usr/share/fioconfig/handlers/renew-client-cert"]
     return {"name": "fio-rotate-certs", "value": value, "unencrypted": True, "on-changed": handler}

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from ownroot.device.config import ConfigPlaces
 from ownroot.device.config_handlers import HandlerPlaces
 from ownroot.device.config_options import config_options, directory_option, json_option, warn
 from ownroot.device.identity import load_identity
-from ownroot.device.renewal import resume_renewal
+from ownroot.device.renewal import Renewed, renew, resume_renewal
 from ownroot.device.token_options import chosen_token, key_place, token_options
 from ownroot.device.visit import Visitor
 from ownroot.errors import OwnrootError
@@ -112,18 +113,24 @@ def check_in(*, secrets_dir: Path, handlers_dir: Path, actions_dir: Path, direct
     Example:
       ownroot-device check-in --dir /var/sota --secrets-dir /run/secrets
     """
-    _go_on_renewing(directory)
     places = ConfigPlaces(directory, secrets_dir, actions_dir)
-    visit = Visitor(places, HandlerPlaces(handlers_dir, directory, sys.argv[0]), warn).visit()
+    visitor = Visitor(places, HandlerPlaces(handlers_dir, directory, sys.argv[0]), warn)
+    _renew_if(lambda: resume_renewal(directory, warn))
+    visit = visitor.visit()
+    renewed = _renew_if(lambda: _follow_order(visitor))
     identity, device, done = visit.identity, visit.device, visit.config
     for fault in visit.faults:
         click.echo(f"Warning: not reported, {printable(fault)}", err=True)
     if as_json:
-        _print_json({**device, "config": {"new": done.is_new, "changed": done.changed, "removed": done.removed}})
+        config = {"new": done.is_new, "changed": done.changed, "removed": done.removed}
+        _print_json({**device, "config": config, "renewed": None if renewed is None else renewed.id})
         return
     click.echo(f"{identity.server} knows this device as {device.get('name')} ({device.get('uuid')}).")
     if done.changed or done.removed:
         click.echo(f"Configuration: {len(done.changed)} file(s) written, {len(done.removed)} removed.")
+    if renewed is not None:
+        ends = renewed.certificate.not_valid_after_utc
+        click.echo(f"Renewed, as the owner ordered ({renewed.id}); the new certificate ends on {ends:%Y-%m-%d}.")
 
 
 @click.command(epilog=EXIT_CODES_HELP)
@@ -146,14 +153,20 @@ def whoami(*, directory: Path, as_json: bool) -> None:
         click.echo(f"{label:<12} {value}")
 
 
-def _go_on_renewing(directory: Path) -> None:
-    """End a renewal that was cut, before anything else. One that cannot end must not keep the owner's word away."""
+def _follow_order(visitor: Visitor) -> Renewed | None:
+    order = visitor.pushed_order()
+    return None if order is None else renew(visitor.directory, order, warn)
+
+
+def _renew_if(work: Callable[[], Renewed | None]) -> Renewed | None:
+    """Renew if there is cause to. A renewal that cannot end must not keep the owner's word away."""
     try:
-        resume_renewal(directory, warn)
+        return work()
     except OwnrootError as error:
         if is_pin_refused(error):
             raise
         warn(f"The renewal of this device's certificate goes on later: {error.detail}")
+        return None
 
 
 def _rows(device: dict[str, object]) -> list[tuple[str, object]]:

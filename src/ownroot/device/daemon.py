@@ -7,6 +7,7 @@ that fails puts off the next one, a renewal that fails puts off renewals alone; 
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,10 +15,9 @@ from ownroot.clock import utc_now
 from ownroot.console.stopping import Stopping
 from ownroot.device.identity import load_identity, read_certificate
 from ownroot.device.renewal import Renewed, renew, resume_renewal
-from ownroot.device.renewal_order import ORDER_FILE, RenewalOrder, own_order, parse_order, renewal_due_at
-from ownroot.device.renewal_state import RenewalFile
+from ownroot.device.renewal_order import ORDER_FILE, RenewalOrder, own_order, renewal_due_at
 from ownroot.device.visit import Visitor
-from ownroot.errors import OwnrootError, UnavailableError
+from ownroot.errors import InvalidInputError, OwnrootError, UnavailableError
 from ownroot.keystore.pins import is_pin_refused
 
 _LONGEST_SECONDS: Final = 6 * 3600.0
@@ -97,6 +97,8 @@ class Daemon:
             self._tell("check-in-failed", f"{error.detail} ({error.code}) Next try in {wait:.0f} s.")
             return wait
         self._visits.succeed()
+        if ORDER_FILE in done.config.changed:
+            self._renewals.succeed()  # what failed until now may be mended by it
         if done.config.changed or done.config.removed:
             changed, removed = len(done.config.changed), len(done.config.removed)
             self._tell("configured", f"{changed} file(s) written, {removed} removed.")
@@ -119,17 +121,14 @@ class Daemon:
             self._tell("renewed", f"{done.id}: the new certificate ends on {done.certificate.not_valid_after_utc:%F}.")
 
     def _resume(self) -> Renewed | None:
-        return resume_renewal(self._directory, self._warn)
+        order = None
+        with suppress(InvalidInputError):  # told when the order would begin a renewal
+            order = self._visitor.pushed_order()
+        return resume_renewal(self._directory, self._warn, order)
 
     def _begin(self) -> Renewed | None:
-        order = self._pushed() or self._due()
+        order = self._visitor.pushed_order() or self._due()
         return None if order is None else renew(self._directory, order, self._warn)
-
-    def _pushed(self) -> RenewalOrder | None:
-        content = self._visitor.read_configured(ORDER_FILE)
-        order = None if content is None else parse_order(content)
-        is_new = order is not None and order.id != RenewalFile(self._directory).load().completed
-        return order if is_new else None
 
     def _due(self) -> RenewalOrder | None:
         identity, now = load_identity(self._directory), utc_now()

@@ -10,6 +10,7 @@ import hashlib
 import platform
 import uuid as uuids
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,7 +99,7 @@ def register(
         raise _already_registered(wish.directory)
     place = place or FileKeyPlace(wish.directory)
     key, resumed = place.begin(replace=replace)
-    uuid = wish.uuid or uuid_of_key(key)
+    uuid = wish.uuid or _present_uuid(wish.directory, key) or uuid_of_key(key)
     body = registration_request_body(_request(wish, key, uuid, place.overrides))
     reply = parse_registration_reply(_send(send, body, place))
     certificate = verify_reply(reply, key=key, uuid=uuid, factory=wish.factory)
@@ -109,6 +110,21 @@ def register(
     _write_files(wish.directory, reply, settings)
     place.end(refused=False)
     return Registered(uuid, resumed, certificate)
+
+
+def _present_uuid(directory: Path, key: PrivateKey) -> str | None:
+    """Return who the device is by the certificate over its key; a device that has renewed has another key than first.
+
+    The chain says it while `client.pem` is withdrawn. A file that cannot be read names nobody: registering again is how
+    that is mended.
+    """
+    for name in (CERTIFICATE_FILE, CHAIN_FILE):
+        with suppress(OSError, ValueError, InvalidInputError):
+            certificate = parse_certificates((directory / name).read_text(encoding="ascii"))[0]
+            names = read_subject(certificate.subject).common_names
+            if spki_der(certificate.public_key()) == spki_der(key.public_key()) and len(names) == 1:
+                return names[0]
+    return None
 
 
 def uuid_of_key(key: PrivateKey) -> str:

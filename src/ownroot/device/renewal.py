@@ -49,15 +49,19 @@ class Renewed:
     resumed: bool
 
 
-def resume_renewal(directory: Path, say: Say) -> Renewed | None:
+def resume_renewal(directory: Path, say: Say, order: RenewalOrder | None = None) -> Renewed | None:
     """End a renewal that was cut; None if there is none.
 
+    Args:
+        order: what was pushed since, perhaps with the right address of the EST server.
     Raises:
         OwnrootError: as `renew`; the next run goes on.
     """
-    if RenewalFile(directory).load().rotation is None:
+    file = RenewalFile(directory)
+    if file.load().rotation is None:
         return None
-    with RenewalFile(directory).held():
+    with file.held():
+        _redirect(file, order, say)
         return _finish(directory, say, resumed=True)
 
 
@@ -75,9 +79,22 @@ def renew(directory: Path, order: RenewalOrder, say: Say) -> Renewed:
     file = RenewalFile(directory)
     with file.held():
         resumed = file.load().rotation is not None
-        if not resumed:
+        if resumed:
+            _redirect(file, order, say)
+        else:
             _begin(directory, order, say)
         return _finish(directory, say, resumed=resumed)
+
+
+def _redirect(file: RenewalFile, order: RenewalOrder | None, say: Say) -> None:
+    """Go on at another EST server, if the one asked so far has given no certificate: its address may be wrong."""
+    state = file.load()
+    rotation = state.rotation
+    if order is None or rotation is None or not order.names_est:
+        return
+    if rotation.step is Step.BEGUN and rotation.est != order.est:
+        say(f"The renewal {rotation.id} got no certificate from {rotation.est}; {order.id} asks {order.est}.")
+        file.save(replace(state, rotation=replace(rotation, id=order.id, est=order.est)))
 
 
 def _begin(directory: Path, order: RenewalOrder, say: Say) -> None:
@@ -160,6 +177,9 @@ class Renewal:
                 return
         if step.name:
             self._calls.tell(self._present, step.name, fault=error.detail)
+        if self._rotation.step is Step.BEGUN and isinstance(error, UnavailableError):
+            est = self._rotation.est
+            self._say(f"It asks {est}; another address: a new order of the owner, or `ownroot-device renew --est`.")
         if self._rotation.step < Step.ANNOUNCED and not isinstance(error, UnavailableError | KeyStoreError):
             self._give_up()
         raise error

@@ -22,15 +22,23 @@ _SPREAD_TENTHS_OF_LIFE: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class RenewalOrder:
-    """Whom to ask, and what to call it. `id` groups the events of this renewal; letters, digits, `-` and `_`."""
+    """Whom to ask, and what to call it.
+
+    Attributes:
+        id: groups the events of this renewal; letters, digits, `-` and `_`.
+        est: base URL of the EST server.
+        names_est: somebody chose the address; otherwise it is where EST always is.
+    """
 
     id: str
     est: str
+    names_est: bool = True
 
 
 def own_order(server: str, now: datetime, *, est: str | None = None) -> RenewalOrder:
     """Return an order of the device's own; EST is on the gateway's name and port unless told otherwise."""
-    return RenewalOrder(f"certs-{int(now.timestamp())}", (est or f"{server}{BASE_PATH}").rstrip("/"))
+    url = (est or f"{server}{BASE_PATH}").rstrip("/")
+    return RenewalOrder(f"certs-{int(now.timestamp())}", url, names_est=est is not None)
 
 
 def parse_order(content: bytes) -> RenewalOrder:

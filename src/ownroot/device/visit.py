@@ -9,6 +9,8 @@ from ownroot.device.config import Applied, ConfigPlaces, DeviceConfig
 from ownroot.device.config_files import SecretsDirectory
 from ownroot.device.config_handlers import HandlerPlaces, Handlers
 from ownroot.device.identity import DeviceIdentity, load_identity
+from ownroot.device.renewal_order import ORDER_FILE, RenewalOrder, parse_order
+from ownroot.device.renewal_state import RenewalFile
 from ownroot.device.slots import opened_slots
 from ownroot.device.system_report import send_reports
 from ownroot.errors import OwnrootError
@@ -41,9 +43,16 @@ class Visitor:
         """Where the identity is."""
         return self._places.storage
 
-    def read_configured(self, name: str) -> bytes | None:
-        """Return a file that the configuration has put there. Raises InvalidInputError `config-directory`."""
-        return SecretsDirectory(self._places.secrets).read(name)
+    def pushed_order(self) -> RenewalOrder | None:
+        """Return the renewal that the owner has ordered and that is not done yet.
+
+        Raises:
+            InvalidInputError: `config-directory`, `renewal-order`, `renewal-state`.
+        """
+        content = SecretsDirectory(self._places.secrets).read(ORDER_FILE)
+        order = None if content is None else parse_order(content)
+        is_new = order is not None and order.id != RenewalFile(self.directory).load().completed
+        return order if is_new else None
 
     def visit(self) -> Visit:
         """Visit once.

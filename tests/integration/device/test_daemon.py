@@ -52,3 +52,25 @@ def test_a_renewal_that_was_cut_is_ended_before_anything_else(device: Renewing) 
         running.wait_for("renewed")
         running.stop()
     device.assert_renewed(before)
+
+
+def test_an_order_with_a_wrong_address_is_mended_by_the_next(device: Renewing) -> None:
+    before = device.certificate
+    device.push(order(device, "certs-9", server="https://127.0.0.1:1"))
+    with daemon(device) as running:
+        assert "no-connection" in running.wait_for("renewal-failed")
+        device.push(order(device, "certs-10"))
+        assert running.wait_for("renewed").startswith("certs-10")
+        running.stop()
+    device.assert_renewed(before)
+
+
+def test_an_order_that_cannot_be_read_keeps_no_renewal_from_its_end(device: Renewing) -> None:
+    before = device.certificate
+    device.program.run_cut(SAVE, "after", 3, "renew")
+    (device.place / "secrets").mkdir(exist_ok=True)
+    (device.place / "secrets" / "fio-rotate-certs").write_text("ESTSERVER=\n")
+    with daemon(device) as running:
+        running.wait_for("renewed")
+        running.stop()
+    assert device.certificate != before

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ownroot.device.renewal_state import RenewalFile
+from tests.support.device_daemon import order
 from tests.support.enrolling import eventually
 from tests.support.renewing import AT_REST, SAVE, SECRET, Renewing, renewing
 from tests.support.world import RunningServer, parts_of, running_server
@@ -129,6 +130,52 @@ def test_an_est_server_under_another_root_is_not_asked(device: Renewing, tmp_pat
     device.assert_renewed(before)
 
 
+NOBODY = "https://127.0.0.1:1/.well-known/est"
+
+
+def test_renewal_that_began_at_a_wrong_address_goes_on_at_the_right_one(device: Renewing) -> None:
+    before = device.certificate
+    assert device.fails("--est", NOBODY) == "no-connection"
+    again = device.program.run("renew")
+    assert again.returncode != 0
+    assert NOBODY in again.stderr
+    assert "ownroot-device renew --est" in again.stderr
+
+    done = device.renew("--est", f"{device.gateway}/.well-known/est")
+
+    assert done["resumed"] is True
+    device.assert_renewed(before)
+    assert [name for name, _ in device.events(done["rotation"])] == STEP_EVENTS[1:]
+
+
+def test_renewal_that_has_its_certificate_asks_nobody_else(device: Renewing) -> None:
+    before = device.certificate
+    device.program.run_cut(SAVE, "after", 2, "renew")
+    assert device.renew("--est", NOBODY)["resumed"] is True
+    device.assert_renewed(before)
+
+
+def test_check_in_carries_out_what_the_owner_ordered_once(device: Renewing) -> None:
+    before = device.certificate
+    device.push(order(device, "certs-7"))
+    assert device.check_in()["renewed"] == "certs-7"
+    after = device.certificate
+    assert device.check_in()["renewed"] is None
+    assert device.certificate == after
+    device.assert_renewed(before)
+
+
+def test_order_that_cannot_be_carried_out_keeps_no_configuration_away(device: Renewing) -> None:
+    device.push(order(device, "certs-7", server="https://127.0.0.1:1"))
+    device.push({"name": "a", "value": "1", "unencrypted": True})
+    assert device.check_in()["renewed"] is None
+    assert (device.place / "secrets" / "a").read_text() == "1"
+    device.push(order(device, "certs-8"))
+    device.check_in()
+    assert device.check_in()["renewed"] is None
+    assert all(success for _, success in device.events("certs-8")[-2:])
+
+
 def test_renewal_that_began_with_a_key_on_a_token_does_not_go_on_with_files(device: Renewing) -> None:
     before = device.certificate
     device.program.run_cut(SAVE, "after", 2, "renew")
@@ -210,3 +257,19 @@ def test_a_device_that_registers_again_forgets_the_renewal_it_was_in(device: Ren
     before = device.certificate
     assert device.renew()["resumed"] is False
     device.assert_renewed(before)
+
+
+def test_a_device_that_has_renewed_registers_again_under_its_name(device: Renewing) -> None:
+    device.renew()
+    assert device.program.registered("--force")["uuid"] == device.uuid
+    assert device.server.call("DELETE", device.path()).is_success
+    assert device.program.registered("--force")["uuid"] == device.uuid
+    device.check_in()
+
+
+def test_a_repeated_registration_that_is_cut_keeps_the_name_too(device: Renewing) -> None:
+    device.renew()
+    device.program.register_cut("ownroot.device.registration:withdraw_registration", "after", 1, "--force")
+    assert "client.pem" not in device.program.files
+    assert device.program.registered()["uuid"] == device.uuid
+    device.check_in()
