@@ -61,6 +61,7 @@ def device_object(device: Device, factory: Factory, group: DeviceGroup | None = 
         next_key=_next_key(device),
         suspicion=_suspicion(device),
         ca_serial=serial_text(device.issuer_serial),
+        certificate_ends=wire_time(device.not_after),
         change_meta=ChangeMeta(created_by=device.owner, created_at=created),
     )
 

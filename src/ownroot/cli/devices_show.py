@@ -134,6 +134,7 @@ def _facts(device: DeviceObject) -> dict[str, object]:
         "Factory": device.factory,
         "Owner": device.owner,
         "CA serial": device.ca_serial,
+        "Certificate ends": device.certificate_ends,
         "Production": "yes" if device.is_prod else "no",
         "Group": group,
         "Last seen": device.last_seen or Presence.NEVER,

@@ -87,7 +87,7 @@ class DeviceObject(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
 
     `owner` is a user's polis-id, `last_seen` RFC 3339 with its zone, `public_key` PEM. `device_group` is the name in
     listings, `group` the whole object in the reply for a single device. `ca_serial` is ours: the decimal serial of the
-    device CA that signed its certificate.
+    device CA that signed its certificate. So is `certificate_ends`: RFC 3339, null if that certificate was never shown.
     """
 
     uuid: str
@@ -117,6 +117,7 @@ class DeviceObject(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     next_key: NextKeyObject | None = None
     suspicion: SuspicionObject | None = None
     ca_serial: str | None = None
+    certificate_ends: str | None = None
     change_meta: ChangeMeta | None = None
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,8 @@ def test_a_device_renews_over_a_new_key_and_keeps_its_name(device: Renewing) -> 
     assert done["resumed"] is False
     assert device.program.files == AT_REST
     device.assert_renewed(before)
+    shown = device.server.call("GET", device.path()).json()["certificate-ends"]
+    assert datetime.fromisoformat(shown) == device.certificate.not_valid_after_utc
 
 
 def test_what_was_encrypted_for_it_stays_readable_to_it_alone(device: Renewing) -> None:
