@@ -3,14 +3,13 @@
 import contextlib
 import dataclasses
 from collections.abc import AsyncIterator, Callable, Coroutine
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ownroot.clock import utc_now
-from ownroot.errors import InvalidInputError, OwnrootError, RefusedError, UnavailableError
+from ownroot.errors import InvalidInputError, OwnrootError, RefusedError
 from ownroot.fleet.clones import CloneSign
 from ownroot.pki.encoding import spki_sha256
 from ownroot.pki.names import DeviceUuid
@@ -19,6 +18,7 @@ from ownroot.services.ports import Database, UnitOfWork
 from ownroot.services.records import ChangeKind, ClonePolicy, Suspicion
 from ownroot.storage import open_database
 from tests.support.certificates import Pair, make_key
+from tests.support.door import OUTAGE, Door
 from tests.support.enrolling import public_pem
 from tests.support.gateway_in_process import InProcess, Wire, in_process
 from tests.support.gateway_world import OWNER_ID
@@ -218,28 +218,10 @@ def test_a_copy_that_comes_at_the_very_same_moment_as_its_device_is_seen_too(tmp
     run(tmp_path, scenario)
 
 
-class Door:
-    """A database whose writes fail with `fault` while there is one."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self.fault: OwnrootError | None = None
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._database, name)
-
-    def write(self, work: Callable[[UnitOfWork], Any]) -> "Future[Any]":
-        if self.fault is None:
-            return self._database.write(work)
-        failed: Future[Any] = Future()
-        failed.set_exception(self.fault)
-        return failed
-
-
 @pytest.mark.parametrize(
     ("fault", "kept"),
     [
-        (UnavailableError("database-unavailable", "Try later.", retry_after=1), 1),
+        (OUTAGE, 1),
         (InvalidInputError("value-not-storable", "Never."), 0),
     ],
 )
