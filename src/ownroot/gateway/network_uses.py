@@ -50,14 +50,16 @@ class NetworkUseRecorder(Backlog[_Key, _Noted]):
         returned = other is not None and session.first_used < last.since
         last.text, last.since = network.text, turn
         if device.suspicion is None:
-            use = NetworkUse(*entry.key, device.spki_sha256, network, other, returned, now)
+            use = NetworkUse(*entry.key, device.spki_sha256, network, other, returned, now, device.released_at)
             last.is_noting = self.put((entry.key, network.family), (last, use))
 
     def _merge(self, earlier: _Noted, later: _Noted) -> _Noted:
-        """The latest use of a key is what counts; a return among those before it is not forgotten."""
+        """The latest use is what counts; a return before it is not forgotten, unless by a new key or a release."""
         (_, before), (last, use) = earlier, later
-        is_forgotten = before.returned and not use.returned and before.spki_sha256 == use.spki_sha256
-        return (last, replace(use, returned=True)) if is_forgotten else later
+        if use.returned or not before.returned:
+            return later
+        is_of_same = (before.spki_sha256, before.released_at) == (use.spki_sha256, use.released_at)
+        return (last, replace(use, returned=True)) if is_of_same else later
 
     def _left(self, notes: Sequence[tuple[_Key, _Noted]], *, stored: bool) -> None:
         for key, (last, use) in notes:

@@ -89,8 +89,13 @@ class DeviceEntry:
         self.last_networks = (LastNetwork(), LastNetwork())
 
     def hear_of(self, device: Device, turn: int) -> None:
-        """Take in what is stored of the device, and with it where other gateway processes saw its key."""
-        self.device = device
+        """Take in what is stored of the device, and with it where other gateway processes saw its key.
+
+        A release makes us forget where we saw it ourselves: nothing from before accuses anybody after.
+        """
+        known, self.device = self.device, device
+        if known is not None and known.released_at != device.released_at:
+            self.last_networks, self.used_by, turn = (LastNetwork(), LastNetwork()), None, 0
         for last, stored in zip(self.last_networks, device.networks, strict=True):
             if last.hear_of(stored, turn):
                 self.used_by = None

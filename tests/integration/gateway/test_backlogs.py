@@ -39,7 +39,7 @@ async def visit(gateway: InProcess, wire: Wire) -> None:
 
 def returns(gateway: InProcess, uuid: str = "dev-1") -> int:
     factory_id = gateway.world.acme.factory.id
-    return len(gateway.world.database.read(lambda uow: uow.clones.history(factory_id, uuid)).returns)
+    return len(gateway.world.database.read(lambda uow: uow.clones.returns(factory_id, uuid)))
 
 
 async def begin_flush(recorder: backlog.Backlog[Any, Any], door: Door) -> "asyncio.Task[None]":
