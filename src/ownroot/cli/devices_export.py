@@ -35,6 +35,8 @@ _COLUMNS: Final = (
     "target-name",
     "ostree-hash",
     "ca-serial",
+    "suspicion",
+    "quarantined-at",
     "public-key",
 )
 # A spreadsheet runs what begins with one of these, and these texts are the devices' own.
@@ -86,11 +88,15 @@ def _writer(form: str, file: TextIO) -> Write:
         return lambda device: print(msgspec.json.encode(device).decode(), file=file)
     rows = csv.writer(file, lineterminator="\n")
     rows.writerow(_COLUMNS)
-    return lambda device: rows.writerow(_row(msgspec.to_builtins(device)))
+    return lambda device: rows.writerow(_row(device))
 
 
-def _row(device: dict[str, Any]) -> list[str]:
-    values = {name: "" if device[name] is None else str(device[name]) for name in _COLUMNS}
+def _row(device: DeviceObject) -> list[str]:
+    """Return the columns of a device; of a suspicion its sign, for the evidence is for `devices why` to tell."""
+    members: dict[str, Any] = msgspec.to_builtins(device)
+    suspicion = members["suspicion"] or {}
+    members |= {"suspicion": suspicion.get("sign"), "quarantined-at": suspicion.get("quarantined-at")}
+    values = {name: "" if members[name] is None else str(members[name]) for name in _COLUMNS}
     return [
         f"'{value}" if name in _SAID_BY_DEVICES and value.startswith(_FORMULA) else value
         for name, value in values.items()

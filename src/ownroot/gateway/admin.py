@@ -1,14 +1,15 @@
 """Readiness and metrics of one worker, on a loopback port of its own."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from ownroot.gateway.check_ins import CheckInRecorder
+from ownroot.gateway.backlog import Backlog
 from ownroot.gateway.hub import EngineCounters
 from ownroot.gateway.refusals import RefusalRecorder
 from ownroot.gateway.sweeps import RevocationTimes
@@ -42,14 +43,14 @@ class WorkerMetrics(Collector):
     def __init__(
         self,
         counters: EngineCounters,
-        check_ins: CheckInRecorder,
+        backlogs: Sequence[Backlog[Any, Any]],
         refusals: RefusalRecorder,
         revocation_times: RevocationTimes,
         *,
         gauges: Callable[[], Gauges],
     ) -> None:
         self._counters = counters
-        self._check_ins = check_ins
+        self._backlogs = backlogs
         self._refusals = refusals
         self._revocation_times = revocation_times
         self._gauges = gauges
@@ -58,8 +59,10 @@ class WorkerMetrics(Collector):
         for field in fields(self._counters):
             name = f"ownroot_gateway_{field.name}"
             yield CounterMetricFamily(name, field.name.replace("_", " "), value=getattr(self._counters, field.name))
-        yield CounterMetricFamily("ownroot_gateway_check_ins", "check-ins stored", value=self._check_ins.recorded)
-        yield CounterMetricFamily("ownroot_gateway_check_ins_dropped", "not stored", value=self._check_ins.dropped)
+        for backlog in self._backlogs:
+            name, words = f"ownroot_gateway_{backlog.name}", backlog.name.replace("_", " ")
+            yield CounterMetricFamily(name, f"{words} stored", value=backlog.recorded)
+            yield CounterMetricFamily(f"{name}_dropped", f"{words} not stored", value=backlog.dropped)
         refused = CounterMetricFamily("ownroot_gateway_refusals", "refused devices", labels=("code",))
         for code, count in self._refusals.totals.items():
             refused.add_metric((code,), count)

@@ -5,23 +5,17 @@ store in batches. What is lost in a crash is at most the last second of visits; 
 them, but for one choice of the operator: `if-never-seen` (services.reregistration) goes by what is stored.
 """
 
-import asyncio
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-import structlog
-
-from ownroot.errors import OwnrootError, UnavailableError
+from ownroot.gateway.backlog import Backlog
 from ownroot.gateway.standing import CheckInValues, DeviceEntry
 from ownroot.services.ports import Database
 from ownroot.services.read_gateway_trust import DeviceKey
 from ownroot.services.record_check_ins import record_check_ins
 from ownroot.services.records import CheckIn
 
-_log = structlog.get_logger(__name__)
 _REPEAT_AFTER = timedelta(seconds=60)
-_MAX_PENDING = 50_000
-_MAX_BATCH = 5_000
 # Longest values kept, in characters; what no device of the field sends is ignored rather than cut short.
 _HEADERS: tuple[tuple[bytes, int], ...] = (
     (b"x-ats-tags", 512),
@@ -57,14 +51,11 @@ def _readable(raw: bytes, limit: int) -> str | None:
     return text if len(text) <= limit and text.isprintable() else None
 
 
-class CheckInRecorder:
+class CheckInRecorder(Backlog[DeviceKey, CheckIn]):
     """Collects visits of this process and writes them once a second."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
-        self._pending: dict[DeviceKey, CheckIn] = {}
-        self.recorded = 0
-        self.dropped = 0
+        super().__init__(database, "check_ins", record_check_ins)
 
     def note(
         self, entry: DeviceEntry, headers: Mapping[bytes, bytes], now: datetime, *, not_after: datetime | None = None
@@ -82,33 +73,4 @@ class CheckInRecorder:
         entry.values = values
         entry.not_after = not_after
         entry.recorded_at = now
-        factory_id, uuid = entry.key
-        if len(self._pending) >= _MAX_PENDING and entry.key not in self._pending:
-            self.dropped += 1
-            return
-        self._pending[entry.key] = CheckIn(factory_id, uuid, now, *values, not_after)
-
-    async def run(self) -> None:
-        """Write once a second until cancelled."""
-        while True:
-            await asyncio.sleep(1.0)
-            await self.flush()
-
-    async def flush(self) -> None:
-        """Write what is pending. While the store is unavailable it stays pending."""
-        batch, self._pending = self._pending, {}
-        visits = list(batch.values())
-        for start in range(0, len(visits), _MAX_BATCH):
-            part = visits[start : start + _MAX_BATCH]
-            try:
-                await asyncio.wrap_future(self._database.write(record_check_ins(part)))
-            except UnavailableError as error:
-                kept = {(visit.factory_id, visit.uuid): visit for visit in visits[start:]}
-                self._pending = kept | self._pending
-                _log.warning("check-ins could not be stored, they are kept", visits=len(kept), code=error.code)
-                return
-            except OwnrootError as error:
-                self.dropped += len(part)
-                _log.error("check-ins could not be stored, they are lost", visits=len(part), exc_info=error)
-            else:
-                self.recorded += len(part)
+        self.put(entry.key, CheckIn(*entry.key, now, *values, not_after))

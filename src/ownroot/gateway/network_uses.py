@@ -4,31 +4,31 @@ A request on the connection the device used last costs one comparison; one on an
 a few. Only a change of networks is written, and nothing more of a device once it is under suspicion.
 """
 
-import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Final, TypeAlias
 
-import structlog
-
-from ownroot.errors import OwnrootError, UnavailableError
-from ownroot.gateway.standing import DeviceEntry, DeviceSession
-from ownroot.services.ports import Database
+from ownroot.fleet.networks import Family
+from ownroot.gateway.backlog import Backlog
+from ownroot.gateway.standing import DeviceEntry, DeviceSession, LastNetwork
+from ownroot.services.ports import Database, UnitOfWork
 from ownroot.services.read_gateway_trust import DeviceKey
 from ownroot.services.records import NetworkUse
 from ownroot.services.suspect_clones import record_network_uses
 
-_log = structlog.get_logger(__name__)
-_MAX_PENDING = 50_000
 # Each one costs a few statements, and who waits for the writer meanwhile is a device at its first contact.
-_MAX_BATCH = 500
+_BATCH: Final = 500
+
+_Key: TypeAlias = tuple[DeviceKey, Family]
+_Noted: TypeAlias = tuple[LastNetwork, NetworkUse]
 
 
-class NetworkUseRecorder:
+class NetworkUseRecorder(Backlog[_Key, _Noted]):
     """Collects changes of networks in this process and writes them once a second."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
-        self._pending: dict[DeviceKey, tuple[DeviceEntry, NetworkUse]] = {}
+        super().__init__(database, "network_uses", _record, batch=_BATCH)
 
     def note(self, session: DeviceSession, entry: DeviceEntry, turn: int, now: datetime) -> None:
         """A request came on another connection than the one before.
@@ -50,36 +50,23 @@ class NetworkUseRecorder:
         returned = other is not None and session.first_used < last.since
         last.text, last.since = network.text, turn
         if device.suspicion is None:
-            self._put(entry, NetworkUse(*entry.key, device.spki_sha256, network, other, returned, now))
+            use = NetworkUse(*entry.key, device.spki_sha256, network, other, returned, now, device.released_at)
+            last.is_noting = self.put((entry.key, network.family), (last, use))
 
-    def _put(self, entry: DeviceEntry, use: NetworkUse) -> None:
-        """Keep the latest use of a device; a return among those before it is not forgotten."""
-        waiting = self._pending.get(entry.key)
-        if waiting is None and len(self._pending) >= _MAX_PENDING:
-            return
-        if waiting is not None and waiting[1].returned and not use.returned:
-            use = replace(use, returned=True)
-        self._pending[entry.key] = (entry, use)
-        entry.is_noting = True
+    def _merge(self, earlier: _Noted, later: _Noted) -> _Noted:
+        """The latest use is what counts; a return before it is not forgotten, unless by a new key or a release."""
+        (_, before), (last, use) = earlier, later
+        if use.returned or not before.returned:
+            return later
+        is_of_same = (before.spki_sha256, before.released_at) == (use.spki_sha256, use.released_at)
+        return (last, replace(use, returned=True)) if is_of_same else later
 
-    async def run(self) -> None:
-        """Write once a second until cancelled."""
-        while True:
-            await asyncio.sleep(1.0)
-            await self.flush()
+    def _left(self, notes: Sequence[tuple[_Key, _Noted]], *, stored: bool) -> None:
+        for key, (last, use) in notes:
+            last.is_noting = key in self._pending
+            if stored:
+                last.stored = use.network.text
 
-    async def flush(self) -> None:
-        """Write what is pending. While the store is unavailable it stays pending."""
-        noted, self._pending = list(self._pending.items()), {}
-        for start in range(0, len(noted), _MAX_BATCH):
-            part = noted[start : start + _MAX_BATCH]
-            try:
-                await asyncio.wrap_future(self._database.write(record_network_uses([use for _, (_, use) in part])))
-            except UnavailableError as error:
-                self._pending = dict(noted[start:]) | self._pending
-                _log.warning("changes of networks could not be stored, they are kept", code=error.code)
-                return
-            except OwnrootError as error:
-                _log.error("changes of networks could not be stored, they are lost", exc_info=error)
-            for key, (entry, _) in part:
-                entry.is_noting = key in self._pending
+
+def _record(noted: Sequence[_Noted]) -> Callable[[UnitOfWork], None]:
+    return record_network_uses([use for _, use in noted])

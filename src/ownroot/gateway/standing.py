@@ -22,13 +22,35 @@ CheckInValues: TypeAlias = tuple[str | None, str | None, str | None, str | None]
 
 
 class LastNetwork:
-    """Where a device's key was used last, of one family of addresses; `since`: the turn in which we heard of it."""
+    """Where a device's key was used last, of one family of addresses.
 
-    __slots__ = ("since", "text")
+    Attributes:
+        text, since: the network, and the turn in which we heard of it.
+        stored: the network that was stored when we last heard. Only another one is news: not each use we see gets
+            stored, so what is stored may well be older than what we know.
+        is_noting: what we know waits to be stored.
+    """
+
+    __slots__ = ("is_noting", "since", "stored", "text")
 
     def __init__(self) -> None:
         self.text: str | None = None
         self.since = 0
+        self.stored: str | None = None
+        self.is_noting = False
+
+    def hear_of(self, stored: str | None, turn: int) -> bool:
+        """Take in what is stored; answers whether the key was used from another network than the one we knew.
+
+        What we saw ourselves and did not store yet is younger than anything stored.
+        """
+        if self.is_noting or stored == self.stored:
+            return False
+        self.stored = stored
+        if stored is None or stored == self.text:
+            return False
+        self.text, self.since = stored, turn
+        return True
 
 
 class DeviceEntry:
@@ -41,13 +63,11 @@ class DeviceEntry:
         values, not_after, recorded_at: what its check-ins told, and when that was last handed on to be stored.
         used_by: the connection its last request came on, until another network is heard of; None: look again.
         last_networks: by `fleet.networks.Family`.
-        is_noting: what we know of its networks is younger than what is stored.
     """
 
     __slots__ = (
         "device",
         "is_current",
-        "is_noting",
         "key",
         "last_networks",
         "not_after",
@@ -67,15 +87,17 @@ class DeviceEntry:
         self.recorded_at: datetime | None = None
         self.used_by: DeviceSession | None = None
         self.last_networks = (LastNetwork(), LastNetwork())
-        self.is_noting = False
 
     def hear_of(self, device: Device, turn: int) -> None:
-        """Take in where other gateway processes saw the key. What we saw ourselves and did not store yet is younger."""
-        if self.is_noting:
-            return
-        for last, text in zip(self.last_networks, device.networks, strict=True):
-            if text is not None and text != last.text:
-                last.text, last.since = text, turn
+        """Take in what is stored of the device, and with it where other gateway processes saw its key.
+
+        A release makes us forget where we saw it ourselves: nothing from before accuses anybody after.
+        """
+        known, self.device = self.device, device
+        if known is not None and known.released_at != device.released_at:
+            self.last_networks, self.used_by, turn = (LastNetwork(), LastNetwork()), None, 0
+        for last, stored in zip(self.last_networks, device.networks, strict=True):
+            if last.hear_of(stored, turn):
                 self.used_by = None
 
 
@@ -182,7 +204,6 @@ class StandingMemory:
     def remember(self, session: DeviceSession, caller: Caller, device: Device) -> Standing:
         """Store an admission for the session's certificate."""
         entry = self.attach(session, caller)
-        entry.device = device
         entry.hear_of(device, 0)  # for all we know, that was before this connection was used first
         if entry.recorded_at is None:
             entry.recorded_at = device.last_seen
@@ -241,7 +262,6 @@ class StandingMemory:
             return []  # nothing was decided yet, and the next request will be looked up
         welcome = None if device is None or device.quarantined_at is not None else device
         if welcome is not None and known is not None and known.spki_sha256 == welcome.spki_sha256:
-            entry.device = welcome
             entry.hear_of(welcome, self.next_turn())
             return []
         sessions = self._void(entry)

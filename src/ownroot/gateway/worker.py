@@ -151,17 +151,15 @@ class _Worker:
             self._gateway, self._snapshot.sites, limits=settings.limits, clock=self._clock
         )
         engine = Engine(self._hub)
+        backlogs = (self._check_ins, self._config_fetches, self._network_uses)
         admin = AdminServer(
-            WorkerMetrics(
-                self._hub.counters, self._check_ins, self._refusals, self._revocation_times, gauges=self._gauges
-            ),
+            WorkerMetrics(self._hub.counters, backlogs, self._refusals, self._revocation_times, gauges=self._gauges),
             self._readiness,
         )
         address = await engine.start(settings.host, settings.port)
         est = await self._start_est()
         admin_address = None if settings.admin_port is None else await admin.start(settings.admin_port)
-        recorders = (self._check_ins, self._refusals, self._config_fetches, self._network_uses)
-        jobs = [asyncio.create_task(job.run()) for job in (watcher, *recorders)]
+        jobs = [asyncio.create_task(job.run()) for job in (watcher, self._refusals, *backlogs)]
         _spare_the_garbage_collector()
         est_address = None if est is None else est[1]
         ready(WorkerReport(settings.worker, os.getpid(), address, admin_address, est_address))

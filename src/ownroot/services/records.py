@@ -150,6 +150,7 @@ class Device:
     fetch_config_anew: bool = False  # what it says of its copy is not to be trusted, until it has fetched once
     networks: tuple[str | None, str | None] = (None, None)  # where its key was used last, by `fleet.networks.Family`
     suspicion: Suspicion | None = None
+    released_at: datetime | None = None  # when its owner last looked at a suspicion and let it go on
 
     @property
     def quarantined_at(self) -> datetime | None:
@@ -256,19 +257,6 @@ class ClonePolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class CloneHistory:
-    """What counts when the next sign of a copy comes.
-
-    Attributes:
-        returns: to an older connection, those that count, oldest first (`fleet.clones`).
-        released_at: when the owner last looked at the device and let it go on.
-    """
-
-    returns: tuple[datetime, ...] = ()
-    released_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class NetworkUse:
     """A device's key was used from another network than before, as one gateway process saw it.
 
@@ -276,6 +264,7 @@ class NetworkUse:
         spki_sha256: the key.
         other: the network it was used from before, of the same family; None if that is not known.
         returned: the connection it came on was used before the key was used from there.
+        released_at: the device's last release, as far as that process had heard.
     """
 
     factory_id: int
@@ -285,6 +274,7 @@ class NetworkUse:
     other: str | None
     returned: bool
     at: datetime
+    released_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

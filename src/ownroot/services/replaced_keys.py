@@ -53,7 +53,7 @@ def _find_copied(uow: UnitOfWork, known: DeniedKey) -> Device | None:
         replaced_at=known.denied_at,
         shown_at=known.shown_at,
         seen_at=device.last_seen,
-        settled_at=uow.clones.history(known.factory_id, known.uuid).released_at,
+        settled_at=device.released_at,
     )
     return device if is_sign else None
 

@@ -11,7 +11,6 @@ from ownroot.services.records import (
     Change,
     ChangeKind,
     CheckIn,
-    CloneHistory,
     ClonePolicy,
     ConfigChange,
     ConfigFetch,
@@ -198,7 +197,8 @@ class Devices(Protocol):
         ...
 
     def replace_key(self, device: Device) -> None:
-        """Store keys, issuer, production flag and the certificate's end of `device`; everything else of the row stays.
+        """Store keys, issuer, production flag and the certificate's end of `device`; everything else of the row stays,
+        but for the returns of a key that goes (`Clones`).
 
         Raises NotFoundError `device-unknown`, ConflictError `device-key-taken`, `device-key-replaced`; of both keys.
         """
@@ -386,14 +386,17 @@ class RecoveryPolicies(Protocol):
 class Clones(Protocol):
     """Signs of copied keys, kept with each device, and what a factory's owner makes of them."""
 
-    def history(self, factory_id: int, uuid: str) -> CloneHistory: ...
+    def returns(self, factory_id: int, uuid: str) -> tuple[datetime, ...]:
+        """Return those that count, of the key the device has now, oldest first (`fleet.clones`)."""
+        ...
+
     def note_use(self, use: NetworkUse, returns: Sequence[datetime]) -> None:
         """Store where a key was used last, and which returns count; a device that is gone changes nothing."""
         ...
 
     def suspect(self, factory_id: int, uuid: str, suspicion: Suspicion) -> None: ...
     def release(self, factory_id: int, uuid: str, *, at: datetime) -> None:
-        """End a suspicion; no return counts any more."""
+        """End a suspicion; no return and no network counts any more."""
         ...
 
     def find_policy(self, factory_id: int) -> ClonePolicy | None: ...

@@ -21,7 +21,11 @@ _REASON_LENGTH = 200
 
 
 def record_network_uses(uses: Sequence[NetworkUse]) -> Callable[[UnitOfWork], None]:
-    """Return the work that stores where keys were used; those of devices that are gone change nothing."""
+    """Return the work that stores where keys were used.
+
+    What was noted of a device that is gone, of a key it has replaced or before its last release changes nothing. That a
+    release came first is told by what the gateway had heard of then: no clocks of two machines are compared.
+    """
 
     def work(uow: UnitOfWork) -> None:
         for use in uses:
@@ -32,9 +36,9 @@ def record_network_uses(uses: Sequence[NetworkUse]) -> Callable[[UnitOfWork], No
 
 def _record(uow: UnitOfWork, use: NetworkUse) -> None:
     device = uow.devices.find(use.factory_id, use.uuid)
-    if device is None or device.spki_sha256 != use.spki_sha256:
+    if device is None or (device.spki_sha256, device.released_at) != (use.spki_sha256, use.released_at):
         return
-    returns = uow.clones.history(use.factory_id, use.uuid).returns
+    returns = uow.clones.returns(use.factory_id, use.uuid)
     if use.returned:
         returns = count_return(returns, use.at)
     uow.clones.note_use(use, returns)
@@ -90,6 +94,8 @@ def quarantine_device(uow: UnitOfWork, ref: DeviceRef, reason: str, *, by: Princ
 def release_device(uow: UnitOfWork, ref: DeviceRef, reason: str, *, by: Principal, now: datetime) -> Device:
     """End a suspicion and a quarantine. Signs are counted anew, and keys replaced until now are settled.
 
+    Where the key was used until now counts no more either: the next use is no return.
+
     Args:
         reason: unverified, may be empty.
     Raises:
@@ -104,7 +110,7 @@ def release_device(uow: UnitOfWork, ref: DeviceRef, reason: str, *, by: Principa
     details = {"reason": said, "sign": device.suspicion.sign.value}
     uow.audit.append(by.event(EventKind.DEVICE_RELEASED, device.uuid, details, at=now))
     uow.changes.announce(ChangeKind.DEVICE, device.factory_id, device.uuid)
-    return replace(device, suspicion=None)
+    return replace(device, suspicion=None, networks=(None, None), released_at=now)
 
 
 def set_clone_policy(uow: UnitOfWork, *, quarantines: bool, by: Principal, now: datetime) -> ClonePolicy:

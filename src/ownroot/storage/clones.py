@@ -7,7 +7,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from ownroot.fleet.networks import Family
-from ownroot.services.records import CloneHistory, ClonePolicy, NetworkUse, Suspicion
+from ownroot.services.records import ClonePolicy, NetworkUse, Suspicion
 from ownroot.storage.inserts import upsert
 from ownroot.storage.schema import clone_policies, devices
 from ownroot.storage.session import Session
@@ -19,7 +19,7 @@ _IS_DEVICE: Final = sa.and_(
     devices.c.uuid_folded == param("folded"),
     devices.c.uuid == param("wanted"),
 )
-_HISTORY: Final = Statement(sa.select(devices.c.returns, devices.c.released_at).where(_IS_DEVICE))
+_RETURNS: Final = Statement(sa.select(devices.c.returns).where(_IS_DEVICE))
 
 
 def _note(column: str) -> Statement:
@@ -47,6 +47,8 @@ _RELEASE: Final = Statement(
         suspicion_detail=sa.null(),
         quarantined_at=sa.null(),
         returns=sa.null(),
+        network4=sa.null(),
+        network6=sa.null(),
         released_at=param("looked_at"),
     )
 )
@@ -73,12 +75,9 @@ class SqlClones:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def history(self, factory_id: int, uuid: str) -> CloneHistory:
-        row = self._session.one(_HISTORY, **_device(factory_id, uuid))
-        if row is None:
-            return CloneHistory()
-        returns = tuple(from_seconds(int(part)) for part in row[0].split(",")) if row[0] else ()
-        return CloneHistory(returns, None if row[1] is None else from_seconds(row[1]))
+    def returns(self, factory_id: int, uuid: str) -> tuple[datetime, ...]:
+        row = self._session.one(_RETURNS, **_device(factory_id, uuid))
+        return tuple(from_seconds(int(part)) for part in row[0].split(",")) if row and row[0] else ()
 
     def note_use(self, use: NetworkUse, returns: Sequence[datetime]) -> None:
         counted = ",".join(str(to_seconds(one)) for one in returns) or None

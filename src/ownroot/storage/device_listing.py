@@ -57,6 +57,7 @@ DEVICE_COLUMNS: Final = (
     devices.c.suspicion,
     devices.c.suspicion_detail,
     devices.c.quarantined_at,
+    devices.c.released_at,
 )
 
 
@@ -158,6 +159,7 @@ def read_device(row: Row) -> Device:
         not_after=None if row[21] is None else from_seconds(row[21]),
         networks=(row[22], row[23]),
         suspicion=None if row[24] is None else _read_suspicion(row),
+        released_at=None if row[28] is None else from_seconds(row[28]),
     )
 
 

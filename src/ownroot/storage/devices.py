@@ -80,6 +80,8 @@ _REPLACE_KEY: Final = Statement(
         issuer_sha256=param("issuer"),
         issuer_serial=param("serial"),
         not_after=param("new_end", sa.BigInteger),
+        # Of one key alone: those of a key that goes must not accuse the next.
+        returns=sa.case((devices.c.spki_sha256 == param("key"), devices.c.returns)),
     )
 )
 _DESCRIBE: Final = Statement(
@@ -217,7 +219,7 @@ class SqlDevices:
         return row is not None and row[0] != uuid
 
     def replace_key(self, device: Device) -> None:
-        """Store keys, issuer, production flag and the end of the certificate.
+        """Store keys, issuer, production flag and the end of the certificate; a key that goes takes its returns along.
 
         Raises:
             NotFoundError: `device-unknown`.

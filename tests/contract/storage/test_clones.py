@@ -2,6 +2,7 @@
 
 import dataclasses
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,6 @@ from ownroot.fleet.clones import CloneSign
 from ownroot.fleet.networks import Family, Network
 from ownroot.services.ports import Database
 from ownroot.services.records import (
-    CloneHistory,
     ClonePolicy,
     Device,
     DeviceFilter,
@@ -50,10 +50,10 @@ def test_the_networks_of_the_two_families_are_kept_apart(database: Database, fac
 
 
 def test_returns_read_back_and_are_replaced(database: Database, factory: Factory, device: Device) -> None:
-    assert database.read(lambda uow: uow.clones.history(factory.id, device.uuid)) == CloneHistory()
+    assert database.read(lambda uow: uow.clones.returns(factory.id, device.uuid)) == ()
     for returns in ((NOW, LATER), (LATER,), ()):
         database.write(lambda uow, returns=returns: uow.clones.note_use(use(factory, BERLIN), returns)).result()
-        assert database.read(lambda uow: uow.clones.history(factory.id, device.uuid)).returns == returns
+        assert database.read(lambda uow: uow.clones.returns(factory.id, device.uuid)) == returns
 
 
 @pytest.mark.parametrize("quarantined_at", [None, LATER])
@@ -66,8 +66,8 @@ def test_a_suspicion_reads_back_until_the_device_is_released(
     assert stored(database, factory).suspicion == suspicion
     database.write(lambda uow: uow.clones.release(factory.id, device.uuid, at=LATER)).result()
     released = stored(database, factory)
-    assert (released.suspicion, released.networks) == (None, (BERLIN.text, None))
-    assert database.read(lambda uow: uow.clones.history(factory.id, device.uuid)) == CloneHistory((), LATER)
+    assert (released.suspicion, released.networks, released.released_at) == (None, (None, None), LATER)
+    assert database.read(lambda uow: uow.clones.returns(factory.id, device.uuid)) == ()
 
 
 def test_a_key_that_is_replaced_leaves_the_suspicion(database: Database, factory: Factory, device: Device) -> None:
@@ -77,10 +77,27 @@ def test_a_key_that_is_replaced_leaves_the_suspicion(database: Database, factory
     assert stored(database, factory).suspicion == SUSPICION
 
 
+@pytest.mark.parametrize(
+    ("change", "left"),
+    [
+        ({"spki_sha256": sha256("new")}, ()),
+        ({"next_spki_sha256": sha256("new")}, (NOW,)),
+        ({"issuer_serial": 7}, (NOW,)),
+    ],
+)
+def test_a_key_that_is_replaced_takes_its_returns_along(
+    database: Database, factory: Factory, device: Device, change: dict[str, Any], left: tuple[object, ...]
+) -> None:
+    database.write(lambda uow: uow.clones.note_use(use(factory, BERLIN), (NOW,))).result()
+    database.write(lambda uow: uow.devices.replace_key(dataclasses.replace(device, **change))).result()
+    assert database.read(lambda uow: uow.clones.returns(factory.id, device.uuid)) == left
+    assert stored(database, factory).networks == (BERLIN.text, None)
+
+
 def test_nothing_is_stored_of_a_device_that_is_not_there(database: Database, factory: Factory) -> None:
     database.write(lambda uow: uow.clones.note_use(use(factory, BERLIN), (NOW,))).result()
     database.write(lambda uow: uow.clones.suspect(factory.id, "dev-1", SUSPICION)).result()
-    assert database.read(lambda uow: uow.clones.history(factory.id, "dev-1")) == CloneHistory()
+    assert database.read(lambda uow: uow.clones.returns(factory.id, "dev-1")) == ()
     assert database.read(lambda uow: uow.devices.find(factory.id, "dev-1")) is None
 
 

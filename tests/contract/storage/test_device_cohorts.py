@@ -91,10 +91,10 @@ class Fleet:
         if one.suspicion is None:
             suspicion = Suspicion(CloneSign.TWO_NETWORKS, "seen twice", NOW)
             self.database.write(lambda uow: uow.clones.suspect(one.factory_id, one.uuid, suspicion)).result()
+            self.devices[one.uuid] = replace(one, suspicion=suspicion)
         else:
-            suspicion = None
             self.database.write(lambda uow: uow.clones.release(one.factory_id, one.uuid, at=NOW)).result()
-        self.devices[one.uuid] = replace(one, suspicion=suspicion)
+            self.devices[one.uuid] = replace(one, suspicion=None, released_at=NOW)
 
     def delete(self, _step: int) -> None:
         one = self.devices.pop(self._any().uuid)

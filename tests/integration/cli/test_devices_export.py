@@ -54,6 +54,20 @@ def test_csv_goes_to_a_file_that_import_reads(owner: Owner, tmp_path: Path) -> N
     assert [found.name for found in tmp_path.iterdir() if found.name.startswith("fleet")] == ["fleet.csv"]
 
 
+@pytest.mark.usefixtures("fleet")
+def test_an_export_says_whose_key_may_be_copied_and_who_is_in_quarantine(owner: Owner) -> None:
+    assert owner.run("devices", "quarantine", "b", "--reason", "=stolen", "--yes").code == 0
+    rows = {
+        row["name"]: row for row in csv.DictReader(io.StringIO(owner.run("devices", "list", "--export", "csv").out))
+    }
+    lines = [json.loads(line) for line in owner.run("devices", "list", "--export", "jsonl").out.splitlines()]
+    marks = {line["name"]: line["suspicion"] for line in lines}
+    assert (marks["a"], marks["b"]["sign"], marks["b"]["detail"]) == (None, "owner", "=stolen")
+    told = [(rows[name]["suspicion"], rows[name]["quarantined-at"]) for name in ("a", "b")]
+    assert told == [("", ""), ("owner", marks["b"]["quarantined-at"])]
+    assert "=stolen" not in str(rows), "a spreadsheet would run it"
+
+
 def test_pages_follow_one_another_and_none_is_asked_for_twice(
     fleet: RunningServer, owner: Owner, relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:

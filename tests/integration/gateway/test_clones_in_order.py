@@ -3,14 +3,13 @@
 import contextlib
 import dataclasses
 from collections.abc import AsyncIterator, Callable, Coroutine
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ownroot.clock import utc_now
-from ownroot.errors import InvalidInputError, OwnrootError, RefusedError, UnavailableError
+from ownroot.errors import InvalidInputError, OwnrootError, RefusedError
 from ownroot.fleet.clones import CloneSign
 from ownroot.pki.encoding import spki_sha256
 from ownroot.pki.names import DeviceUuid
@@ -19,11 +18,12 @@ from ownroot.services.ports import Database, UnitOfWork
 from ownroot.services.records import ChangeKind, ClonePolicy, Suspicion
 from ownroot.storage import open_database
 from tests.support.certificates import Pair, make_key
+from tests.support.door import OUTAGE, Door
 from tests.support.enrolling import public_pem
 from tests.support.gateway_in_process import InProcess, Wire, in_process
 from tests.support.gateway_world import OWNER_ID
 
-HOME, AWAY, NEXT_DOOR = "127.1.0.1", "127.2.0.1", "127.1.9.9"
+HOME, AWAY, ELSEWHERE, NEXT_DOOR = "127.1.0.1", "127.2.0.1", "127.3.0.1", "127.1.9.9"
 
 
 async def visit(gateway: InProcess, *wires: Wire) -> list[str]:
@@ -50,7 +50,13 @@ def audited(gateway: InProcess) -> list[str]:
 
 def returns(gateway: InProcess) -> int:
     factory_id = gateway.world.acme.factory.id
-    return len(gateway.world.database.read(lambda uow: uow.clones.history(factory_id, "dev-1")).returns)
+    return len(gateway.world.database.read(lambda uow: uow.clones.returns(factory_id, "dev-1")))
+
+
+def stored_networks(gateway: InProcess) -> tuple[str | None, str | None]:
+    device = gateway.world.stored("dev-1")
+    assert device is not None
+    return device.networks
 
 
 def run(folder: Path, scenario: Callable[[InProcess], Coroutine[Any, Any, None]]) -> None:
@@ -218,28 +224,10 @@ def test_a_copy_that_comes_at_the_very_same_moment_as_its_device_is_seen_too(tmp
     run(tmp_path, scenario)
 
 
-class Door:
-    """A database whose writes fail with `fault` while there is one."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self.fault: OwnrootError | None = None
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._database, name)
-
-    def write(self, work: Callable[[UnitOfWork], Any]) -> "Future[Any]":
-        if self.fault is None:
-            return self._database.write(work)
-        failed: Future[Any] = Future()
-        failed.set_exception(self.fault)
-        return failed
-
-
 @pytest.mark.parametrize(
     ("fault", "kept"),
     [
-        (UnavailableError("database-unavailable", "Try later.", retry_after=1), 1),
+        (OUTAGE, 1),
         (InvalidInputError("value-not-storable", "Never."), 0),
     ],
 )
@@ -322,10 +310,98 @@ def test_after_its_release_signs_are_counted_anew(tmp_path: Path) -> None:
         assert sign(gateway) is CloneSign.TWO_NETWORKS
         release(gateway)
         await gateway.watcher.poll()
-        await visit(gateway, old, new, old)
-        assert sign(gateway) is None
-        await visit(gateway, new)
+        await visit(gateway, old, new, old, new)
+        assert (sign(gateway), returns(gateway)) == (None, 3)
+        await visit(gateway, old)
         assert audited(gateway).count("device:clone-suspected") == 2
+
+    run(tmp_path, scenario)
+
+
+def test_a_device_that_moved_while_it_was_under_suspicion_does_not_return_after_its_release(tmp_path: Path) -> None:
+    async def scenario(gateway: InProcess) -> None:
+        identity = gateway.world.device()
+        old, new = await meet(gateway, HOME, AWAY, identity)
+        await visit(gateway, old, new, old, new)
+        moved = gateway.connect(identity, ELSEWHERE)
+        await visit(gateway, moved)
+        release(gateway)
+        await gateway.watcher.poll()
+        await visit(gateway, moved, moved)
+        assert returns(gateway) == 0
+
+    run(tmp_path, scenario)
+
+
+def test_what_a_worker_noted_before_a_release_and_stores_after_it_counts_no_more(tmp_path: Path) -> None:
+    async def scenario(gateway: InProcess) -> None:
+        async with another_worker(gateway) as other:
+            workers, identity = (gateway, other), gateway.world.device()
+            old = gateway.connect(identity, HOME)
+            await visit_at(workers, 0, old)
+            new = other.connect(identity, AWAY)
+            await visit_at(workers, 1, new)
+            gateway.wait(seconds=30)
+            assert await gateway.code(old) == "ok"  # a return that is not stored yet
+            suspect(gateway)
+            release(gateway)
+            await gateway.network_uses.flush()
+            assert (returns(gateway), stored_networks(gateway)) == (0, (None, None))
+            for worker in workers:
+                await worker.watcher.poll()
+            await visit_at(workers, 0, old)
+            assert (returns(gateway), stored_networks(gateway)) == (0, ("127.1.0.0/16", None))
+
+    run(tmp_path, scenario)
+
+
+def test_a_device_let_in_again_by_both_workers_does_not_return_from_its_own_network(tmp_path: Path) -> None:
+    async def scenario(gateway: InProcess) -> None:
+        async with another_worker(gateway) as other:
+            workers, identity = (gateway, other), gateway.world.device()
+            await visit_at(workers, 0, gateway.connect(identity, HOME))
+            await visit_at(workers, 1, other.connect(identity, AWAY))
+            suspect(gateway, quarantined=True)
+            for worker in workers:
+                await worker.watcher.poll()
+            release(gateway)
+            back = [worker.connect(identity, HOME) for worker in workers]
+            for number in (0, 1, 0, 1):
+                await visit_at(workers, number, back[number])
+            assert (returns(gateway), stored_networks(gateway)) == (0, ("127.1.0.0/16", None))
+
+    run(tmp_path, scenario)
+
+
+def test_a_worker_that_hears_of_a_quarantine_and_of_its_end_at_once_accuses_nobody(tmp_path: Path) -> None:
+    async def scenario(gateway: InProcess) -> None:
+        async with another_worker(gateway) as other:
+            identity = gateway.world.device()
+            at_home = gateway.connect(identity, HOME)
+            await visit(gateway, at_home)
+            await visit(other, other.connect(identity, AWAY))
+            suspect(gateway, quarantined=True)
+            release(gateway)
+            await gateway.watcher.poll()
+            assert await visit(gateway, at_home) == ["ok"]
+            assert (returns(gateway), stored_networks(gateway)) == (0, ("127.1.0.0/16", None))
+
+    run(tmp_path, scenario)
+
+
+def test_returns_of_a_key_do_not_accuse_the_one_that_replaces_it(tmp_path: Path) -> None:
+    async def scenario(gateway: InProcess) -> None:
+        first = gateway.world.device()
+        old, new = await meet(gateway, HOME, AWAY, first)
+        await visit(gateway, old, new)
+        gateway.wait(seconds=30)
+        assert await gateway.code(old) == "ok"  # the third return, not stored yet
+        second = await promote(gateway)
+        old, new = await meet(gateway, HOME, AWAY, second)
+        await visit(gateway, old)
+        assert (sign(gateway), returns(gateway)) == (None, 1)
+        await visit(gateway, new, old, new)
+        assert sign(gateway) is CloneSign.TWO_NETWORKS
 
     run(tmp_path, scenario)
 
@@ -341,10 +417,29 @@ def release(gateway: InProcess) -> None:
     gateway.world.write(work)
 
 
+def suspect(gateway: InProcess, *, quarantined: bool = False) -> None:
+    """Put the device under suspicion as the API does, but for the audit."""
+    since = gateway.now if quarantined else None
+    suspicion = Suspicion(CloneSign.OWNER, "stolen", gateway.now, quarantined_at=since)
+
+    def work(uow: UnitOfWork) -> None:
+        factory_id = gateway.world.acme.factory.id
+        uow.clones.suspect(factory_id, "dev-1", suspicion)
+        uow.changes.announce(ChangeKind.DEVICE, factory_id, DeviceUuid("dev-1"))
+
+    gateway.world.write(work)
+
+
 async def renew(gateway: InProcess) -> tuple[Pair, Pair]:
     """A device announces a key and comes with it; returns the old identity and the new one."""
-    old, new = gateway.world.device(), gateway.world.device()
+    old = gateway.world.device()
     assert await visit(gateway, gateway.connect(old)) == ["ok"]
+    return old, await promote(gateway)
+
+
+async def promote(gateway: InProcess) -> Pair:
+    """A known device announces a key and comes with it; returns its new identity."""
+    new = gateway.world.device()
     known = gateway.world.stored("dev-1")
     assert known is not None
     announced = dataclasses.replace(
@@ -352,7 +447,7 @@ async def renew(gateway: InProcess) -> tuple[Pair, Pair]:
     )
     gateway.world.write(lambda uow: uow.devices.replace_key(announced))
     await use(gateway, new)
-    return old, new
+    return new
 
 
 async def use(gateway: InProcess, identity: Pair) -> None:

@@ -54,6 +54,7 @@ def test_metrics_count_what_happened(world: GatewayWorld) -> None:
     assert status == 200
     assert 'ownroot_gateway_refusals_total{code="client-certificate-missing"}' in text
     assert "ownroot_gateway_handshakes_total" in text
+    assert all(f"ownroot_gateway_{kind}_dropped_total 0.0" in text for kind in ("check_ins", "network_uses"))
     assert world.admin("/else")[0] == 404
 
 

@@ -1,11 +1,13 @@
 """Which columns of a device table give way, and which do not."""
 
+import msgspec
 import pytest
 
 from ownroot.cli.devices_export import _row
 from ownroot.cli.devices_table import columns, fitting
-from ownroot.wire.devices import DeviceObject
+from ownroot.wire.devices import DeviceObject, SuspicionObject
 
+SINCE = "2026-11-27T02:00:00+00:00"
 UUID = "11111111-2222-4333-8444-000000000001"
 DEVICE = DeviceObject(uuid=UUID, factory="acme", name="line-2-07", owner="0" * 24, tag="main", ca_serial="7" * 49)
 EVERY = columns(standing=lambda _: "never seen", last_seen=lambda _: "-", owners={"0" * 24: "ada"}, with_factory=False)
@@ -33,6 +35,20 @@ def test_owner_is_shown_by_name_and_a_stranger_by_id() -> None:
 
 @pytest.mark.parametrize(("tag", "expected"), [("main", "main"), ("=HYPERLINK(1)", "'=HYPERLINK(1)"), ("a=b", "a=b")])
 def test_no_text_of_a_device_is_a_formula_for_a_spreadsheet(tag: str, expected: str) -> None:
-    device = dict.fromkeys(("uuid", "name", "factory", "owner", "device-group", "is-prod", "last-seen"))
-    more = {"tag": tag, "target-name": None, "ostree-hash": None, "ca-serial": "7", "public-key": None}
-    assert expected in _row(device | more)
+    assert expected in _row(msgspec.structs.replace(DEVICE, tag=tag))
+
+
+@pytest.mark.parametrize(
+    ("suspicion", "expected"),
+    [
+        (None, ["", ""]),
+        (SuspicionObject(sign="two-networks", detail="=1", since=SINCE), ["two-networks", ""]),
+        (SuspicionObject(sign="old-key", detail="=1", since=SINCE, quarantined_at=SINCE), ["old-key", SINCE]),
+    ],
+)
+def test_a_row_has_the_sign_of_a_suspicion_and_its_quarantine(
+    suspicion: SuspicionObject | None, expected: list[str]
+) -> None:
+    row = _row(msgspec.structs.replace(DEVICE, suspicion=suspicion))
+    assert row[-3:-1] == expected
+    assert "=1" not in row
