@@ -35,6 +35,7 @@ _COLUMNS: Final = (
     "target-name",
     "ostree-hash",
     "ca-serial",
+    "certificate-ends",
     "suspicion",
     "quarantined-at",
     "public-key",
@@ -96,11 +97,17 @@ def _row(device: DeviceObject) -> list[str]:
     members: dict[str, Any] = msgspec.to_builtins(device)
     suspicion = members["suspicion"] or {}
     members |= {"suspicion": suspicion.get("sign"), "quarantined-at": suspicion.get("quarantined-at")}
-    values = {name: "" if members[name] is None else str(members[name]) for name in _COLUMNS}
+    values = {name: _text(members[name]) for name in _COLUMNS}
     return [
         f"'{value}" if name in _SAID_BY_DEVICES and value.startswith(_FORMULA) else value
         for name, value in values.items()
     ]
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else str(value)
 
 
 @contextmanager

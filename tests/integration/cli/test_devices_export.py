@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,8 @@ def test_csv_goes_to_a_file_that_import_reads(owner: Owner, tmp_path: Path) -> N
     assert [row["name"] for row in rows] == ["a", "a-1"]
     assert rows[0]["public-key"].startswith("-----BEGIN PUBLIC KEY-----\n")
     assert rows[0]["ca-serial"].isdecimal()
+    assert rows[0]["is-prod"] == "false"
+    assert datetime.fromisoformat(rows[0]["certificate-ends"]) > datetime.now(UTC)
     assert [found.name for found in tmp_path.iterdir() if found.name.startswith("fleet")] == ["fleet.csv"]
 
 
