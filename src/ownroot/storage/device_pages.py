@@ -13,7 +13,7 @@ from ownroot.storage.session import Session
 from ownroot.storage.statements import Row
 
 # Reading a device to learn when it was seen costs about as much as walking over thirty entries of an index.
-_COST_OF_READING: Final = 30
+COST_OF_READING: Final = 30
 
 # Written out: of a parameter neither database knows that the partial index has all that is asked for.
 _WAS_SEEN: Final = sa.text("devices.last_seen > 0")
@@ -133,7 +133,7 @@ class Pages:
             return True
         nearer = min(window.skip, window.seen_from_end(run.devices).skip)
         walked = (nearer + window.take) * seen_devices(self._session, self._factory_id) // run.devices
-        return walked <= run.devices * _COST_OF_READING
+        return walked <= run.devices * COST_OF_READING
 
     def _walk(self, run: Run, window: Window, *columns: sa.ColumnElement[Any]) -> list[Row]:
         """Read along the index of times."""
