@@ -50,6 +50,15 @@ def matching_cohorts(session: Session, factory_id: int, where: DeviceFilter) -> 
     return [Cohort(row[0], row[1], bool(row[2]), row[3]) for row in rows]
 
 
+def seen_devices(session: Session, factory_id: int) -> int:
+    """Return how many devices of a factory were ever seen."""
+    found = sa.func.sum(device_cohorts.c.devices)
+    ((devices_seen,),) = session.query(
+        sa.select(found).where(device_cohorts.c.factory_id == factory_id, device_cohorts.c.seen.is_(sa.true()))
+    )
+    return int(devices_seen or 0)
+
+
 def in_cohorts(column: sa.ColumnElement[int], cohorts: Iterable[Cohort]) -> sa.ColumnElement[bool]:
     """Say in SQL that a cohort is one of these; there is at least one."""
     return is_one_of(column, (cohort.id for cohort in cohorts))

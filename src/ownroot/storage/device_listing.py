@@ -10,10 +10,9 @@ What a pattern such as `*foo*` matches nothing has counted. Where it is little, 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
-from typing import Final, TypeAlias
+from typing import Final
 
 import sqlalchemy as sa
 
@@ -22,6 +21,7 @@ from ownroot.pki.names import DeviceUuid
 from ownroot.pki.serials import parse_serial
 from ownroot.services.records import Device, DeviceFilter, DeviceSort, GroupRef, Suspicion
 from ownroot.storage.device_cohorts import Cohort, NameCounts, in_cohorts, is_one_of, matching_cohorts
+from ownroot.storage.device_pages import Order, Pages, Run
 from ownroot.storage.name_ranges import NameRange, name_range
 from ownroot.storage.schema import device_groups, devices
 from ownroot.storage.session import Session
@@ -61,55 +61,8 @@ DEVICE_COLUMNS: Final = (
 )
 
 
-# Reading a device to learn when it was seen costs about as much as walking over thirty entries of an index.
-_COST_OF_READING: Final = 30
-
 # So many matches of a pattern are sorted here rather than looked for once to count and once to find.
 FEW: Final = 2_000
-
-# Written out: of a parameter neither database knows that the partial index has all that is asked for.
-_WAS_SEEN: Final = sa.text("devices.last_seen > 0")
-
-Ids: TypeAlias = "sa.Select[tuple[int]]"
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """How a listing is sorted; the name decides last, and no two devices of a factory share one.
-
-    `seen_first`: by last check-in, from the oldest on; False = from the newest; None = not by that.
-    """
-
-    by_owner: bool = False
-    seen_first: bool | None = None
-    names_down: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """Cohorts whose devices stand together; `is_whole`: all that the factory has, or all of them that were seen."""
-
-    cohorts: tuple[Cohort, ...]
-    is_whole: bool
-
-    @property
-    def devices(self) -> int:
-        return sum(cohort.devices for cohort in self.cohorts)
-
-    @property
-    def was_seen(self) -> bool:
-        return self.cohorts[0].seen
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Which devices of a run: how many to leave out, and how many to take then; there are as many."""
-
-    skip: int
-    take: int
-
-    def seen_from_end(self, total: int) -> "Window":
-        return Window(total - self.skip - self.take, self.take)
 
 
 def list_devices(  # noqa: PLR0913  (a listing's parameters)
@@ -128,7 +81,7 @@ def list_devices(  # noqa: PLR0913  (a listing's parameters)
     if few is not None:
         return _read_devices(session, few[skip : skip + limit]), len(few)
     meant = NameCounts(session, factory_id, names).narrow(cohorts)
-    pages = _Pages(session, factory_id, names, read_order(sort))
+    pages = Pages(session, factory_id, names, read_order(sort))
     ids = pages.ids(_runs(meant, pages.order, of_whole_factory=where.is_by_name_alone), skip, limit)
     return _read_devices(session, ids), sum(cohort.devices for cohort in meant)
 
@@ -195,114 +148,6 @@ def _runs(cohorts: Sequence[Cohort], order: Order, *, of_whole_factory: bool) ->
         if run:
             has_all = len(run) == len(cohorts) or (order.seen_first is not None and run[0].seen)
             yield Run(run, is_whole=of_whole_factory and has_all)
-
-
-class _Pages:
-    """Finds the devices of a page."""
-
-    def __init__(self, session: Session, factory_id: int, names: NameRange, order: Order) -> None:
-        self._session = session
-        self._factory_id = factory_id
-        self._names = names
-        self.order = order
-
-    def ids(self, runs: Iterator[Run], skip: int, limit: int) -> list[int]:
-        found: list[int] = []
-        for run in runs:
-            take = min(limit - len(found), run.devices - skip)
-            if take > 0:
-                found.extend(self._of_run(run, Window(skip, take)))
-            skip = max(0, skip - run.devices)
-            if len(found) == limit:
-                break
-        return found
-
-    def _of_run(self, run: Run, window: Window) -> list[int]:
-        if self.order.seen_first is not None and run.was_seen:
-            return self._by_last_seen(run, window)
-        if self._names.pattern is not None:
-            return self._by_name(run, self._names, window, run.devices)
-        if self.order.names_down:
-            return self._in_pieces(run, window.seen_from_end(run.devices))[::-1]
-        return self._in_pieces(run, window)
-
-    def _in_pieces(self, run: Run, window: Window) -> list[int]:
-        """Read upwards from the first name of the piece in which the window begins."""
-        counts = NameCounts(self._session, self._factory_id, self._names)
-        low, high, before, until = self._names.low, self._names.high, 0, 0
-        for piece in counts.pieces(None if run.is_whole else run.cohorts):
-            if until + piece.devices <= window.skip:
-                low, before = piece.names.high, until + piece.devices
-            until += piece.devices
-            if until >= window.skip + window.take:
-                high = piece.names.high
-                break
-        query = self._select(run, NameRange(low, high)).order_by(devices.c.name)
-        return self._fetch(query, Window(window.skip - before, window.take))
-
-    def _by_name(self, run: Run, names: NameRange, window: Window, total: int) -> list[int]:
-        upwards = self._select(run, names).order_by(devices.c.name)
-        downwards = self._select(run, names).order_by(devices.c.name.desc())
-        there, back = (downwards, upwards) if self.order.names_down else (upwards, downwards)
-        return self._from_nearer_end(there, back, window, total)
-
-    def _by_last_seen(self, run: Run, window: Window) -> list[int]:
-        seen, name = devices.c.last_seen, devices.c.name
-        query = self._select_seen(run, window)
-        up, down = query.order_by(seen, name), query.order_by(seen.desc(), name.desc())
-        there, back = (up, down) if self.order.seen_first else (down, up)
-        if self.order.seen_first is not self.order.names_down:
-            return self._from_nearer_end(there, back, window, run.devices)
-        return self._among_ties(there, back, run, window)
-
-    def _among_ties(self, there: Ids, back: Ids, run: Run, window: Window) -> list[int]:
-        """Sort against the index only those seen in the seconds of the window: to sort all before it takes too long."""
-        seen, name, total = devices.c.last_seen, devices.c.name, run.devices
-        times = self._from_nearer_end(there.with_only_columns(seen), back.with_only_columns(seen), window, total)
-        first, is_up = times[0], self.order.seen_first
-        if window.seen_from_end(total).skip < window.skip:
-            rest = self._select_seen(run, window, seen >= first if is_up else seen <= first)
-            passed = total - self._count(rest)
-        else:
-            passed = self._count(self._select_seen(run, window, seen < first if is_up else seen > first))
-        within = self._select_seen(run, window, seen >= min(times), seen <= max(times))
-        order = (seen, name.desc()) if is_up else (seen.desc(), name)
-        return self._fetch(within.order_by(*order), Window(window.skip - passed, window.take))
-
-    def _from_nearer_end(self, there: Ids, back: Ids, window: Window, total: int) -> list[int]:
-        from_end = window.seen_from_end(total)
-        if from_end.skip < window.skip:
-            return self._fetch(back, from_end)[::-1]
-        return self._fetch(there, window)
-
-    def _select(self, run: Run, names: NameRange) -> Ids:
-        # Either condition alone leaves both databases one index to take: by name, or by cohort and name.
-        whose = devices.c.factory_id == self._factory_id if run.is_whole else in_cohorts(devices.c.cohort, run.cohorts)
-        return sa.select(devices.c.id).where(whose, *names.conditions(self._session))
-
-    def _select_seen(self, run: Run, window: Window, *times: sa.ColumnElement[bool]) -> Ids:
-        """Walk over everything seen and pick, or read the few that are meant and sort them."""
-        names = () if self._names.is_everything else self._names.conditions(self._session)
-        # The times come first: of two bounds SQLite takes the first one to search by.
-        walk = sa.select(devices.c.id).where(*times, devices.c.factory_id == self._factory_id, _WAS_SEEN, *names)
-        if run.is_whole:
-            return walk
-        nearer = min(window.skip, window.seen_from_end(run.devices).skip)
-        walked = (nearer + window.take) * self._seen_in_factory() // run.devices
-        if walked > run.devices * _COST_OF_READING:
-            return self._select(run, self._names).where(*times)
-        return walk.where(in_cohorts(devices.c.cohort + 0, run.cohorts))
-
-    def _seen_in_factory(self) -> int:
-        everybody = matching_cohorts(self._session, self._factory_id, DeviceFilter())
-        return sum(cohort.devices for cohort in everybody if cohort.seen)
-
-    def _count(self, query: Ids) -> int:
-        ((found,),) = self._session.query(query.with_only_columns(sa.func.count()))
-        return int(found)
-
-    def _fetch(self, query: Ids, window: Window) -> list[int]:
-        return [row[0] for row in self._session.query(query.limit(window.take).offset(window.skip))]
 
 
 def _id_of(session: Session, factory_id: int, uuid: str, cohorts: Sequence[Cohort], names: NameRange) -> list[int]:

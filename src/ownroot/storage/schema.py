@@ -15,6 +15,8 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from ownroot.storage.index_keys import IndexKey
+
 SHARED_SCOPE: Final = 0
 
 metadata: Final = sa.MetaData(
@@ -377,8 +379,13 @@ device_cohorts = _table(
     _flag("rotating"),
     _flag("suspected"),
     _number("devices"),
-    # Not unique: tags and target together may be longer than what PostgreSQL has in an index. Writers take turns.
-    sa.Index("device_cohorts_facets", "factory_id", "target_name", "group_id", "issuer_serial", "owner"),
+)
+# Not unique, since writers take turns. What devices send of themselves is in it as a whole: a fleet whose devices send
+# many different tags or targets would make every writer wait otherwise.
+sa.Index(
+    "device_cohorts_facets",
+    *(device_cohorts.c[name] for name in ("factory_id", "target_name", "group_id", "issuer_serial", "owner")),
+    IndexKey(device_cohorts.c.tags),
 )
 
 device_stretches = _table(

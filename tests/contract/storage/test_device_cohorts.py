@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from ownroot.fleet.clones import CloneSign
 from ownroot.services.ports import Database
 from ownroot.services.records import Device, DeviceFilter, DeviceSort, Factory, GroupRef, Suspicion
-from ownroot.storage import device_listing
+from ownroot.storage import device_listing, device_pages
 from ownroot.storage.migrations.cohort_triggers import LONG_STRETCH
 from ownroot.storage.schema import device_cohorts, device_stretches, devices
 from tests.contract.storage.test_migrations import engine_of
@@ -191,11 +191,14 @@ def test_everything_that_happens_to_devices_is_counted(address: str, fleet: Flee
     require_counted(address)
 
 
-@pytest.mark.parametrize("few", [0, device_listing.FEW])
+@pytest.mark.parametrize(
+    ("few", "cost_of_reading"), [(0, device_pages.COST_OF_READING), (device_listing.FEW, 0), (0, 0)]
+)
 def test_pages_and_totals_are_those_of_a_fleet_sorted_in_memory(
-    fleet: Fleet, few: int, monkeypatch: pytest.MonkeyPatch
+    fleet: Fleet, few: int, cost_of_reading: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(device_listing, "FEW", few)
+    monkeypatch.setattr(device_pages, "COST_OF_READING", cost_of_reading)
     fleet.live(120)
     filters = some_filters(fleet.draw)
     for sort in ORDERS * 12:

@@ -147,6 +147,11 @@ def test_schema_of_a_later_version_is_refused(tmp_path: Path) -> None:
             "SELECT id FROM devices WHERE factory_id = 1 AND last_seen > 0 ORDER BY last_seen DESC, name DESC LIMIT 50",
             "devices_seen",
         ),
+        (
+            "SELECT id FROM devices WHERE last_seen >= 9 AND last_seen <= 9 AND factory_id = 1 AND last_seen > 0 "
+            "AND name < 'm'",
+            "devices_seen (factory_id=? AND last_seen>? AND last_seen<?)",
+        ),
         ("SELECT id FROM issuances WHERE state = 0 ORDER BY id", "issuances_open"),
         ("SELECT body FROM audit_events WHERE factory_id = 1 ORDER BY sequence DESC LIMIT 9", "audit_events_factory"),
     ],

@@ -31,6 +31,7 @@ EARLIER = (
     "0012",
     "0013",
     "0014",
+    "0015",
 )
 
 
@@ -155,3 +156,21 @@ def test_a_device_seen_before_the_upgrade_is_not_taken_for_one_never_seen(engine
     with engine.connect() as connection:
         found = connection.execute(sa.text("SELECT seen_day, absence, not_after FROM devices")).one()
     assert tuple(found) == (3, 0, None)
+
+
+@pytest.mark.parametrize(("tags", "cohorts"), [("1", 1), ("2", 2)])
+def test_a_device_that_comes_after_the_upgrade_joins_those_that_are_like_it(
+    engine: sa.Engine, address: str, tags: str, cohorts: int
+) -> None:
+    make_schema(engine, "0015")
+    before = reflected(engine).tables
+    with engine.begin() as connection:
+        for table in (before["factories"], before["devices"]):
+            connection.execute(sa.insert(table).values({column.name: some(column) for column in table.columns}))
+    open_database(address).close()
+    devices = before["devices"]
+    own = {"uuid": "2", "uuid_folded": "2", "name": "2", "spki_sha256": b"\x02" * 32, "next_spki_sha256": b"\x03" * 32}
+    with engine.begin() as connection:
+        first = connection.execute(sa.select(devices)).mappings().one()
+        connection.execute(sa.insert(devices).values({**first, **own, "id": 2, "tags": tags}))
+        assert len({row[0] for row in connection.execute(sa.select(devices.c.cohort))}) == cohorts

@@ -14,7 +14,7 @@ from ownroot.errors import ConflictError, UnavailableError
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD: Final = "0015"
+HEAD: Final = "0016"
 _SCRIPTS: Final = "ownroot.storage:migrations"
 _REVISION: Final = "SELECT version_num FROM alembic_version"
 
