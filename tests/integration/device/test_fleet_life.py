@@ -45,7 +45,7 @@ def live(
 
 @pytest.mark.parametrize(
     ("devices", "days", "certificate_days", "every"),
-    [(4, 24, 12, 2), pytest.param(1000, 400, 200, 20, marks=pytest.mark.nightly)],
+    [(4, 24, 12, 2), pytest.param(1000, 400, 200, 20, marks=[pytest.mark.nightly, pytest.mark.timeout(3600)])],
 )
 def test_fleet_renews_twice_and_no_device_is_lost(
     tmp_path: Path, moved_time: MovedTime, devices: int, days: int, certificate_days: int, every: int
