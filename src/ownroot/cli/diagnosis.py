@@ -35,6 +35,7 @@ class Facts:
         now: our clock at that moment, aware UTC.
         devices: live devices by serial of their device CA; None if the token may not list devices.
         own_root: the root of the owner's PKI directory; None if none was named.
+        exposed_keys: key files of that directory that others than their owner may read.
         health: what the server found out about itself; None if it cannot be asked that.
         forecast: what ends when besides; None if the server cannot be asked that, or the token may not.
         held: devices held for review after a restore; None if the token may not list devices.
@@ -48,6 +49,7 @@ class Facts:
     server_time: datetime | None
     devices: Mapping[str, int] | None
     own_root: x509.Certificate | None = None
+    exposed_keys: tuple[str, ...] = ()
     health: PkiHealth | None = None
     held: int | None = None
     suspected: int | None = None
@@ -74,7 +76,7 @@ def diagnose(facts: Facts, *, within: timedelta) -> tuple[Finding, ...]:
     Args:
         within: warn of a last safe day that comes this soon.
     """
-    found = [*_clock(facts), *_ownership(facts), *_held(facts), *_suspected(facts), *_left(facts)]
+    found = [*_clock(facts), *_ownership(facts), *_exposed(facts), *_held(facts), *_suspected(facts), *_left(facts)]
     root = facts.view.root
     if root is not None:
         found += [*_conformance(facts, root), *_ends(facts, within), *_issuing(facts)]
@@ -118,6 +120,16 @@ def _ownership(facts: Facts) -> Iterator[Finding]:
             "root-not-yours",
             f"The server names another factory root (serial {root.serial}) than your PKI directory has.",
             _STOP,
+        )
+
+
+def _exposed(facts: Facts) -> Iterator[Finding]:
+    if facts.exposed_keys:
+        yield Finding(
+            Severity.FAULT,
+            "keys-exposed",
+            f"Others than you may read keys of your PKI directory: {', '.join(facts.exposed_keys)}.",
+            "Run `chmod 0400` on them. If somebody else uses this machine, think of these keys as copied.",
         )
 
 

@@ -32,7 +32,8 @@ def examine(target: Target, *, pki_dir: Path | None, within_days: int, as_json: 
         OwnrootError: the server cannot be asked.
     """
     access = target.access()
-    own_root = None if pki_dir is None else PkiDirectory(pki_dir).certificate(ROOT_FILE)
+    directory = None if pki_dir is None else PkiDirectory(pki_dir)
+    own_root = None if directory is None else directory.certificate(ROOT_FILE)
     with Api(access) as api:
         answer = api.certs()
         now = utc_now()
@@ -49,6 +50,7 @@ def examine(target: Target, *, pki_dir: Path | None, within_days: int, as_json: 
         server_time=answer.server_time,
         devices=devices,
         own_root=own_root,
+        exposed_keys=() if directory is None else directory.exposed_keys(),
         health=health,
         held=held,
         suspected=suspected,

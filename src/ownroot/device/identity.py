@@ -119,6 +119,16 @@ def opened(credentials: TokenCredentials) -> "closing[DeviceSlots]":
     return closing(DeviceSlots(credentials.module, credentials.token, credentials.pin))
 
 
+def exposed_secret(directory: Path, identity: DeviceIdentity) -> Path | None:
+    """Return the file with the key, or with the token's PIN, if others than its owner may read or change it."""
+    credentials = identity.credentials
+    secret = credentials.key if isinstance(credentials, FileCredentials) else directory / SETTINGS_FILE
+    try:
+        return secret if secret.stat().st_mode & 0o077 else None
+    except OSError:
+        return None  # whoever needs it says so
+
+
 def load_identity(directory: Path) -> DeviceIdentity:
     """Read `sota.toml` of a registered device.
 

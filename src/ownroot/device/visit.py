@@ -8,7 +8,7 @@ from ownroot.device.check_in import check_in, open_gateway
 from ownroot.device.config import Applied, ConfigPlaces, DeviceConfig
 from ownroot.device.config_files import SecretsDirectory
 from ownroot.device.config_handlers import HandlerPlaces, Handlers
-from ownroot.device.identity import DeviceIdentity, load_identity
+from ownroot.device.identity import DeviceIdentity, exposed_secret, load_identity
 from ownroot.device.renewal_order import ORDER_FILE, RenewalOrder, parse_order
 from ownroot.device.renewal_state import RenewalFile
 from ownroot.device.slots import opened_slots
@@ -61,6 +61,9 @@ class Visitor:
             OwnrootError: as `load_identity`, `check_in` and `DeviceConfig.sync`.
         """
         identity = load_identity(self.directory)
+        exposed = exposed_secret(self.directory, identity)
+        if exposed is not None:
+            self._warn(f"Others than its owner may read or change {exposed}: run `chmod 0600` on it.")
         with opened_slots(self.directory, identity) as slots, open_gateway(identity) as gateway:
             config = DeviceConfig(self._places, slots.keys, self._handlers)
             device = check_in(identity, gateway)

@@ -25,6 +25,12 @@ def test_a_fresh_pki_has_no_faults_and_its_root_is_recognised(taken: Owner, pki:
     assert _codes(taken, "--pki-dir", pki) == (0, {"device-ca-without-devices"})
 
 
+def test_keys_that_others_may_read_are_a_fault(taken: Owner, pki: Path) -> None:
+    (pki / "factory_ca.key").chmod(0o644)
+    code, found = _codes(taken, "--pki-dir", pki)
+    assert (code, "keys-exposed" in found) == (11, True)
+
+
 def test_another_directorys_root_is_a_fault(taken: Owner, taken_elsewhere: Path) -> None:
     code, found = _codes(taken, "--pki-dir", taken_elsewhere)
     assert code == 11

@@ -133,6 +133,15 @@ def test_an_est_server_under_another_root_is_not_asked(device: Renewing, tmp_pat
     device.assert_renewed(before)
 
 
+def test_key_that_others_may_read_is_told_at_each_visit(device: Renewing) -> None:
+    directories = [f"--{name}-dir={device.place / name}" for name in ("secrets", "handlers", "actions")]
+    assert "chmod" not in device.program.run("check-in", *directories).stderr
+    (device.program.directory / "pkey.pem").chmod(0o640)
+    told = device.program.run("check-in", *directories)
+    assert told.returncode == 0
+    assert f"{device.program.directory / 'pkey.pem'}: run `chmod 0600`" in told.stderr
+
+
 NOBODY = "https://127.0.0.1:1/.well-known/est"
 
 
