@@ -153,5 +153,3 @@ def show_amendments(output: Output, notes: list[Note]) -> None:
     output.note("What changes:")
     for note in notes:
         output.note(f"  - {note.message}")
-    if not notes:
-        output.note("  - nothing")
