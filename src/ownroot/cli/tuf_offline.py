@@ -61,6 +61,10 @@ class _Stick:
     request: TufRequest
     upload: Callable[[dict[str, Any]], None] = field(default=lambda _document: None)
 
+    @property
+    def whose(self) -> str:
+        return f"factory {self.request.factory} at {self.request.server_url}"
+
     def root(self, version: int | None = None, *, production: bool = False) -> bytes | None:
         roots = self.request.prod_roots if production else self.request.ci_roots
         wanted = len(roots) if version is None else version

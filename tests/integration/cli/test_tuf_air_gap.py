@@ -167,7 +167,8 @@ def test_request_of_another_chain_is_refused_where_the_keys_are(
 
     refused = approve(offline, tmp_path / "a.json", tmp_path / "b.json", keys)
 
-    assert refused.error["code"] == "tuf-current-differs"
+    assert refused.error["code"] == "tuf-other-chain"
+    assert f"factory {other.factory} at {server.api_url}" in refused.error["message"]
 
 
 def test_stale_and_foreign_approvals_are_refused(
