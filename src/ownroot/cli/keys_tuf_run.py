@@ -150,13 +150,11 @@ def given_up_on_failure(change: RootChange, output: Output) -> Iterator[None]:
         _give_up(change, output)
         raise
     except OwnrootError as error:
-        if error.code == _NONE_OPEN:
-            pass  # somebody else has given it up meanwhile
-        elif change.may_be_staged:
-            _tell_still_open(change, output)
-        else:
+        if not change.may_be_staged:
             with suppress(OwnrootError):  # what went wrong first is what they have to know
                 _give_up(change, output)
+        elif error.code != _NONE_OPEN:  # else somebody has given it up meanwhile
+            _tell_still_open(change, output)
         raise
 
 
@@ -165,9 +163,8 @@ def _give_up(change: RootChange, output: Output) -> None:
         return
     try:
         change.give_up()
-    except OwnrootError as error:
-        if error.code != _NONE_OPEN:
-            _tell_still_open(change, output)
+    except OwnrootError:
+        _tell_still_open(change, output)
         raise
 
 

@@ -14,6 +14,7 @@ from ownroot.client.repository import RepositoryApi
 from ownroot.errors import ConflictError, InvalidInputError, RefusedError
 from ownroot.tuf.metadata import ONLINE_ROLES, Role, read_root
 from ownroot.tuf.owner_edits import replaces_only_online_keys
+from ownroot.wire.certs import ChangeMeta
 from ownroot.wire.tuf import OnlineKeysOrder
 
 
@@ -26,12 +27,20 @@ class RootChange(RootEditing):
         super().__init__(api, files, keys, now=now, say=say, txid=txid)
         self.api = api
         self._made: list[KeyFileStore] = []
+        self._begun: ChangeMeta | None = None
         self.open_txid: str | None = None
 
     @property
     def may_be_staged(self) -> bool:
         """Can something of ours be in the change? Not while every upload was refused for certain."""
         return self._may_be_staged
+
+    def look(self) -> UpdateView:
+        """Fetch and verify as `RootEditing`, and note by what a change that this run began is known again."""
+        view = super().look()
+        if self.open_txid is not None and self._begun is None:
+            self._begun = view.answer.change_meta
+        return view
 
     def require_none_open(self, view: UpdateView) -> None:
         """Refuse to begin a change beside another.
@@ -116,11 +125,19 @@ class RootChange(RootEditing):
         self.api.cancel_update()
 
     def give_up(self) -> None:
-        """Cancel what this run has begun; key files that it made go too, since no root names their keys."""
-        self.cancel()
+        """Cancel what this run has begun; key files that it made go too, since no root names their keys.
+
+        If somebody else has cancelled it, a change that they began since is left alone.
+        """
+        if self._is_known_again(self.api.root_updates().change_meta):
+            self.cancel()
         self.open_txid = None
         for store in self._made:
             store.remove()
+
+    def _is_known_again(self, meta: ChangeMeta) -> bool:
+        begun = self._begun
+        return begun is None or (meta.created_by, meta.created_at) == (begun.created_by, begun.created_at)
 
     def _require_first_time(self, view: UpdateView) -> None:
         self.require_none_open(view)

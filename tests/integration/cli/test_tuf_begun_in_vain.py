@@ -103,6 +103,35 @@ def test_change_that_somebody_else_gave_up_is_not_called_open(
     assert not any(request.path.endswith("/cancel") for request in relay.requests)
 
 
+def test_change_that_somebody_else_began_instead_is_left_alone(
+    root_taken: Owner, server: RunningServer, relay: Relay, tuf_keys: Path, admin: TufAdmin
+) -> None:
+    bea = TufAdmin(server, admin_token(server))
+
+    def cancel_and_begin_another(request: Recorded) -> None:
+        if request.path.endswith("/users/self/"):  # asked once the change is begun, for the owner of the new key
+            assert bea.cancel().status_code == 200
+            assert bea.begin(message="Theirs").status_code == 201
+
+    relay.spoil = cancel_and_begin_another
+
+    root_taken.run_on_terminal(
+        "keys", "tuf", "rotate-offline-key", "-r", "root", "-k", tuf_keys, typed="n\n", after="[y/N]"
+    )
+
+    assert admin.state()["status"] == "STARTED"
+    changelog = admin.staged().changelog
+    assert changelog is not None
+    assert changelog.message == "Theirs"
+
+
+def admin_token(server: RunningServer) -> str:
+    """Make bea an admin of the factory."""
+    token = server.create_token("certs:manage", user="bea")
+    server.run("member", "add", "--factory", server.factory, "--user", "bea", "--role", "admin")
+    return token
+
+
 def test_take_over_that_is_refused_leaves_no_change_and_no_key_file(
     owner: Owner, relay: Relay, tuf_keys: Path, admin: TufAdmin
 ) -> None:
@@ -164,9 +193,7 @@ def test_request_that_cannot_be_written_begins_nothing_that_stays(
 def test_whoever_began_a_change_is_called_you_and_others_by_name(
     root_taken: Owner, server: RunningServer, tuf_keys: Path
 ) -> None:
-    token = server.create_token("certs:manage", user="bea")
-    server.run("member", "add", "--factory", server.factory, "--user", "bea", "--role", "admin")
-    bea = root_taken.at(server.api_url, factory=server.factory, token=token)
+    bea = root_taken.at(server.api_url, factory=server.factory, token=admin_token(server))
     init = ("keys", "tuf", "updates", "init", "-m", "A second root key", "--json")
     assert bea.run(*init).code == 0
 
