@@ -12,7 +12,7 @@ from ownroot.cli.hsm import HsmKeys
 from ownroot.cli.keys_tuf_run import ChangeOptions, given_up_on_failure
 from ownroot.cli.tuf_change import RootChange
 from ownroot.cli.tuf_key_store import KeyFileStore
-from ownroot.cli.tuf_offline import OfflineApproval, TufApproved
+from ownroot.cli.tuf_offline import OfflineApproval, TufApproved, require_possible
 from ownroot.cli.tuf_owner_keys import KeyFiles, OwnerKeys
 from ownroot.cli.tuf_roots import UpdateView, walk
 from ownroot.client.access import ApiAccess
@@ -57,13 +57,15 @@ def run_request(options: ChangeOptions, out: Path, order: TufOrder, message: str
     was begun for a request that could not be written is given up.
 
     Raises:
-        ConflictError: `tuf-update-active`, at a take-over; `ceremony-file-exists`. OwnrootError: as `RootChange`.
+        ConflictError: `tuf-update-active`, at a take-over; `ceremony-file-exists`. OwnrootError: as `RootChange`,
+            `require_possible`.
     """
     access, output = options.target.access(), options.output
     require_new_file(out)
     txid = None
     with options.opened() as change, given_up_on_failure(change, output):
         view = change.look()
+        require_possible(order, view)
         if options.keys is not None:
             change.require_none_open(view)
         if view.staged is None:

@@ -190,6 +190,25 @@ def test_request_that_cannot_be_written_begins_nothing_that_stays(
     assert owner.run(*words, "--json").code == 0
 
 
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("delete-offline-key", "-r", "root", "-i", "0" * 64), "tuf-key-not-in-role"),
+        (("set-threshold", "1", "-r", "targets"), "tuf-threshold-invalid"),
+        (("sign",), "tuf-update-none"),
+    ],
+)
+def test_request_that_nobody_could_approve_begins_nothing(
+    root_taken: Owner, relay: Relay, tmp_path: Path, words: tuple[str, ...], code: str
+) -> None:
+    asked = tmp_path / "ask.json"
+
+    assert root_taken.run("keys", "tuf", "request", *words, asked, "--json").error["code"] == code
+
+    assert {request.method for request in relay.requests} == {"GET"}
+    assert not asked.exists()
+
+
 def test_whoever_began_a_change_is_called_you_and_others_by_name(
     root_taken: Owner, server: RunningServer, tuf_keys: Path
 ) -> None:
