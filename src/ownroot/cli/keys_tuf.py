@@ -35,7 +35,9 @@ txid_option = click.option(
     "-x", "--txid", metavar="ID", default="", help="The id of a change that somebody else began."
 )
 first_time_option = click.option(
-    "--first-time", is_flag=True, help="Take over the first root key, which the server made. KEYS must not exist yet."
+    "--first-time",
+    is_flag=True,
+    help="Take over the first root key from the server. KEYS is a new file, or that of a take-over that is done.",
 )
 
 

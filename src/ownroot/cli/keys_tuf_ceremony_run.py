@@ -9,10 +9,10 @@ from ownroot import __version__
 from ownroot.cli.ceremony_files import read_ceremony_file, read_content, require_new_file, write_ceremony_file
 from ownroot.cli.ceremony_view import digest_groups
 from ownroot.cli.hsm import HsmKeys
-from ownroot.cli.keys_tuf_run import ChangeOptions
+from ownroot.cli.keys_tuf_run import ChangeOptions, given_up_on_failure
 from ownroot.cli.tuf_change import RootChange
 from ownroot.cli.tuf_key_store import KeyFileStore
-from ownroot.cli.tuf_offline import OfflineApproval, TufApproved
+from ownroot.cli.tuf_offline import OfflineApproval, TufApproved, require_possible
 from ownroot.cli.tuf_owner_keys import KeyFiles, OwnerKeys
 from ownroot.cli.tuf_roots import UpdateView, walk
 from ownroot.client.access import ApiAccess
@@ -53,25 +53,28 @@ class ApproveOptions:
 def run_request(options: ChangeOptions, out: Path, order: TufOrder, message: str) -> None:
     """Begin a change unless there is one, and write down what the offline machine must know.
 
-    With a key file the root is taken over: the first root key goes there, and the order is to replace it.
+    With a key file the root is taken over: the first root key goes there, and the order is to replace it. A change that
+    was begun for a request that could not be written is given up.
 
     Raises:
-        ConflictError: `tuf-update-active`, at a take-over; `ceremony-file-exists`. OwnrootError: as `RootChange`.
+        ConflictError: `tuf-update-active`, at a take-over; `ceremony-file-exists`. OwnrootError: as `RootChange`,
+            `require_possible`.
     """
     access, output = options.target.access(), options.output
     require_new_file(out)
     txid = None
-    with options.opened() as change:
+    with options.opened() as change, given_up_on_failure(change, output):
         view = change.look()
-        if view.staged is not None and options.keys is not None:
-            raise ConflictError("tuf-update-active", "A change is under way, and a take-over begins one of its own.")
+        require_possible(order, view)
+        if options.keys is not None:
+            change.require_none_open(view)
         if view.staged is None:
             txid = change.begin(message, first_time=options.keys is not None)
             view = change.look()
         if options.keys is not None and isinstance(order, RotateKey):
             order = msgspec.structs.replace(order, replaces=change.key_file(Role.ROOT).first_root)
         file = tuf_request_file(_request(access, order, view))
-    write_ceremony_file(out, file)
+        write_ceremony_file(out, file)
     if options.as_json:
         output.document({"file": str(out), "factory": access.factory, "sha256": file.sha256, "txid": txid})
     if txid is not None:

@@ -5,6 +5,7 @@ import json
 
 from ownroot.cli.keys_tuf_run import ChangeOptions
 from ownroot.cli.tuf_roots import UpdateView
+from ownroot.cli.user_names import called
 from ownroot.clock import utc_now
 from ownroot.console.output import Output
 from ownroot.tuf.metadata import Document, Role, read_root
@@ -19,6 +20,7 @@ def run_review(options: ChangeOptions, *, raw: bool, diff: bool, production: boo
         view = change.look()
         staged = view.require_staged()
         amendments = [note.message for note in view.amendments(staged)]
+        by = "" if raw or diff or options.as_json else called(change.api, view.answer.change_meta.created_by)
     if raw:
         output.document(json.loads(_chosen(staged, production).encoded()))
     elif diff:
@@ -26,13 +28,13 @@ def run_review(options: ChangeOptions, *, raw: bool, diff: bool, production: boo
     elif options.as_json:
         output.document(_document(view, staged, amendments))
     else:
-        _tell(view, staged, amendments, output)
+        _tell(view, staged, amendments, by, output)
 
 
-def _tell(view: UpdateView, staged: Chains, amendments: list[str], output: Output) -> None:
+def _tell(view: UpdateView, staged: Chains, amendments: list[str], by: str, output: Output) -> None:
     meta, root = view.answer.change_meta, read_root(staged.ci.signed)
     log = "" if root.changelog is None else root.changelog.message
-    output.line(f"Root {root.version}, begun by {meta.created_by} at {meta.created_at}: {log}")
+    output.line(f"Root {root.version}, begun by {by} at {meta.created_at}: {log}")
     sections = {
         "What changes": amendments,
         "Still missing": [note.message for note in view.answer.issues.errors],

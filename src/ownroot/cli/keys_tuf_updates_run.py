@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import click
 
-from ownroot.cli.keys_tuf_run import ChangeOptions
+from ownroot.cli.keys_tuf_run import ChangeOptions, given_up_on_failure
 from ownroot.cli.tuf_change import RootChange
 from ownroot.cli.tuf_editing import Edited
 from ownroot.cli.tuf_roots import UpdateView
@@ -30,7 +30,7 @@ class Step:
 def run_init(options: ChangeOptions, message: str, *, first_time: bool) -> None:
     """Begin, and show the transaction id."""
     output = options.output
-    with options.opened() as change:
+    with options.opened() as change, given_up_on_failure(change, output):
         txid = change.begin(message, first_time=first_time)
     if options.as_json:
         output.document({"txid": txid, "file": str(options.keys) if first_time else None})

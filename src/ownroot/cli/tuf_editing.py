@@ -14,7 +14,8 @@ from ownroot.cli.tuf_key_file import EMPTY, KeyFile, digest_of
 from ownroot.cli.tuf_key_store import KeyFileStore
 from ownroot.cli.tuf_owner_keys import KeyFiles, OwnerKeys
 from ownroot.cli.tuf_roots import RootSource, UpdateView, VerifiedRoots, read_view, verify_roots
-from ownroot.errors import NotFoundError, RefusedError
+from ownroot.client.refusals import is_certain
+from ownroot.errors import NotFoundError, OwnrootError, RefusedError
 from ownroot.tuf.keys import KeyType, TufKey, TufSigner
 from ownroot.tuf.metadata import Document, KeyOwner, Role, format_time, read_root
 from ownroot.tuf.owner_edits import (
@@ -73,6 +74,7 @@ class RootEditing:
         self._say = say
         self._txid = txid
         self._verified: VerifiedRoots | None = None
+        self._may_be_staged = False
 
     def look(self) -> UpdateView:
         """Fetch what is and what is staged, verified. Asks for the chain once in a run."""
@@ -89,6 +91,32 @@ class RootEditing:
     def start_editing(self, view: UpdateView) -> Edited:
         """Return what is staged, ready to be edited."""
         return Edited(draft_of(view.require_staged(), view.current), {}, {})
+
+    def require_keys(
+        self, view: UpdateView, rotates: Sequence[Role], keytype: KeyType, *, is_first_time: bool = False
+    ) -> None:
+        """Refuse key files without the keys that a change is signed with or replaces, while nobody has heard of it.
+
+        Args:
+            view: before the change.
+            rotates: roles whose key of ours the change replaces by one of `keytype`.
+            is_first_time: the old root key comes with the change.
+
+        Raises:
+            NotFoundError: `tuf-key-not-in-file`. ConflictError: `tuf-key-ambiguous`. OwnrootError: as `OwnerKeys`.
+        """
+        if rotates:
+            self._keys.require_able(keytype)
+        if not is_first_time:
+            self._require_root_signers(view, view.current, self.key_file(Role.ROOT))
+        for role in rotates:
+            present = offline_keys(view.verified.root, role, view.online)
+            if present and not (is_first_time and role is Role.ROOT):
+                self.key_file(role).find_one(role, present)
+
+    def holds_all(self, view: UpdateView, roles: Sequence[Role]) -> bool:
+        """Is there an active key of ours for each of these roles? The first root key, the server's, is not."""
+        return all(self._holds_one(view, role) for role in roles)
 
     def with_new_key(self, edited: Edited, role: Role, keytype: KeyType) -> tuple[Edited, TufKey]:
         """Add a new offline key of ours."""
@@ -164,10 +192,8 @@ class RootEditing:
         Raises:
             NotFoundError: `tuf-key-not-in-file`: there is none.
         """
-        signers = self.root_signers(view, chains, self.key_file(Role.ROOT) if file is None else file)
-        if not signers:
-            raise NotFoundError("tuf-key-not-in-file", "The key file has no root key of this factory.")
-        return sign_chains(chains, signers)
+        file = self.key_file(Role.ROOT) if file is None else file
+        return sign_chains(chains, self._require_root_signers(view, chains, file))
 
     def stage(
         self, chains: Chains, files: dict[Role, KeyFile] | None = None, signatures: TargetsSignatures | None = None
@@ -177,7 +203,15 @@ class RootEditing:
             for role, file in (files or {}).items():
                 if role is Role.ROOT or not self._shares_file:
                     kept.enter_context(self._store(role).staged(self._remembering(file)))
-            self._repository.stage_update(stage_document(chains, txid=self._txid, targets_signatures=signatures or {}))
+            self._send(stage_document(chains, txid=self._txid, targets_signatures=signatures or {}))
+
+    def _send(self, document: dict[str, Any]) -> None:
+        try:
+            self._repository.stage_update(document)
+        except OwnrootError as error:
+            self._may_be_staged |= not is_certain(error)
+            raise
+        self._may_be_staged = True
 
     def _remembering(self, file: KeyFile) -> KeyFile:
         found = self._verified
@@ -187,6 +221,17 @@ class RootEditing:
         """Open every key of the file that the present root or a new one names as a root key."""
         roots = (view.verified.root, read_root(chains.ci.signed))
         return self._keys.open_all(file, [key_id for root in roots for key_id in root.roles[Role.ROOT].key_ids])
+
+    def _require_root_signers(self, view: UpdateView, chains: Chains, file: KeyFile) -> tuple[TufSigner, ...]:
+        signers = self.root_signers(view, chains, file)
+        if not signers:
+            raise NotFoundError("tuf-key-not-in-file", "The key file has no active root key of this factory.")
+        return signers
+
+    def _holds_one(self, view: UpdateView, role: Role) -> bool:
+        file = self.key_file(role)
+        present = offline_keys(view.verified.root, role, view.online)
+        return any(file.holds(key_id) for key_id in present if key_id != file.first_root)
 
     @property
     def _shares_file(self) -> bool:

@@ -105,6 +105,14 @@ class KeyFileStore:
         with self.staged(content):
             pass
 
+    def remove(self) -> None:
+        """Remove a file that this run made, once it is certain that no root names a key of it."""
+        try:
+            self.path.unlink(missing_ok=True)
+            sync_directory(self.path.parent)
+        except OSError as exc:
+            raise _unwritable(self.path, exc) from exc
+
     def _settle(self) -> None:
         """Decide about what a run that was cut left: its keys may be in a root by now."""
         try:

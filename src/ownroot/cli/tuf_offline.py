@@ -21,7 +21,7 @@ from ownroot.errors import InvalidInputError
 from ownroot.pki.conformance import CLOCK_SKEW
 from ownroot.tuf.keys import KeyType, TufSigner
 from ownroot.tuf.metadata import Role
-from ownroot.tuf.owner_edits import prolong, remove_key, set_threshold
+from ownroot.tuf.owner_edits import draft_of, prolong, remove_key, set_threshold
 from ownroot.tuf.root_rules import Chains
 from ownroot.wire.accounts import UserDetails
 from ownroot.wire.tuf import RootUpdates
@@ -60,6 +60,10 @@ class _Stick:
 
     request: TufRequest
     upload: Callable[[dict[str, Any]], None] = field(default=lambda _document: None)
+
+    @property
+    def whose(self) -> str:
+        return f"factory {self.request.factory} at {self.request.server_url}"
 
     def root(self, version: int | None = None, *, production: bool = False) -> bytes | None:
         roots = self.request.prod_roots if production else self.request.ci_roots
@@ -179,6 +183,25 @@ class OfflineApproval:
             signers,
         )
         return TufApproved(approval, record)
+
+
+def require_possible(order: TufOrder, view: UpdateView) -> None:
+    """Refuse an order that no key holder could carry out, while nothing was begun for it.
+
+    Raises:
+        NotFoundError: `tuf-key-not-in-role`; `tuf-update-none`, nothing is staged that could be signed.
+        InvalidInputError: `tuf-threshold-invalid`.
+    """
+    draft = draft_of(view.current if view.staged is None else view.staged, view.current)
+    match order:
+        case DeleteKey(role=role, key_id=key_id):
+            remove_key(draft, _role(role), key_id)
+        case SetThreshold(role=role, threshold=threshold):
+            set_threshold(draft, _role(role), threshold)
+        case SignRoot():
+            view.require_staged()
+        case _:
+            pass  # a new key, or a year more, is always possible
 
 
 def _carry_out(editing: RootEditing, view: UpdateView, order: TufOrder, now: datetime) -> Edited:

@@ -45,16 +45,24 @@ class OwnerKeys:
     def __init__(self, hsm: HsmKeys | None = None) -> None:
         self._hsm = hsm
 
+    def require_able(self, keytype: KeyType) -> None:
+        """Refuse a type of key that cannot be made where new keys go.
+
+        Raises:
+            InvalidInputError: `tuf-token-key-type`.
+        """
+        if self._hsm is not None and keytype is not KeyType.ED25519:
+            raise InvalidInputError("tuf-token-key-type", "TUF keys on a token are ED25519.")
+
     def make(self, role: Role, keytype: KeyType) -> tuple[TufSigner, OnToken | None]:
         """Make a key; on a token it is there on return.
 
         Raises:
             InvalidInputError: `tuf-token-key-type`. KeyStoreError: the token cannot serve.
         """
+        self.require_able(keytype)
         if self._hsm is None:
             return generate_signer(keytype), None
-        if keytype is not KeyType.ED25519:
-            raise InvalidInputError("tuf-token-key-type", "TUF keys on a token are ED25519.")
         label = f"tuf-{role}-{secrets.token_hex(4)}"
         return TufSigner.of(self._hsm.store.create_ed25519(label)), OnToken(self._hsm.token_label, label)
 

@@ -61,6 +61,11 @@ class VerifiedRoots:
 class RootSource(Protocol):
     """Where roots come from: a server, or a file that holds what one said."""
 
+    @property
+    def whose(self) -> str:
+        """Factory and address, for people."""
+        ...
+
     def root(self, version: int | None = None, *, production: bool = False) -> bytes | None:
         """Return a root by number; None: there is none."""
         ...
@@ -70,13 +75,19 @@ def walk(source: RootSource, known: bytes | None, *, production: bool) -> tuple[
     """Fetch and verify every root from a known one upwards, or from root 1; returns them all, the newest last.
 
     Raises:
-        RefusedError: a rule of `DeviceTrust.update_root`.
+        RefusedError: a rule of `DeviceTrust.update_root`; `tuf-other-chain`: the known root is none of this source.
         NotFoundError: `tuf-repository-unknown`.
     """
     start = known if known is not None else source.root(1, production=production)
     if start is None:
         raise NotFoundError("tuf-repository-unknown", "The server has no root 1 for this factory.")
     trust = DeviceTrust(start)
+    # Asked before the next root: another factory's may be missing, or signed by keys that say nothing to anybody here.
+    if known is not None and source.root(trust.root.version, production=production) != known:
+        raise RefusedError(
+            "tuf-other-chain",
+            f"Root {trust.root.version}, the newest that the key file knows, is no root of {source.whose}.",
+        )
     found = [start]
     while trust.root.version < MAX_ROOT_VERSION:
         following = source.root(trust.root.version + 1, production=production)

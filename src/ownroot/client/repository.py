@@ -17,6 +17,11 @@ _UNKNOWN = "tuf-document-unknown"
 class RepositoryApi(Api):
     """One factory's repository at one backend, and everything else of `Api`."""
 
+    @property
+    def whose(self) -> str:
+        """Factory and address, for people."""
+        return f"factory {self._factory} at {self._url}"
+
     def root(self, version: int | None = None, *, production: bool = False) -> bytes | None:
         """Fetch a root by number, or the newest; None: there is none of this number."""
         name = "root.json" if version is None else f"{version}.root.json"

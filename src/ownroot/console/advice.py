@@ -92,6 +92,17 @@ ADVICE_BY_CODE: Mapping[str, Advice] = {
     "tuf-staged-unexpected": _LYING_SERVER,
     "tuf-chains-differ": _LYING_SERVER,
     "tuf-published-differs": _LYING_SERVER,
+    "tuf-other-chain": Advice(
+        "Most likely the file is of another factory or another server. If it is of this one, the server is not what it "
+        "was: it was put back to an earlier state, or is another. Nothing was signed.",
+        "Name this factory's key file (`-k`), or the factory and the server of the file (`-f`, `--url`). If both are "
+        "right, sign nothing, ask the operator, and compare roots with another admin: `ownroot keys tuf show-root`.",
+    ),
+    "tuf-first-root-key-replaced": Advice(
+        "The first root key is handed out until the root is taken over, and that is done. " + _NOTHING_CHANGED,
+        "Leave `--first-time` out, and name the file with the root key of this factory; `ownroot keys show -k "
+        "KEYS.tgz` says whether it is in one. If none of you took the root over, talk to the operator now.",
+    ),
     "tuf-update-active": Advice(
         "One change of the roots is under way at a time.",
         "Look at it with `ownroot keys tuf updates review`; give it up with `ownroot keys tuf updates cancel`.",

@@ -181,8 +181,8 @@ def _begin(  # noqa: PLR0913
     if active is not None:
         raise ConflictError(
             "tuf-update-active",
-            f"{active.update.initiator} began a change of the TUF roots at {active.update.created_at:%Y-%m-%d %H:%M} "
-            "UTC. Apply or cancel it first.",
+            f"{_called(uow, active.update, by)} began a change of the TUF roots at "
+            f"{active.update.created_at:%Y-%m-%d %H:%M} UTC. Apply or cancel it first.",
         )
     published = read_published(uow, factory_id)
     first = uow.tuf.keys(factory_id, staged=False).get(Role.ROOT)
@@ -294,10 +294,19 @@ def _require_update(uow: UnitOfWork, txid: str, by: Principal) -> StoredUpdate:
     if not is_own and not hmac.compare_digest(_txid_sha256(txid), stored.txid_sha256):
         raise RefusedError(
             "tuf-txid-wrong",
-            f"{stored.update.initiator} began this change. Others continue it with its transaction id, which was shown "
-            "when it began.",
+            f"{_called(uow, stored.update, by)} began this change. Whoever began it goes on without a transaction id, "
+            "others with the one that was shown when it began.",
         )
     return stored
+
+
+def _called(uow: UnitOfWork, update: RootUpdate, by: Principal) -> str:
+    """Say who began a change. Changes are for owners and admins, who may see the members by name."""
+    if update.initiator == by.user.polis_id:
+        return "You"
+    user = uow.accounts.find_user(update.initiator)
+    # The id stays: people choose their names, and one could choose "You".
+    return update.initiator if user is None else f"{user.name} ({user.polis_id})"
 
 
 def _txid_sha256(txid: str) -> bytes:

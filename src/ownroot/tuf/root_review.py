@@ -33,12 +33,16 @@ class Shape:
 
 
 def list_amendments(current: Shape, staged: Shape) -> list[Note]:
-    """Return what a staged change adds, removes and replaces."""
+    """Return what a staged root, which is another than `current`, adds, removes and replaces.
+
+    Its version and its end are always told: whoever signs must see which root that is and how long it lives.
+    """
     return [
+        _version_change(current.root, staged.root),
         *_key_changes(current, staged),
         *_online_changes(current, staged),
         *_threshold_changes(current, staged),
-        *_expiry_change(current.root, staged.root),
+        _expiry_change(current.root, staged.root),
     ]
 
 
@@ -82,9 +86,16 @@ def _threshold_changes(current: Shape, staged: Shape) -> Iterator[Note]:
         yield Note("threshold-changed", message, {"role": "targets"})
 
 
-def _expiry_change(current: Root, staged: Root) -> Iterator[Note]:
-    if staged.expires.date() != current.expires.date():
-        yield Note("expiry-changed", f"Expire on {staged.expires:%Y-%m-%d} instead of {current.expires:%Y-%m-%d}")
+def _version_change(current: Root, staged: Root) -> Note:
+    return Note("version-changed", f"Publish root {staged.version} in place of root {current.version}")
+
+
+def _expiry_change(current: Root, staged: Root) -> Note:
+    # To the second: a root that is signed anew on the day it was made moves by less than a day.
+    before, after = (f"{root.expires:%Y-%m-%d %H:%M:%S} UTC" for root in (current, staged))
+    if before == after:
+        return Note("expiry-kept", f"Expire on {after}, as before")
+    return Note("expiry-changed", f"Expire on {after} instead of {before}")
 
 
 def _warnings(shape: Shape, first_root_key: str | None, now: datetime) -> Iterator[Note]:

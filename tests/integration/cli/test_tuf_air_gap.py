@@ -88,6 +88,25 @@ def test_targets_key_threshold_and_year_across_the_gap(
     assert apply(owner, tmp_path / "gone-yes.json").json["missing"] != []  # two keys cannot make three signatures
 
 
+def test_signer_of_a_root_that_is_only_prolonged_sees_its_version_and_its_end(
+    owner: Owner, offline: Owner, admin: TufAdmin, tmp_path: Path
+) -> None:
+    keys, asked, approved = taken_over(owner, offline, tmp_path), tmp_path / "year.json", tmp_path / "year-yes.json"
+    before = f"{admin.fresh_device().root.expires:%Y-%m-%d %H:%M:%S} UTC"
+    assert request(owner, "resign-root", asked).code == 0
+    begun = owner.run("keys", "tuf", "updates", "review").out
+    assert f"Expire on {before}, as before" in begun
+
+    words = ("keys", "tuf", "approve", asked, approved, "-k", keys, "--operator", "Ada", "--yes")
+    seen = offline.run(*words, without_network=True).err
+    carried_out = owner.run("keys", "tuf", "apply", approved, "--yes").err
+
+    after = f"{admin.fresh_device().root.expires:%Y-%m-%d %H:%M:%S} UTC"
+    for shown in (seen, carried_out):
+        assert "Publish root 4 in place of root 3" in shown
+        assert f"Expire on {after} instead of {before}" in shown
+
+
 def test_new_online_keys_are_signed_across_the_gap(
     owner: Owner, offline: Owner, admin: TufAdmin, tmp_path: Path
 ) -> None:
@@ -148,7 +167,8 @@ def test_request_of_another_chain_is_refused_where_the_keys_are(
 
     refused = approve(offline, tmp_path / "a.json", tmp_path / "b.json", keys)
 
-    assert refused.error["code"] == "tuf-current-differs"
+    assert refused.error["code"] == "tuf-other-chain"
+    assert f"factory {other.factory} at {server.api_url}" in refused.error["message"]
 
 
 def test_stale_and_foreign_approvals_are_refused(

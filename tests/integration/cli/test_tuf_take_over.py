@@ -7,14 +7,15 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-from ownroot.tuf.device_rules import DeviceTrust
+from ownroot.cli.tuf_key_file import EMPTY
+from ownroot.cli.tuf_key_store import KeyFileStore
 from ownroot.tuf.keys import TufKey
 from ownroot.tuf.metadata import Role, parse_document, read_root
 from tests.support.owner import Owner
 from tests.support.relay import Relay
 from tests.support.tools import require_tool
 from tests.support.tuf_program import TufAdmin
-from tests.support.tuf_world import public_pem
+from tests.support.tuf_world import ed25519_signer, public_pem
 from tests.support.world import RunningServer
 
 
@@ -120,11 +121,12 @@ def test_show_and_download_are_verified_and_copy_targets_takes_targets_keys_alon
     assert again.error["code"] == "tuf-key-file-exists"
 
 
-def test_nobody_at_a_terminal_signs_nothing_and_leaves_no_change(owner: Owner, admin: TufAdmin, tuf_keys: Path) -> None:
+def test_nobody_at_a_terminal_begins_nothing(owner: Owner, relay: Relay, tuf_keys: Path) -> None:
     asked = ("keys", "tuf", "rotate-offline-key", "-r", "root", "--first-time", "-k", tuf_keys)
 
     assert owner.run(*asked, "--json").error["code"] == "cannot-ask"
-    assert admin.state()["status"] == "NONE"
+    assert not any(request.method == "POST" for request in relay.requests)
+    assert not tuf_keys.exists()
     assert owner.run(*asked, "--yes").code == 0
 
 
@@ -139,14 +141,53 @@ def test_what_will_be_signed_is_shown_before_the_question(owner: Owner, admin: T
     assert admin.state()["status"] == "NONE"
 
 
-def test_first_time_needs_a_new_file_and_the_first_key_in_use(
-    root_taken: Owner, tuf_keys: Path, tmp_path: Path
-) -> None:
-    again = rotate(root_taken, "-r", "root", "--first-time", "-k", tuf_keys)
-    other = rotate(root_taken, "-r", "root", "--first-time", "-k", tmp_path / "other.tgz")
+def test_take_over_is_repeated_without_harm(root_taken: Owner, tuf_keys: Path, admin: TufAdmin, relay: Relay) -> None:
+    before, words = tuf_keys.read_bytes(), ("-r", "root", "--first-time", "-k", tuf_keys)
 
-    assert again.error["code"] == "tuf-key-file-exists"
-    assert other.error["code"] == "tuf-first-root-key-replaced"
+    again = rotate(root_taken, *words)
+    text = root_taken.run("keys", "tuf", "rotate-offline-key", *words).out
+
+    assert (again.json["already-done"], again.json["version"], again.json["amendments"]) == (True, 3, [])
+    assert "yours already" in text
+    assert {request.method for request in relay.requests} == {"GET"}
+    assert tuf_keys.read_bytes() == before
+    assert admin.fresh_device().root.version == 3
+
+
+def test_take_over_of_all_is_done_before_only_if_all_of_it_is(
+    root_taken: Owner, tuf_keys: Path, admin: TufAdmin
+) -> None:
+    again = ("keys", "tuf", "rotate-all-keys", "--first-time", "-k", tuf_keys, "--yes", "--json")
+
+    refused = root_taken.run(*again).error
+    assert refused["code"] == "tuf-first-root-key-replaced"
+    assert "has its key" in refused["message"]
+    assert rotate(root_taken, "-r", "targets", "-k", tuf_keys).code == 0
+    assert root_taken.run(*again).json["already-done"]
+    assert admin.fresh_device().root.version == 4
+
+
+def test_taken_over_root_is_not_taken_over_with_another_file(
+    root_taken: Owner, tuf_keys: Path, tmp_path: Path, admin: TufAdmin
+) -> None:
+    foreign, new = tmp_path / "foreign.tgz", tmp_path / "new.tgz"
+    KeyFileStore(foreign).replace(EMPTY.with_key(Role.ROOT, ed25519_signer(77)))
+    held = foreign.read_bytes()
+
+    for file in (foreign, new):
+        refused = rotate(root_taken, "-r", "root", "--first-time", "-k", file).error
+        assert refused["code"] == "tuf-first-root-key-replaced"
+        assert "keys show -k" in refused["remedy"]
+    assert foreign.read_bytes() == held
+    assert not new.exists()
+    assert admin.state()["status"] == "NONE"
+
+
+def test_file_with_other_keys_is_not_used_for_a_take_over(owner: Owner, tuf_keys: Path, admin: TufAdmin) -> None:
+    KeyFileStore(tuf_keys).replace(EMPTY.with_key(Role.ROOT, ed25519_signer(77)))
+
+    assert rotate(owner, "-r", "root", "--first-time", "-k", tuf_keys).error["code"] == "tuf-key-file-exists"
+    assert admin.state()["status"] == "NONE"
 
 
 def test_key_file_of_another_factory_is_refused(
@@ -158,9 +199,15 @@ def test_key_file_of_another_factory_is_refused(
     refused = rotate(as_other, "-r", "root", "-k", tuf_keys)
 
     # The newest root this file knows is 3 of its own factory; the other one's 1 and 2 do not lead there.
-    assert refused.error["code"] in ("tuf-current-differs", "tuf-key-not-in-file")
-    assert TufAdmin(other).document("root.json") == TufAdmin(other).document("2.root.json")
-    assert DeviceTrust(TufAdmin(other).document("root.json")).root.version == 2
+    assert refused.error["code"] == "tuf-other-chain"
+    assert f"factory {other.factory} at {server.api_url}" in refused.error["message"]
+    assert refused.error["meaning"].startswith("Most likely the file is of another factory")
+    for words in (("keys", "show"), ("keys", "tuf", "show-root")):
+        assert as_other.run(*words, "-k", tuf_keys, "--json").error["code"] == "tuf-other-chain"
+        assert as_other.run(*words, "--json").code == 0
+    # It has a root 3 by now, which is still not the one this file knows.
+    assert rotate(as_other, "-r", "root", "--first-time", "-k", tuf_keys.with_name("theirs.tgz")).code == 0
+    assert as_other.run("keys", "show", "-k", tuf_keys, "--json").error["code"] == "tuf-other-chain"
 
 
 def test_message_outside_ascii_begins_nothing(owner: Owner, admin: TufAdmin, tuf_keys: Path) -> None:

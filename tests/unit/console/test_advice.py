@@ -12,6 +12,8 @@ from ownroot.errors import InvalidInputError, KeyStoreError, OwnrootError, Refus
         (RefusedError("device-denied", ""), "ownroot devices delete-denied UUID"),
         (InvalidInputError("site-settings-unreadable", ""), "--config"),
         (KeyStoreError("secret-exposed", ""), "chmod 600"),
+        (RefusedError("tuf-other-chain", ""), "`-f`, `--url`"),
+        (InvalidInputError("tuf-first-root-key-replaced", ""), "ownroot keys show -k KEYS.tgz"),
         (KeyStoreError("data-directory-mode", ""), "chmod go-w"),
     ],
 )

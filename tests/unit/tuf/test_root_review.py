@@ -1,8 +1,10 @@
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+
+import pytest
 
 from ownroot.tuf.metadata import Role
-from ownroot.tuf.root_review import Shape, list_amendments, list_warnings
+from ownroot.tuf.root_review import Note, Shape, list_amendments, list_warnings
 from tests.support.tuf_world import NOW, TufOwner, ed25519_signer, rsa_signer, with_role
 
 OWNER = TufOwner()
@@ -18,6 +20,7 @@ def test_amendments_name_what_changes_and_nothing_else() -> None:
     staged = Shape(replace(root, expires=NOW + timedelta(days=365)), 2, moved.online)
 
     assert [note.message for note in list_amendments(CURRENT, staged)] == [
+        "Publish root 3 in place of root 2",
         f"Add root key {NEW.key.key_id}",
         f"Add root key {SPARE.key.key_id}",
         f"Remove root key {OWNER.root.key.key_id}",
@@ -25,25 +28,49 @@ def test_amendments_name_what_changes_and_nothing_else() -> None:
         f"Replace the online timestamp key with {moved.timestamp.key.key_id}",
         "Set the threshold of root from 1 to 2",
         "Set the threshold of production targets to 2",
-        "Expire on 2027-11-26 instead of 2027-09-22",
+        f"Expire on {told(staged.root.expires)} instead of {told(CURRENT.root.expires)}",
     ]
-    assert list_amendments(CURRENT, replace(CURRENT, root=OWNER.root_body(3))) == []
+
+
+def told(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M:%S} UTC"
+
+
+@pytest.mark.parametrize(
+    ("later", "kind", "end"),
+    [(timedelta(0), "expiry-kept", "as before"), (timedelta(seconds=1), "expiry-changed", "instead of")],
+)
+def test_root_in_which_nothing_else_changes_tells_its_version_and_its_end(
+    later: timedelta, kind: str, end: str
+) -> None:
+    root = OWNER.root_body(3)
+    resigned = replace(CURRENT, root=replace(root, expires=root.expires + later))
+
+    version, expiry = list_amendments(CURRENT, resigned)
+
+    assert (version.kind, version.message) == ("version-changed", "Publish root 3 in place of root 2")
+    assert expiry.kind == kind
+    assert f"Expire on {told(resigned.root.expires)}" in expiry.message
+    assert end in expiry.message
 
 
 def test_changed_production_threshold_tells_both() -> None:
     before, after = replace(CURRENT, production_threshold=2), replace(CURRENT, production_threshold=3)
 
-    assert [note.message for note in list_amendments(before, after)] == [
-        "Set the threshold of production targets from 2 to 3"
-    ]
-    assert list_amendments(before, before) == []
+    assert thresholds(list_amendments(before, after)) == ["Set the threshold of production targets from 2 to 3"]
+    assert thresholds(list_amendments(before, before)) == []
+
+
+def thresholds(notes: list[Note]) -> list[str]:
+    return [note.message for note in notes if note.kind == "threshold-changed"]
 
 
 def test_online_targets_key_is_no_key_that_an_owner_adds() -> None:
     moved = replace(OWNER, targets=ed25519_signer(22))
     staged = Shape(with_role(OWNER.root_body(3), Role.TARGETS, moved.targets.key), None, moved.online)
 
-    assert [note.kind for note in list_amendments(CURRENT, staged)] == ["online-key-replaced"]
+    kinds = [note.kind for note in list_amendments(CURRENT, staged)]
+    assert kinds == ["version-changed", "online-key-replaced", "expiry-kept"]
 
 
 def test_new_factory_is_warned_of_everything_it_has_not_done() -> None:
