@@ -289,7 +289,7 @@ ADVICE_BY_CODE: Mapping[str, Advice] = {
         "Find out which. If it is this one, delete the device (`ownroot devices delete`) and register it again.",
     ),
     "present-identity-refused": _OTHER_IDENTITY,
-    "other-identity-in-force": _OTHER_IDENTITY,
+    "other-identity-newer": _OTHER_IDENTITY,
     "client-certificate-missing": Advice(
         "That server answers only whoever shows a certificate it knows, over TLS.",
         "A device at its gateway: see that sota.toml names its certificate and key. A board at a site with "

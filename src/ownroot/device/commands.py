@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,9 +20,10 @@ from ownroot.device.config_handlers import HandlerPlaces
 from ownroot.device.config_options import config_options, directory_option, json_option, warn
 from ownroot.device.identity import load_identity
 from ownroot.device.renewal import Renewed, renew, resume_renewal
+from ownroot.device.renewal_order import ORDER_FILE
 from ownroot.device.token_options import chosen_token, key_place, token_options
 from ownroot.device.visit import Visitor
-from ownroot.errors import OwnrootError
+from ownroot.errors import InvalidInputError, OwnrootError
 from ownroot.keystore.pins import is_pin_refused
 
 
@@ -115,9 +117,10 @@ def check_in(*, secrets_dir: Path, handlers_dir: Path, actions_dir: Path, direct
     """
     places = ConfigPlaces(directory, secrets_dir, actions_dir)
     visitor = Visitor(places, HandlerPlaces(handlers_dir, directory, sys.argv[0]), warn)
-    _renew_if(lambda: resume_renewal(directory, warn))
+    is_free, renewed = _tried(lambda: _go_on(visitor))
     visit = visitor.visit()
-    renewed = _renew_if(lambda: _follow_order(visitor))
+    if renewed is None and (is_free or ORDER_FILE in visit.config.changed):
+        _, renewed = _tried(lambda: _follow_order(visitor))
     identity, device, done = visit.identity, visit.device, visit.config
     for fault in visit.faults:
         click.echo(f"Warning: not reported, {printable(fault)}", err=True)
@@ -158,15 +161,22 @@ def _follow_order(visitor: Visitor) -> Renewed | None:
     return None if order is None else renew(visitor.directory, order, warn)
 
 
-def _renew_if(work: Callable[[], Renewed | None]) -> Renewed | None:
-    """Renew if there is cause to. A renewal that cannot end must not keep the owner's word away."""
+def _go_on(visitor: Visitor) -> Renewed | None:
+    order = None
+    with suppress(InvalidInputError):  # told when the order would begin a renewal
+        order = visitor.pushed_order()
+    return resume_renewal(visitor.directory, warn, order)
+
+
+def _tried(work: Callable[[], Renewed | None]) -> tuple[bool, Renewed | None]:
+    """Renew if there is cause to; False: in vain. That must not keep the owner's word away."""
     try:
-        return work()
+        return True, work()
     except OwnrootError as error:
         if is_pin_refused(error):
             raise
         warn(f"The renewal of this device's certificate goes on later: {error.detail}")
-        return None
+        return False, None
 
 
 def _rows(device: dict[str, object]) -> list[tuple[str, object]]:

@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ownroot.clock import utc_now
@@ -16,6 +16,7 @@ from ownroot.console.stopping import Stopping
 from ownroot.device.identity import load_identity, read_certificate
 from ownroot.device.renewal import Renewed, renew, resume_renewal
 from ownroot.device.renewal_order import ORDER_FILE, RenewalOrder, own_order, renewal_due_at
+from ownroot.device.renewal_state import RenewalFile
 from ownroot.device.visit import Visitor
 from ownroot.errors import InvalidInputError, OwnrootError, UnavailableError
 from ownroot.keystore.pins import is_pin_refused
@@ -124,11 +125,30 @@ class Daemon:
         order = None
         with suppress(InvalidInputError):  # told when the order would begin a renewal
             order = self._visitor.pushed_order()
-        return resume_renewal(self._directory, self._warn, order)
+        return self._despite_wrong_address(lambda: resume_renewal(self._directory, self._warn, order))
 
     def _begin(self) -> Renewed | None:
-        order = self._visitor.pushed_order() or self._due()
-        return None if order is None else renew(self._directory, order, self._warn)
+        try:
+            order = self._visitor.pushed_order() or self._due()
+        except InvalidInputError as error:
+            order = self._due()
+            if order is None:
+                raise
+            self._warn(error.detail)
+        if order is None:
+            return None
+        chosen = order
+        return self._despite_wrong_address(lambda: renew(self._directory, chosen, self._warn))
+
+    def _despite_wrong_address(self, work: Callable[[], Renewed | None]) -> Renewed | None:
+        """Try where EST always is too, once the certificate is due: an expired device hears of no other order."""
+        try:
+            return work()
+        except UnavailableError:
+            rotation, due = RenewalFile(self._directory).load().rotation, self._due()
+            if rotation is None or due is None or rotation.est == due.est:
+                raise
+            return resume_renewal(self._directory, self._warn, replace(due, names_est=True))
 
     def _due(self) -> RenewalOrder | None:
         identity, now = load_identity(self._directory), utc_now()

@@ -104,8 +104,13 @@ def certificate_in(token: DeviceSlots, certificate_id: bytes) -> x509.Certificat
     Raises:
         KeyStoreError: `device-certificate`: there is none, or it cannot be read; or why the token cannot serve.
     """
+    return read_token_certificate(token.read_certificate(certificate_id) or b"", certificate_id)
+
+
+def read_token_certificate(content: bytes, certificate_id: bytes) -> x509.Certificate:
+    """Read what a token has under an id. Raises KeyStoreError `device-certificate`: it is no certificate."""
     try:
-        return load_certificate_der(token.read_certificate(certificate_id) or b"")
+        return load_certificate_der(content)
     except InvalidInputError as error:
         raise KeyStoreError(
             "device-certificate",

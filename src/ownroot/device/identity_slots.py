@@ -12,7 +12,7 @@ from typing import Protocol
 
 from cryptography import x509
 
-from ownroot.device.files import CHAIN_FILE, PRIVATE_MODE, SETTINGS_FILE, write_private
+from ownroot.device.files import CERTIFICATE_FILE, CHAIN_FILE, KEY_FILE, PRIVATE_MODE, SETTINGS_FILE, write_private
 from ownroot.device.identity import certificate_file
 from ownroot.errors import InvalidInputError, KeyStoreError
 from ownroot.keystore.durable import replace_file, sync_directory, write_new_file
@@ -49,8 +49,8 @@ class IdentitySlots(Protocol):
         """
         ...
 
-    def next_certificate(self) -> x509.Certificate | None:
-        """Return the certificate in the place of a next identity, None if there is none.
+    def other_certificate(self) -> x509.Certificate | None:
+        """Return the certificate in the place that is not the present identity's, None if there is none.
 
         Raises:
             KeyStoreError: `device-certificate`, it cannot be read; `slot-taken`, or why the token cannot serve.
@@ -59,6 +59,8 @@ class IdentitySlots(Protocol):
 
     def make_room(self) -> None:
         """Take away what lies in the place of a next identity while nobody is renewing.
+
+        `sota.toml` may name another place for the present identity afterwards.
 
         Raises:
             InvalidInputError, KeyStoreError: what lies there is another program's.
@@ -82,7 +84,11 @@ class IdentitySlots(Protocol):
         ...
 
     def discard_next(self) -> None:
-        """Forget a next identity that nobody has heard of. Raises InvalidInputError, KeyStoreError."""
+        """Forget a next identity that nobody has heard of, and never one that programs use.
+
+        Raises:
+            InvalidInputError, KeyStoreError: it may still be there.
+        """
         ...
 
 
@@ -112,11 +118,18 @@ class FileSlots:
     def require_switchable(self) -> None:
         self._settings(self._next_key, self._next_certificate)
 
-    def next_certificate(self) -> x509.Certificate | None:
-        return certificate_file(self._next_certificate) if self._next_certificate.exists() else None
+    def other_certificate(self) -> x509.Certificate | None:
+        is_next = self._certificate == self._next_certificate
+        other = self._directory / CERTIFICATE_FILE if is_next else self._next_certificate
+        return certificate_file(other) if other.exists() else None
 
     def make_room(self) -> None:
-        """Do nothing: the names are ours, and a key that nobody has heard of serves as well as a new one."""
+        """Bring a present identity back that still lies there, cut off before it was settled.
+
+        Anything else stays: the names are ours, and a key that nobody has heard of serves as well as a new one.
+        """
+        if self._key == self._next_key:
+            FileSlots(self._directory, self._directory / KEY_FILE, self._directory / CERTIFICATE_FILE).settle()
 
     def keep(self, certificate: x509.Certificate, issuer: x509.Certificate) -> None:
         write_private(self._next_chain, certificate_pem(certificate) + certificate_pem(issuer))
@@ -132,6 +145,8 @@ class FileSlots:
         self.discard_next()
 
     def discard_next(self) -> None:
+        if self._is_next_in_use():
+            return
         for path in (self._next_certificate, self._next_chain, self._next_key):
             with writing(path):
                 path.unlink(missing_ok=True)

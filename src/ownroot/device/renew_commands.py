@@ -30,6 +30,8 @@ def renew(*, est: str | None, directory: Path, as_json: bool) -> None:
     """
     order = own_order(load_identity(directory).server, utc_now(), est=est)
     done = renew_certificate(directory, order, warn)
+    if done is None:
+        raise AssertionError("only an order that was pushed is carried out once")
     ends = done.certificate.not_valid_after_utc
     if as_json:
         document = {"rotation": done.id, "resumed": done.resumed, "not-after": ends.isoformat()}

@@ -65,8 +65,10 @@ def resume_renewal(directory: Path, say: Say, order: RenewalOrder | None = None)
         return _finish(directory, say, resumed=True)
 
 
-def renew(directory: Path, order: RenewalOrder, say: Say) -> Renewed:
+def renew(directory: Path, order: RenewalOrder, say: Say) -> Renewed | None:
     """Renew the certificate of a registered device, over a new key; one that was under way is ended instead.
+
+    None: another program has just carried out this very order of the owner.
 
     Args:
         say: is told what a person may want to know; none of it stops the renewal.
@@ -78,9 +80,12 @@ def renew(directory: Path, order: RenewalOrder, say: Say) -> Renewed:
     """
     file = RenewalFile(directory)
     with file.held():
-        resumed = file.load().rotation is not None
+        state = file.load()
+        resumed = state.rotation is not None
         if resumed:
             _redirect(file, order, say)
+        elif order.is_pushed and order.id == state.carried_out:
+            return None
         else:
             _begin(directory, order, say)
         return _finish(directory, say, resumed=resumed)
@@ -92,20 +97,35 @@ def _redirect(file: RenewalFile, order: RenewalOrder | None, say: Say) -> None:
     rotation = state.rotation
     if order is None or rotation is None or not order.names_est:
         return
-    if rotation.step is Step.BEGUN and rotation.est != order.est:
-        say(f"The renewal {rotation.id} got no certificate from {rotation.est}; {order.id} asks {order.est}.")
-        file.save(replace(state, rotation=replace(rotation, id=order.id, est=order.est)))
+    if rotation.step is not Step.BEGUN or rotation.est == order.est:
+        return
+    say(f"The renewal {rotation.id} got no certificate from {rotation.est}. It goes on at {order.est}.")
+    moved = replace(rotation, est=order.est)
+    if order.is_pushed:
+        moved = replace(moved, id=order.id, is_pushed=True)
+    file.save(replace(state, rotation=moved))
 
 
 def _begin(directory: Path, order: RenewalOrder, say: Say) -> None:
+    """Record that a renewal has begun, and tell the gateway. Raises as `require_spare`, with nothing changed."""
+    identity = load_identity(directory)
+    with opened_slots(directory, identity) as slots:
+        slots.require_switchable()
+        require_spare(slots, identity)
+        slots.make_room()
     identity = load_identity(directory)
     places = identity.places
     rotation = Rotation(
-        id=order.id, est=order.est, source=places.source, key=places.key, certificate=places.certificate
+        id=order.id,
+        est=order.est,
+        source=places.source,
+        key=places.key,
+        certificate=places.certificate,
+        is_pushed=order.is_pushed,
     )
-    state = replace(RenewalFile(directory).load(), rotation=rotation)
-    with opened_slots(directory, identity) as slots:
-        Renewal(directory, state, slots, say).begin()
+    file = RenewalFile(directory)
+    file.save(replace(file.load(), rotation=rotation))
+    RenewalCalls(order.id, say).tell(identity, "CertRotationStarted")
 
 
 def _finish(directory: Path, say: Say, *, resumed: bool) -> Renewed:
@@ -122,27 +142,19 @@ class Renewal:
     """One renewal. Whoever uses it holds the directory.
 
     Args:
-        state: with the rotation that is under way, or is to begin.
+        state: with the rotation that is under way.
     """
 
     def __init__(self, directory: Path, state: RenewalState, slots: IdentitySlots, say: Say) -> None:
         self._directory = directory
         self._file = RenewalFile(directory)
-        self._completed = state.completed
+        self._before = replace(state, rotation=None)
         self._rotation = state.under_way
         self._say = say
         self._present = _present(directory, state)
         self._slots = slots
         self._calls = RenewalCalls(self._rotation.id, say)
         self._may_go_back = True
-
-    def begin(self) -> None:
-        """Record that a renewal has begun, and tell the gateway. Raises as `require_spare`, with nothing changed."""
-        self._slots.require_switchable()
-        require_spare(self._slots, self._present)
-        self._slots.make_room()
-        self._record(self._rotation)
-        self._calls.tell(self._present, "CertRotationStarted")
 
     def finish(self, *, resumed: bool) -> Renewed:
         """Do what is left. Raises as `renew`."""
@@ -153,7 +165,9 @@ class Renewal:
             with open_gateway(load_identity(self._directory)) as gateway:
                 encrypt_own_values(gateway, self._slots.keys(), self._say, announced=False)
         self._slots.settle()
-        self._file.save(RenewalState(completed=self._rotation.id))
+        done = self._rotation
+        carried_out = done.id if done.is_pushed else self._before.carried_out
+        self._file.save(RenewalState(completed=done.id, carried_out=carried_out))
         identity = load_identity(self._directory)
         self._calls.tell(identity, "CertRotationCompleted")
         return Renewed(self._rotation.id, read_certificate(identity), resumed)
@@ -194,11 +208,11 @@ class Renewal:
     def _give_up(self) -> None:
         # What is said is why the renewal failed. A next key that stays is used by the next try.
         with suppress(OwnrootError):
-            self._file.save(RenewalState(completed=self._completed))
+            self._file.save(self._before)
             self._slots.discard_next()
 
     def _record(self, rotation: Rotation) -> None:
-        self._file.save(RenewalState(self._completed, rotation))
+        self._file.save(replace(self._before, rotation=rotation))
         self._rotation = rotation
 
     def _certify(self) -> None:

@@ -28,11 +28,13 @@ class RenewalOrder:
         id: groups the events of this renewal; letters, digits, `-` and `_`.
         est: base URL of the EST server.
         names_est: somebody chose the address; otherwise it is where EST always is.
+        is_pushed: it came with the configuration, and is carried out once.
     """
 
     id: str
     est: str
     names_est: bool = True
+    is_pushed: bool = False
 
 
 def own_order(server: str, now: datetime, *, est: str | None = None) -> RenewalOrder:
@@ -56,7 +58,7 @@ def parse_order(content: bytes) -> RenewalOrder:
             f"The file {ORDER_FILE} is not followed: it needs ESTSERVER=https://... and ROTATIONID= with letters, "
             "digits, '-' and '_'. The owner sends it with `ownroot devices config rotate-certs`.",
         )
-    return RenewalOrder(id_, est)
+    return RenewalOrder(id_, est, is_pushed=True)
 
 
 def renewal_due_at(certificate: x509.Certificate) -> datetime:

@@ -10,9 +10,10 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from enum import IntEnum
 from pathlib import Path
+from typing import Any
 
 from ownroot.device.files import write_private
 from ownroot.device.identity import IdentityPlaces
@@ -44,6 +45,7 @@ class Rotation:
             of objects on the token.
         is_recovery: the present certificate had ended when the new one was asked for.
         source: which of both; None: it was begun by a version that did not say.
+        is_pushed: `id` is that of an order of the owner.
     """
 
     id: str
@@ -53,6 +55,7 @@ class Rotation:
     step: Step = Step.BEGUN
     is_recovery: bool = False
     source: str | None = None
+    is_pushed: bool = False
 
     @property
     def places(self) -> IdentityPlaces:
@@ -62,10 +65,16 @@ class Rotation:
 
 @dataclass(frozen=True, slots=True)
 class RenewalState:
-    """What the file says. `completed`: the last rotation that was ended, empty for none."""
+    """What the file says.
+
+    Attributes:
+        completed: the last rotation that was ended, empty for none.
+        carried_out: the last one of those that the owner had ordered, empty for none.
+    """
 
     completed: str = ""
     rotation: Rotation | None = None
+    carried_out: str = ""
 
     @property
     def under_way(self) -> Rotation:
@@ -92,8 +101,10 @@ class RenewalFile:
         try:
             document = json.loads(self._path.read_bytes())
             known = document["rotation"]
-            rotation = None if known is None else Rotation(**{**known, "step": Step(known["step"])})
-            return RenewalState(str(document["completed"]), rotation)
+            completed = str(document["completed"])
+            return RenewalState(
+                completed, None if known is None else _rotation(known), str(document.get("carried_out", completed))
+            )
         except FileNotFoundError:
             return RenewalState()
         except (OSError, ValueError, TypeError, KeyError) as error:
@@ -107,8 +118,7 @@ class RenewalFile:
         Raises:
             InvalidInputError: `device-directory`; it says what it said before.
         """
-        rotation = None if state.rotation is None else asdict(state.rotation)
-        write_private(self._path, json.dumps({"completed": state.completed, "rotation": rotation}, indent=2) + "\n")
+        write_private(self._path, json.dumps(asdict(state), indent=2) + "\n")
 
     def forget(self) -> None:
         """Take the file away: the device begins anew, with another registration.
@@ -146,3 +156,9 @@ class RenewalFile:
             raise UnavailableError(
                 "renewal-busy", "Another program is renewing the certificate of this device.", retry_after=30
             ) from error
+
+
+def _rotation(known: dict[str, Any]) -> Rotation:
+    """Read a rotation; what a later version says besides is not for us."""
+    ours = {field.name: known[field.name] for field in fields(Rotation) if field.name in known}
+    return Rotation(**{**ours, "step": Step(known["step"])})

@@ -14,7 +14,7 @@ from cryptography import x509
 
 from ownroot.client.credentials import TokenCredentials
 from ownroot.device.files import CERTIFICATE_FILE, CHAIN_FILE, PRIVATE_MODE, SETTINGS_FILE, write_private
-from ownroot.device.identity import certificate_in
+from ownroot.device.identity import certificate_in, read_token_certificate
 from ownroot.device.identity_slots import NEXT_CHAIN_FILE, read_settings, writing
 from ownroot.keystore.device_slots import DeviceSlots
 from ownroot.keystore.durable import replace_file, sync_directory
@@ -61,9 +61,9 @@ class TokenSlots:
     def require_switchable(self) -> None:
         self._settings()
 
-    def next_certificate(self) -> x509.Certificate | None:
+    def other_certificate(self) -> x509.Certificate | None:
         found = self._token.read_certificate(self._next.certificate)
-        return None if found is None else certificate_in(self._token, self._next.certificate)
+        return None if found is None else read_token_certificate(found, self._next.certificate)
 
     def make_room(self) -> None:
         self.discard_next()
@@ -85,6 +85,8 @@ class TokenSlots:
         self._forget_chain()
 
     def discard_next(self) -> None:
+        if self._is_next_in_use():
+            return
         self._token.destroy(*self._next)
         self._forget_chain()
 

@@ -51,7 +51,7 @@ class Visitor:
         """
         content = SecretsDirectory(self._places.secrets).read(ORDER_FILE)
         order = None if content is None else parse_order(content)
-        is_new = order is not None and order.id != RenewalFile(self.directory).load().completed
+        is_new = order is not None and order.id != RenewalFile(self.directory).load().carried_out
         return order if is_new else None
 
     def visit(self) -> Visit:

@@ -122,6 +122,9 @@ def test_record_of_a_renewal_that_is_lost_costs_no_key(device: Renewing, is_rest
         assert device.fails() == "present-identity-refused"
         settings.write_text(now)
     device.check_in()
+    before = device.certificate
+    device.renew()
+    device.assert_renewed(before)
 
 
 def test_an_est_server_under_another_root_is_not_asked(device: Renewing, tmp_path: Path) -> None:
@@ -134,10 +137,9 @@ def test_an_est_server_under_another_root_is_not_asked(device: Renewing, tmp_pat
 
 
 def test_key_that_others_may_read_is_told_at_each_visit(device: Renewing) -> None:
-    directories = [f"--{name}-dir={device.place / name}" for name in ("secrets", "handlers", "actions")]
-    assert "chmod" not in device.program.run("check-in", *directories).stderr
+    assert "chmod" not in device.program.run("check-in", *places(device)).stderr
     (device.program.directory / "pkey.pem").chmod(0o640)
-    told = device.program.run("check-in", *directories)
+    told = device.program.run("check-in", *places(device))
     assert told.returncode == 0
     assert f"{device.program.directory / 'pkey.pem'}: run `chmod 0600`" in told.stderr
 
@@ -157,7 +159,7 @@ def test_renewal_that_began_at_a_wrong_address_goes_on_at_the_right_one(device: 
 
     assert done["resumed"] is True
     device.assert_renewed(before)
-    assert [name for name, _ in device.events(done["rotation"])] == STEP_EVENTS[1:]
+    assert [name for name, success in device.events(done["rotation"]) if success] == STEP_EVENTS
 
 
 def test_renewal_that_has_its_certificate_asks_nobody_else(device: Renewing) -> None:
@@ -175,6 +177,45 @@ def test_check_in_carries_out_what_the_owner_ordered_once(device: Renewing) -> N
     assert device.check_in()["renewed"] is None
     assert device.certificate == after
     device.assert_renewed(before)
+
+
+def test_order_that_is_done_is_not_done_again_after_another_renewal(device: Renewing) -> None:
+    device.push(order(device, "certs-7"))
+    assert device.check_in()["renewed"] == "certs-7"
+    device.renew()
+    assert device.check_in()["renewed"] is None
+
+
+def test_person_who_names_the_right_address_has_carried_out_the_order(device: Renewing) -> None:
+    device.push(order(device, "certs-9", server="https://127.0.0.1:1"))
+    device.check_in()
+    assert device.renew("--est", f"{device.gateway}/.well-known/est")["rotation"] == "certs-9"
+    assert device.check_in()["renewed"] is None
+    assert json.loads((device.program.directory / "renewal.json").read_text())["rotation"] is None
+
+
+def test_check_in_that_ends_an_ordered_renewal_says_so(device: Renewing) -> None:
+    device.push(order(device, "certs-7"))
+    device.program.run_cut(SAVE, "after", 3, "check-in", *places(device))
+    assert device.check_in()["renewed"] == "certs-7"
+
+
+def test_renewal_that_fails_is_tried_once_a_check_in(device: Renewing) -> None:
+    device.push(order(device, "certs-9", server="https://127.0.0.1:1"))
+    for _ in range(2):
+        assert device.program.run("check-in", *places(device)).stderr.count("goes on later") == 1
+
+
+def places(device: Renewing) -> list[str]:
+    return [f"--{name}-dir={device.place / name}" for name in ("secrets", "handlers", "actions")]
+
+
+def test_identity_under_the_next_names_stays_when_its_renewal_is_refused(device: Renewing) -> None:
+    device.program.run_cut(f"{SLOTS}.settle", "before", 1, "renew")
+    (device.program.directory / "renewal.json").unlink()
+    nobody = device.program.run("renew", "--est", f"{device.gateway}/nowhere")
+    assert nobody.returncode != 0
+    device.check_in()
 
 
 def test_order_that_cannot_be_carried_out_keeps_no_configuration_away(device: Renewing) -> None:

@@ -183,7 +183,7 @@ def test_sota_toml_of_before_a_renewal_that_ended_costs_no_key(device: RenewingO
     device.renew()
     now = settings.read_text()
     settings.write_text(old)
-    assert device.fails() == "device-certificate"
+    assert device.fails() == "device-key-missing"
     assert objects(device.hsm, "privkey") == [("tls", "07")]
     settings.write_text(now)
     device.check_in()

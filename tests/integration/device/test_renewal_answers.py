@@ -143,18 +143,22 @@ def test_expired_device_is_refused_and_comes_back_once_the_owner_allows_it(
     assert device.stored_secret == SECRET
 
 
-def test_expired_device_keeps_a_key_beside_whose_certificate_is_still_good(device: Renewing, ca: Pair) -> None:
+@pytest.mark.parametrize("ends_in", [2, -1])
+def test_expired_device_keeps_a_key_beside_whose_certificate_lasts_longer(
+    device: Renewing, owner: ApiOwner, ca: Pair, ends_in: int
+) -> None:
+    allow_recovery(owner)
     aged(device, ca, start=timedelta(days=-300), end=timedelta(days=-2))
-    beside(device, ca, end=timedelta(days=2))
-    assert device.fails() == "other-identity-in-force"
+    beside(device, ca, end=timedelta(days=ends_in))
+    assert device.fails() == "other-identity-newer"
     assert {"pkey.next.pem", "client.next.pem"} <= set(device.program.files)
 
 
-def test_expired_device_comes_back_over_a_key_beside_whose_certificate_has_ended_too(
+def test_expired_device_comes_back_over_a_key_beside_whose_certificate_ended_before(
     device: Renewing, owner: ApiOwner, ca: Pair
 ) -> None:
     before = aged(device, ca, start=timedelta(days=-300), end=timedelta(days=-2))
-    beside(device, ca, end=timedelta(days=-1))
+    beside(device, ca, end=timedelta(days=-3))
     allow_recovery(owner)
     eventually(lambda: device.program.run("renew").returncode == 0, seconds=60)
     device.assert_renewed(before)
@@ -184,20 +188,22 @@ def on_token(owner: ApiOwner, ca: Pair, tmp_path: Path) -> RenewingOnToken:
     return device
 
 
-def test_expired_device_keeps_the_key_in_the_other_place_of_its_token_while_its_certificate_is_good(
-    on_token: RenewingOnToken, ca: Pair
+@pytest.mark.parametrize("ends_in", [2, -1])
+def test_expired_device_keeps_the_key_in_the_other_place_of_its_token_if_its_certificate_lasts_longer(
+    on_token: RenewingOnToken, owner: ApiOwner, ca: Pair, ends_in: int
 ) -> None:
-    on_token.leave(ending(ca, on_token, timedelta(days=2)))
-    assert on_token.fails() == "other-identity-in-force"
+    allow_recovery(owner)
+    on_token.leave(ending(ca, on_token, timedelta(days=ends_in)))
+    assert on_token.fails() == "other-identity-newer"
     assert objects(on_token.hsm, "privkey") == [("tls", "01"), ("tls", "07")]
     assert objects(on_token.hsm, "cert") == [("client", "03"), ("client", "09")]
 
 
-def test_expired_device_overwrites_what_has_ended_in_the_other_place_of_its_token(
+def test_expired_device_overwrites_what_ended_before_in_the_other_place_of_its_token(
     on_token: RenewingOnToken, owner: ApiOwner, ca: Pair
 ) -> None:
     before = on_token.on_token
-    on_token.leave(ending(ca, on_token, timedelta(days=-1)))
+    on_token.leave(ending(ca, on_token, timedelta(days=-3)))
     allow_recovery(owner)
     eventually(lambda: on_token.program.run("renew").returncode == 0, seconds=60)
     on_token.assert_renewed(before)
@@ -215,6 +221,17 @@ def test_daemon_renews_a_certificate_past_its_day(device: Renewing, ca: Pair) ->
         running.wait_for("renewed")
         running.stop()
     device.assert_renewed(before)
+
+
+@pytest.mark.parametrize("server", ["http://127.0.0.1:1", "https://127.0.0.1:1"])
+def test_daemon_renews_by_age_whatever_is_wrong_with_an_order(device: Renewing, ca: Pair, server: str) -> None:
+    before = aged(device, ca, start=timedelta(days=-300), end=timedelta(days=20))
+    device.push(order(device, "certs-9", server=server))
+    with daemon(device) as running:
+        running.wait_for("renewed")
+        running.stop()
+    assert device.certificate != before
+    device.check_in()
 
 
 def test_daemon_leaves_a_certificate_alone_before_its_day(device: Renewing, ca: Pair) -> None:

@@ -13,7 +13,7 @@ PUSHED = b"ESTSERVER=https://gw:8443/.well-known/est\nPKEYIDS=01,07\nCERTIDS=03,
 
 
 def test_the_file_of_an_owner_is_an_order() -> None:
-    assert parse_order(PUSHED) == RenewalOrder("certs-42", "https://gw:8443/.well-known/est")
+    assert parse_order(PUSHED) == RenewalOrder("certs-42", "https://gw:8443/.well-known/est", is_pushed=True)
 
 
 @pytest.mark.parametrize(
@@ -27,8 +27,9 @@ def test_a_file_without_both_parts_is_refused(good: bytes, bad: bytes) -> None:
 
 def test_the_devices_own_order_asks_its_gateway() -> None:
     order = own_order("https://gw:8443", NOW)
-    assert order == RenewalOrder(f"certs-{int(NOW.timestamp())}", "https://gw:8443/.well-known/est")
-    assert own_order("https://gw:8443", NOW, est="https://other/est/").est == "https://other/est"
+    id_ = f"certs-{int(NOW.timestamp())}"
+    assert order == RenewalOrder(id_, "https://gw:8443/.well-known/est", names_est=False)
+    assert own_order("https://gw:8443", NOW, est="https://other/est/") == RenewalOrder(id_, "https://other/est")
 
 
 def test_a_fleet_made_at_once_is_due_between_two_thirds_and_a_tenth_later() -> None:
