@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Message, Scope
 
@@ -33,15 +34,28 @@ def call(
     body: Iterable[bytes] = (b"",),
     peer: str = "127.0.0.1",
 ) -> Answer:
-    """Send one request; `body` is what arrives piece by piece."""
-    return asyncio.run(_call(app, _scope(method, path, query, list(headers), peer), list(body)))
+    """Send one request; `path` as it is on the wire, `body` what arrives piece by piece."""
+    return answer(app, scope(method, path, query, headers, peer), body)
 
 
-def _scope(method: str, path: str, query: str, headers: list[tuple[str, str]], peer: str) -> Scope:
+def answer(app: ASGIApp, asked: Scope, body: Iterable[bytes] = (b"",)) -> Answer:
+    """Send a request of which the server tells just this."""
+    return asyncio.run(_call(app, asked, list(body)))
+
+
+def scope(
+    method: str,
+    path: str,
+    query: str = "",
+    headers: Iterable[tuple[str, str]] = (("host", "localhost"),),
+    peer: str = "127.0.0.1",
+) -> Scope:
+    """Return what our server tells of a request."""
     return {
         "type": "http",
         "method": method,
-        "path": path,
+        "path": unquote(path),
+        "raw_path": path.encode(),
         "query_string": query.encode(),
         "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in headers],
         "client": (peer, 40000),

@@ -104,7 +104,7 @@ def run_add_production(
         ConflictError: `tuf-target-exists`, and as `ProductionRun`.
     """
     output = Output(as_json=as_json)
-    with opened_production(target, hsm, keys, tag) as run:
+    with opened_production(target, hsm, keys, tag, warn=output.warn) as run:
         entry = make_entry(name, tag, options) if options.names_content else _tested(run, name, tag)
         if name in run.present.entries:
             raise ConflictError("tuf-target-exists", f"There is a target {name} for the tag {tag} already.")
@@ -119,7 +119,7 @@ def run_prune_production(
 ) -> None:
     """Take targets back from production devices. Raises as `run_show`, `ProductionRun`."""
     output = Output(as_json=as_json)
-    with opened_production(target, hsm, keys, tag) as run:
+    with opened_production(target, hsm, keys, tag, warn=output.warn) as run:
         names = what.chosen(require_targets(run.present, tag, production=True), tag)
         left = {name: entry for name, entry in run.present.entries.items() if name not in names}
         if names:

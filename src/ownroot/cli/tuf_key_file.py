@@ -1,8 +1,9 @@
 """The file with an owner's offline TUF keys, as every client of this protocol lays it out (tuf.md §5.1).
 
 A gzip tar of `tufrepo/keys/*.sec` and `*.pub`. Other members are kept as they are, so programs may take turns. We add
-two kinds: the newest roots this owner has verified, which the next chain must lead on from, and where a key is whose
-private half is on a token.
+three kinds: the newest roots this owner has verified, which the next chain must lead on from; the newest version of
+production targets they have verified, below which nothing is signed anew; and where a key is whose private half is on a
+token.
 """
 
 import gzip
@@ -28,6 +29,7 @@ _PUBLIC: Final = ".pub"
 _PRIVATE: Final = ".sec"
 _PLACE: Final = ".hsm"
 _KNOWN: Final = MappingProxyType({False: "tufrepo/known/ci-root.json", True: "tufrepo/known/prod-root.json"})
+_KNOWN_TARGETS: Final = "tufrepo/known/prod-targets-version.json"
 _KEY_NAME: Final = re.compile(r"tufrepo/keys/[A-Za-z0-9._-]{1,200}\.pub\Z", re.ASCII)
 _MAX_MEMBERS: Final = 2000
 _MODE: Final = 0o600
@@ -107,6 +109,20 @@ class KeyFile:
         """Return the newest root that was verified with this file at hand; None before the first."""
         return self.members.get(_KNOWN[production])
 
+    @property
+    def known_targets_version(self) -> int:
+        """The newest version of production targets that was verified with this file at hand; 0 before the first.
+
+        Raises:
+            InvalidInputError: `tuf-key-file-unusable`: the member is no version.
+        """
+        if _KNOWN_TARGETS not in self.members:
+            return 0
+        version = self._json(_KNOWN_TARGETS)
+        if not isinstance(version, int) or isinstance(version, bool) or version < 0:
+            raise _unusable(f"{_KNOWN_TARGETS} is not a version")
+        return version
+
     def with_key(self, role: Role, signer: TufSigner, on_token: OnToken | None = None) -> "KeyFile":
         """Return the file with one more key."""
         stem = f"{_PREFIX}-{role}-{signer.key.key_id}"
@@ -131,9 +147,13 @@ class KeyFile:
         """Return the file with other newest roots; they are verified."""
         return self._with({_KNOWN[False]: ci, _KNOWN[True]: production})
 
+    def with_known_targets_version(self, version: int) -> "KeyFile":
+        """Return the file with a newer version of verified production targets; an older one changes nothing."""
+        return self._with({_KNOWN_TARGETS: encode(max(version, self.known_targets_version))})
+
     def extends(self, earlier: "KeyFile") -> bool:
-        """Does this file hold everything that the earlier one holds, newest roots aside?"""
-        known = set(_KNOWN.values())
+        """Does this file hold everything that the earlier one holds, what it knows to be newest aside?"""
+        known = {*_KNOWN.values(), _KNOWN_TARGETS}
         return all(self.members.get(name) == data for name, data in earlier.members.items() if name not in known)
 
     def encoded(self) -> bytes:

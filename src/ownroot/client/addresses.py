@@ -67,7 +67,8 @@ def path_segment(name: str) -> str:
     """
     if name in ("", ".", "..") or "/" in name or not name.isprintable():
         raise InvalidInputError(
-            "bad-name", f"{name[:80]!r} is not a name: names are not empty, not `.` or `..`, and hold no slash."
+            "bad-name",
+            f"{name[:80]!r} is not a name: names are not empty, not `.` or `..`, hold no slash, and are printable.",
         )
     return quote(name, safe="")
 

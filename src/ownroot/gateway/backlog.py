@@ -58,7 +58,9 @@ class Backlog(Generic[Key, Note]):
     async def flush(self) -> None:
         """Write what waits. While the store is unavailable it goes on waiting, and so does what a cancel cuts off.
 
-        A note whose write was cut off may be written again, so that has to change nothing.
+        A note whose write was cut off may be written again, so that has to change nothing. Most notes say how things
+        are now; a return to a network is counted, and counted once only since another one counts no sooner than `APART`
+        after it (`fleet.clones.count_return`, the store's rule): that distance must stay above nought.
         """
         noted, self._pending = list(self._pending.items()), {}
         for start in range(0, len(noted), self._batch):

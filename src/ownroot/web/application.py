@@ -117,11 +117,11 @@ class WebApplication(Generic[Caller]):
             return unexpected_response(exchange.request_id)
 
     def _find(self, scope: Scope) -> tuple[Mapping[str, Endpoint[Caller]], Mapping[str, str]]:
-        plain = self._plain.get(scope["path"])
+        apart = _with_escaped_slashes_apart(scope)
+        plain = self._plain.get(apart["path"])
         if plain is not None:
             return plain, {}
         if scope["path"].isprintable():
-            apart = _with_escaped_slashes_apart(scope)
             for route, endpoints in self._routes:
                 match, found = route.matches(apart)
                 if match is Match.FULL:
@@ -189,8 +189,17 @@ def _with_escaped_slashes_apart(scope: Scope) -> Scope:
     """Let a slash that was escaped be part of a name while routes are matched, not the end of one.
 
     Otherwise `DELETE devices/a%2Fconfig%2Fb/` would delete a file of the device `a` where a device was named.
+
+    Raises:
+        InvalidInputError: `path-not-told`. ASGI lets a server leave `raw_path` out; ours, uvicorn, never does.
     """
-    raw: bytes = scope.get("raw_path") or b""
+    raw: bytes | None = scope.get("raw_path")
+    if not raw:
+        raise InvalidInputError(
+            "path-not-told",
+            "The path is not known as it was sent, so neither is which slashes in it were escaped. Run Ownroot with "
+            "`ownroot serve`.",
+        )
     if _ESCAPED_SLASH.search(raw) is None:
         return scope
     return {**scope, "path": unquote(_ESCAPED_SLASH.sub(_APART.encode(), raw).decode("ascii"))}

@@ -214,6 +214,102 @@ def test_expired_targets_that_were_altered_are_not_signed_anew(
     assert not [asked for asked in relay.requests if asked.method == "POST" and "prod-targets" in asked.path]
 
 
+def recorded(server: RunningServer, tag: str) -> dict[str, Instead]:
+    """What the server answers now when it is asked for the documents of a tag, by path."""
+    answers = {}
+    for name in ("timestamp.json", "snapshot.json", "targets.json"):
+        path = f"/ota/repo/{server.factory}/api/v1/user_repo/{name}?tag={tag}&production=1"
+        with httpx2.Client(trust_env=False) as client:
+            got = client.get(server.api_url + path, headers={"OSF-TOKEN": server.owner_token})
+        assert got.status_code == 200, got.text
+        answers[path] = Instead(200, got.content)
+    return answers
+
+
+def uploads(relay: Relay) -> int:
+    return len([asked for asked in relay.requests if asked.method == "POST" and "prod-targets" in asked.path])
+
+
+def test_withdrawn_targets_of_another_tag_are_not_signed_anew_for_who_replays_them(
+    root_taken: Owner, server: RunningServer, admin: TufAdmin, release: Path, relay: Relay
+) -> None:
+    trust, prod = DeviceTrust(admin.document("1.root.json")), ("--prod", "-k", release, "--yes")
+    publish_what_soon_expires(server, release, "main", "devel")
+    old = recorded(server, "devel")
+    assert add(root_taken, "lmp-8", "--tag", "devel", *prod).code == 0
+    assert targets(root_taken, "prune", "lmp-7", "--tag", "devel", *prod).code == 0
+    sent = uploads(relay)
+
+    replayed = []
+    relay.spoil = lambda asked: replayed.append(asked) or old[asked.path] if asked.path in old else None
+    refused = add(root_taken, "lmp-9", *prod).error
+
+    assert (refused["code"], len(replayed)) == ("tuf-rollback", 3)
+    assert "of devel have version 5, others have 7" in refused["message"]
+    assert uploads(relay) == sent
+    relay.spoil = lambda asked: None
+    assert sorted(production_device(admin, trust, "devel")) == ["lmp-8"]
+    assert add(root_taken, "lmp-9", *prod).code == 0
+    assert sorted(production_device(admin, trust, "devel")) == ["lmp-8"]
+
+
+def test_targets_older_than_the_key_file_has_seen_are_not_signed_anew(
+    root_taken: Owner, server: RunningServer, admin: TufAdmin, release: Path, relay: Relay, tmp_path: Path
+) -> None:
+    trust, prod = DeviceTrust(admin.document("1.root.json")), ("--prod", "-k", release, "--yes")
+    first = add(root_taken, "lmp-7", *prod).json["version"]
+    old = recorded(server, "main")
+    assert add(root_taken, "lmp-8", *prod).code == 0
+    assert targets(root_taken, "prune", "lmp-7", *prod).code == 0
+    sent = uploads(relay)
+
+    relay.spoil = lambda asked: old.get(asked.path)
+    refused = add(root_taken, "lmp-9", *prod).error
+    relay.spoil = lambda asked: Instead(404, b'{"code": "tuf-document-unknown"}') if asked.path in old else None
+    hidden = add(root_taken, "lmp-9", *prod).error
+
+    assert refused["code"] == hidden["code"] == "tuf-rollback"
+    assert f"main in version {first}; with this key file version {first + 2} was seen" in refused["message"]
+    assert uploads(relay) == sent
+    relay.spoil = lambda asked: None
+    fresh = tmp_path / "fresh.tgz"  # what docs/cli/targets.md names after a restore
+    assert root_taken.run("keys", "tuf", "copy-targets", release, fresh).code == 0
+    assert parse_key_file(fresh.read_bytes()).known_targets_version == 0
+    assert add(root_taken, "lmp-9", "--prod", "-k", fresh, "--yes").code == 0
+    assert sorted(production_device(admin, trust)) == ["lmp-8", "lmp-9"]
+
+
+def test_version_that_was_seen_is_remembered_although_nothing_is_published(
+    root_taken: Owner, server: RunningServer, release: Path
+) -> None:
+    publish_what_soon_expires(server, release, "main")
+
+    assert add(root_taken, "lmp-7", "--prod", "-k", release, "--yes").error["code"] == "tuf-target-exists"
+
+    assert parse_key_file(release.read_bytes()).known_targets_version == 5
+
+
+def test_key_file_that_cannot_be_written_is_told_and_keeps_nobody_from_publishing(
+    root_taken: Owner, admin: TufAdmin, release: Path
+) -> None:
+    trust, before = DeviceTrust(admin.document("1.root.json")), release.read_bytes()
+    lock = release.with_name(f".{release.name}.lock")
+    lock.unlink()
+    lock.mkdir()
+
+    done = root_taken.run("targets", "add", "lmp-7", "--sha256", SHA, "--length", "0", "--prod", "-k", release, "--yes")
+
+    assert done.code == 0, done.err
+    assert "Warning: " in done.err
+    assert "does not know that targets version" in done.err
+    assert release.read_bytes() == before
+    assert sorted(production_device(admin, trust)) == ["lmp-7"]
+    lock.rmdir()
+    again = root_taken.run("targets", "prune", "lmp-7", "--prod", "-k", release, "--yes")
+    assert "Warning" not in again.err
+    assert parse_key_file(release.read_bytes()).known_targets_version > 0
+
+
 def test_rotated_targets_key_signs_what_production_devices_have(
     root_taken: Owner, admin: TufAdmin, tuf_keys: Path, release: Path
 ) -> None:

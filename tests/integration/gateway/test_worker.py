@@ -1,6 +1,7 @@
 """A worker process as a whole: check-ins reach the store, answers outlive a crash, stopping is orderly."""
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from ownroot.services.records import Device as StoredDevice
 from tests.support.gateway_world import GatewayWorld, gateway_world
+from tests.support.repository import ROOT
 from tests.support.tls_device import Device, ask
 
 
@@ -55,6 +57,9 @@ def test_metrics_count_what_happened(world: GatewayWorld) -> None:
     assert 'ownroot_gateway_refusals_total{code="client-certificate-missing"}' in text
     assert "ownroot_gateway_handshakes_total" in text
     assert all(f"ownroot_gateway_{kind}_dropped_total 0.0" in text for kind in ("check_ins", "network_uses"))
+    named = set(re.findall(r"`(ownroot_gateway_\w+)`", (ROOT / "docs" / "operating.md").read_text()))
+    assert named
+    assert [name for name in named if f"\n{name} " not in text] == []
     assert world.admin("/else")[0] == 404
 
 

@@ -88,6 +88,23 @@ def test_newest_roots_are_remembered_and_do_not_count_as_lost() -> None:
     assert not first.extends(first.with_key(Role.ROOT, OTHER))
 
 
+def test_newest_version_of_production_targets_only_rises_and_does_not_count_as_lost() -> None:
+    seven = ONE.with_known_targets_version(7)
+
+    assert (EMPTY.known_targets_version, seven.known_targets_version) == (0, 7)
+    assert parse_key_file(seven.encoded()).with_known_targets_version(6).known_targets_version == 7
+    assert seven.with_known_targets_version(8).known_targets_version == 8
+    assert ONE.extends(seven)
+    assert seven.with_known_roots(b"1", b"1").known_targets_version == 7
+
+
+@pytest.mark.parametrize("said", [b"-1", b"true", b'"7"', b"null", b"{}"])
+def test_what_is_no_version_of_targets_is_refused(said: bytes) -> None:
+    with pytest.raises(OwnrootError) as refused:
+        KeyFile({"tufrepo/known/prod-targets-version.json": said}).known_targets_version  # noqa: B018 - it must raise
+    assert refused.value.code == "tuf-key-file-unusable"
+
+
 @pytest.mark.parametrize(
     "data",
     [

@@ -75,6 +75,13 @@ def test_what_would_be_another_path_is_no_segment(name: str) -> None:
     assert refusal.value.code == "bad-name"
 
 
+@pytest.mark.parametrize("name", ["a\nb", "a\u00a0b"])
+def test_what_cannot_be_printed_is_refused_for_that(name: str) -> None:
+    with pytest.raises(InvalidInputError, match="printable"):
+        path_segment(name)
+    assert path_segment("a b") == "a%20b"
+
+
 def test_segment_is_escaped() -> None:
     assert path_segment("a b c?d#e%f") == "a%20b%20c%3Fd%23e%25f"
     assert path_segment("...") == "..."

@@ -12,7 +12,7 @@ from ownroot.web.endpoint import PUBLIC, Access, Endpoint, FormBody, JsonBody, R
 from ownroot.web.frontage import Frontage
 from ownroot.web.metrics import RequestMetrics
 from ownroot.wire.documents import read_document
-from tests.support.asgi import call
+from tests.support.asgi import answer, call, scope
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 HOST = ("host", "localhost")
@@ -112,6 +112,25 @@ def test_what_differs_in_one_detail_is_refused(app, method, path, headers, statu
     assert answer.json["message"]
 
 
+@pytest.mark.parametrize("slash", ["%2F", "%2f"])
+@pytest.mark.parametrize("path", ["{}forms/", "/forms{}", "/things{}x/", "/things/x{}"])
+def test_an_escaped_slash_leads_to_no_address_that_has_a_slash_there(app, path, slash):
+    for method in ("GET", "POST"):
+        assert call(app, method, path.format("/"), headers=[HOST, TOKEN, JSON]).status != 404
+        refused = call(app, method, path.format(slash), headers=[HOST, TOKEN, JSON])
+        assert (refused.status, refused.json["code"]) == (404, "no-such-path")
+
+
+@pytest.mark.parametrize("path", ["/crash", "/things/x/"])
+def test_a_path_of_which_nobody_tells_how_it_was_sent_is_refused(app, path):
+    told = scope("DELETE", path, headers=[HOST, TOKEN])
+    assert answer(app, told).status != 400
+    untold = {name: value for name, value in told.items() if name != "raw_path"}
+    for asked in (untold, {**told, "raw_path": None}, {**told, "raw_path": b""}):
+        refused = answer(app, asked)
+        assert (refused.status, refused.json["code"]) == (400, "path-not-told")
+
+
 def test_405_lists_what_is_offered(app):
     answer = call(app, "PUT", "/things/x/", headers=[HOST, TOKEN])
     assert answer.headers["allow"] == "GET, DELETE, HEAD"
@@ -181,6 +200,7 @@ def test_a_body_that_stops_arriving_is_refused(app):
             "type": "http",
             "method": "POST",
             "path": "/things/",
+            "raw_path": b"/things/",
             "query_string": b"",
             "headers": [(b"host", b"localhost"), (b"osf-token", b"alice")],
             "client": ("127.0.0.1", 1),
