@@ -1,6 +1,7 @@
 """The terminal side of `devices list` and `devices show`."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -13,7 +14,7 @@ from ownroot.client.device_query import DeviceQuery
 from ownroot.clock import utc_now
 from ownroot.console.output import Output, console
 from ownroot.console.text import one_line
-from ownroot.errors import RefusedError
+from ownroot.errors import NotFoundError, RefusedError
 from ownroot.wire.devices import DeviceList, DeviceObject
 
 _NOTHING = "-"
@@ -28,10 +29,16 @@ class Presence(StrEnum):
 
 
 def show_list(target: Target, query: DeviceQuery, *, offline_after_hours: int, as_json: bool) -> None:
-    """Fetch and show one page."""
+    """Fetch and show one page.
+
+    Raises:
+        NotFoundError: `device-group-unknown`: nothing is found, and there is no such group.
+    """
     access, output = target.access(needs_factory=False), Output(as_json=as_json)
     with Api(access) as api:
         page = api.devices(query)
+        if query.group is not None and page.total == 0 and access.factory and not as_json:
+            _require_group(api, query.group)
         owners = _names_of_users(api) if page.devices and access.factory and not as_json else {}
     if as_json:
         output.document(page)
@@ -100,6 +107,13 @@ def _names_of_users(api: Api) -> Mapping[str, str]:
         return {}
 
 
+def _require_group(api: Api, name: str) -> None:
+    """Tell a group that is empty from one that is misspelt; without leave to list groups nobody can."""
+    with suppress(RefusedError):
+        if all(group.name != name for group in api.device_groups().groups):
+            raise NotFoundError("device-group-unknown", f"The factory has no device group {name!r}.")
+
+
 def _parse_time(text: str | None) -> datetime | None:
     try:
         seen = datetime.fromisoformat(text or "")
@@ -120,10 +134,28 @@ def _ago(seen: datetime | None, now: datetime) -> str:
 
 
 def _summary(page: DeviceList, query: DeviceQuery) -> str:
+    if not page.total:
+        narrowed = _narrowed(query)
+        return f"No device matches: {', '.join(narrowed)}." if narrowed else "No devices."
     if not page.devices:
-        return "No devices." if query.page == 1 else f"No devices on page {query.page}; there are {page.total}."
+        return f"No devices on page {query.page}; there are {page.total}."
     text = f"{len(page.devices)} of {page.total} devices." if page.total != 1 else "1 device."
     return f"{text} Next page: add -p{query.page + 1}" if page.next else text
+
+
+def _narrowed(query: DeviceQuery) -> tuple[str, ...]:
+    """Say what a listing was narrowed to."""
+    texts = {
+        "name": query.name,
+        "group": query.group,
+        "tag": query.match_tag,
+        "target": query.target_name,
+        "CA serial": query.ca_serial,
+        "uuid": query.uuid,
+    }
+    switches = {"yours": query.mine, "production": query.prod, "test": query.prod is False, "copied?": query.suspected}
+    said = (f"{word} {text!r}" for word, text in texts.items() if text is not None)
+    return (*said, *(word for word, is_on in switches.items() if is_on))
 
 
 def _facts(device: DeviceObject) -> dict[str, object]:

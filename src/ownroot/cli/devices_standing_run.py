@@ -84,13 +84,26 @@ def explain(target: Target, name: str, *, limit: int, as_json: bool) -> None:
         output.line(one_line(f"{refusal.last_at}  {refusal.code}, {times}, last from {refusal.peer}"))
         output.line(one_line(f"  {refusal.detail}"))
         output.line(f"  What to do: {remedy_for(refusal.code)}")
-    if not found.refusals:
+    if device is None:
+        output.note(one_line(_unknown(name, is_refused=bool(found.refusals))))
+    elif not found.refusals:
         output.note(f"The gateway has no refusal of {uuid} on record. A device that never gets there leaves none.")
     if left is not None:
         times = "once" if left.count == 1 else f"{left.count} times since {left.first_at}"
         output.line(one_line(f"Of the whole factory: {left.code}, {times}, last at {left.last_at} from {left.peer}"))
         output.line("  Such a device leaves before it says which it is, so this one may be among them.")
         output.line(f"  What to do: {remedy_for(left.code)}")
+
+
+def _unknown(name: str, *, is_refused: bool) -> str:
+    """Say that nobody is known by this name: nothing on record is no all-clear then."""
+    if is_refused:
+        return f"No device of the factory has the uuid {name} now; whoever comes with it is refused as said above."
+    return (
+        f"No device of the factory has the name or uuid {name!r} now, and the gateway has no refusal of that uuid on "
+        "record. Devices that are not known are filed by uuid alone: find it in the device's sota.toml or, if it was "
+        "deleted, with `ownroot devices list-denied`; names that are known, with `ownroot devices list`."
+    )
 
 
 def find_left_handshakes(api: Api) -> RefusalObject | None:
