@@ -44,8 +44,8 @@ def updates_options(function: Callable[..., Result]) -> Callable[..., Result]:
     """Give a command `--tag`, `--apps` and `--force`."""
     return _with(
         function,
-        click.option("--tag", metavar="TAG", help="Follow this tag."),
-        click.option("--apps", metavar="APPS", help="Run these apps: a comma list."),
+        click.option("--tag", metavar="TAG", help="Follow this tag; more with commas, `,` alone: any."),
+        click.option("--apps", metavar="APPS", help="Run these apps: a comma list; `,` alone: none."),
         click.option("--force", is_flag=True, help="Send it even if the server would advise against it."),
     )
 

@@ -7,7 +7,7 @@ from ownroot.cli.options import Target
 from ownroot.client.api import Api
 from ownroot.console.output import Output
 from ownroot.console.refusal_advice import remedy_for
-from ownroot.console.text import one_line
+from ownroot.console.text import counted, one_line
 from ownroot.errors import NotFoundError
 from ownroot.wire.devices import DeviceForm, DeviceObject, SuspicionObject
 from ownroot.wire.refusals import RefusalObject
@@ -40,7 +40,7 @@ def show_denied(target: Target, *, page: int, limit: int, as_json: bool) -> None
     for device in denied.devices:
         output.line(one_line(f"{device.uuid}  {device.name or '-'}  owner {device.owner or '-'}"))
     more = f" Next: -p {page + 1}." if denied.next else ""
-    output.note(f"{len(denied.devices)} of {denied.total} denied devices.{more}")
+    output.note(f"{len(denied.devices)} of {counted(denied.total, 'denied device')}.{more}")
 
 
 def lift_denials(target: Target, uuids: tuple[str, ...], *, assume_yes: bool, as_json: bool) -> None:
