@@ -63,7 +63,7 @@ def lift_denials(target: Target, uuids: tuple[str, ...], *, assume_yes: bool, as
 def explain(target: Target, name: str, *, limit: int, as_json: bool) -> None:
     """Show why a device was refused."""
     with Api(target.access()) as api:
-        device = _find(api, name)
+        device = find_device(api, name)
         uuid = name if device is None else device.uuid
         found = api.refusals(uuid, limit=limit)
         left = find_left_handshakes(api)
@@ -112,12 +112,6 @@ def find_left_handshakes(api: Api) -> RefusalObject | None:
     return next((refusal for refusal in of_nobody if refusal.code == "device-trusts-another-root"), None)
 
 
-def uuid_of(api: Api, name: str) -> str:
-    """Return the uuid of the device with this name; else the name is taken for a uuid."""
-    device = _find(api, name)
-    return name if device is None else device.uuid
-
-
 def worded(suspicion: SuspicionObject) -> str:
     """Say a suspicion in one line."""
     since = (
@@ -126,7 +120,7 @@ def worded(suspicion: SuspicionObject) -> str:
     return f"{since} ({suspicion.sign}). {suspicion.detail}"
 
 
-def _find(api: Api, name: str) -> DeviceObject | None:
+def find_device(api: Api, name: str) -> DeviceObject | None:
     """Return a device by name or uuid; None: a uuid that is not known, or not any more."""
     for by_uuid in (False, True):
         with contextlib.suppress(NotFoundError):

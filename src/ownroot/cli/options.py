@@ -35,7 +35,7 @@ class Target:
         Args:
             needs_factory: False = where none is known it is empty, which means all that the token is for.
         Raises:
-            UnauthenticatedError: `not-logged-in`, naming what is missing, what was asked for, and which logins there are.
+            UnauthenticatedError: `not-logged-in`, naming what is missing and which logins there are.
             InvalidInputError: `config-unreadable`.
             OwnrootError: as `cli.oauth_login.renewed`; the login's token ends and the server gives no other.
         """

@@ -107,7 +107,7 @@ ADVICE_BY_CODE: Mapping[str, Advice] = {
     ),
     "tuf-update-none": Advice(
         "Nobody began one, or it was applied or given up meanwhile.",
-        "Begin one with `ownroot keys tuf updates init`, or see what holds now: `ownroot keys tuf show-root -k KEYS.tgz`.",
+        "Begin one with `ownroot keys tuf updates init`, or see what holds now: `ownroot keys tuf show-root`.",
     ),
     "tuf-root-invalid": Advice(
         "Devices would refuse this root, for the reasons above. Nothing was published.",
@@ -140,8 +140,8 @@ ADVICE_BY_CODE: Mapping[str, Advice] = {
     "no-answer": _UNKNOWN_END,
     "connection-lost": _UNKNOWN_END,
     "no-such-path": Advice(
-        "The server is there, and what it was asked for is not: the address is wrong in its path, or the server is older "
-        "than this program.",
+        "The server is there, and what it was asked for is not: the path of the address is wrong, or the server is "
+        "older than this program.",
         "Check the address above to the last slash: `ownroot-device register --api` wants the whole one, such as "
         "https://api.example.com/ota/devices/; `--url` of `ownroot` what comes before /ota/.",
     ),
