@@ -11,7 +11,12 @@ Result = TypeVar("Result")
 
 group_option = click.option("-g", "--group", metavar="GROUP", help="Of this device group, not of the whole factory.")
 limit_option = click.option(
-    "-n", "--limit", type=click.IntRange(1, 100), default=10, show_default=True, help="How many changes."
+    "-n",
+    "--limit",
+    type=click.IntRange(1, 100),
+    default=10,
+    show_default=True,
+    help="How many changes, as far as the server keeps them; ours keeps 10.",
 )
 
 

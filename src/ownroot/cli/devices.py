@@ -20,7 +20,9 @@ _SORT_KEYS = ("name", "-name", "last-seen", "-last-seen")
 by_uuid_option = click.option("-u", "--by-uuid", is_flag=True, help="NAME is the device's uuid.")
 
 
-@click.group(cls=OrderedGroup)
+@click.group(
+    cls=OrderedGroup, epilog="\b\nExamples:\n  ownroot devices list 'line-2-*'\n  ownroot devices why line-2-07\n"
+)
 def devices() -> None:
     """List, show, configure and delete devices; review those held after a restore."""
 

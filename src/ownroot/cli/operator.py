@@ -126,7 +126,7 @@ def _given(context: click.Context) -> dict[str, Any]:
     }
 
 
-@click.group()
+@click.group(epilog="\b\nExample:\n  ownroot factory create acme --owner alice --data /var/lib/ownroot\n")
 def factory() -> None:
     """Factories on this server."""
 
