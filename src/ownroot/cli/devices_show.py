@@ -52,11 +52,12 @@ def show_one(target: Target, name: str, *, by_uuid: bool, as_json: bool) -> None
     """Fetch and show one device."""
     with Api(target.access()) as api:
         device = api.device(name, by_uuid=by_uuid)
+        owners = {} if as_json else _names_of_users(api)
     output = Output(as_json=as_json)
     if as_json:
         output.document(device)
         return
-    for label, value in _facts(device).items():
+    for label, value in _facts(device, owners).items():
         if value not in (None, "", ()):
             output.line(f"{label + ':':18}{one_line(str(value))}")
     if device.public_key:
@@ -158,13 +159,13 @@ def _narrowed(query: DeviceQuery) -> tuple[str, ...]:
     return (*said, *(word for word, is_on in switches.items() if is_on))
 
 
-def _facts(device: DeviceObject) -> dict[str, object]:
+def _facts(device: DeviceObject, owners: Mapping[str, str]) -> dict[str, object]:
     group = device.group.name if device.group else device.device_group
     return {
         "Name": device.name,
         "UUID": device.uuid,
         "Factory": device.factory,
-        "Owner": device.owner,
+        "Owner": _named(device.owner, owners),
         "CA serial": device.ca_serial,
         "Certificate ends": device.certificate_ends,
         "Production": "yes" if device.is_prod else "no",
@@ -183,5 +184,11 @@ def _facts(device: DeviceObject) -> dict[str, object]:
         "Host name": device.network_info.hostname if device.network_info else None,
         "Local address": device.network_info.local_ipv4 if device.network_info else None,
         "Made at": device.change_meta.created_at if device.change_meta else None,
-        "Made by": device.change_meta.created_by if device.change_meta else None,
+        "Made by": _named(device.change_meta.created_by, owners) if device.change_meta else None,
     }
+
+
+def _named(polis_id: str | None, users: Mapping[str, str]) -> str | None:
+    """Return name and id: `devices chown` wants the id."""
+    name = users.get(polis_id or "")
+    return polis_id if name is None else f"{name} ({polis_id})"

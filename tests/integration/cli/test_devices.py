@@ -109,10 +109,12 @@ def test_group_that_does_not_exist_is_told_from_one_that_is_empty(
 
 
 @pytest.mark.usefixtures("fleet")
-def test_show_finds_a_device_by_name_and_by_uuid(owner: Owner) -> None:
+def test_show_finds_a_device_by_name_and_by_uuid(owner: Owner, server: RunningServer) -> None:
     assert owner.run("devices", "show", "line-1", "--json").json["uuid"] == UUIDS[0]
     shown = owner.run("devices", "show", "-u", UUIDS[1])
     assert "line-2" in shown.out
+    user = server.call("GET", f"/ota/factories/{server.factory}/users/self/").json()
+    assert f"{user['name']} ({user['polis-id']})" in shown.out
     assert "BEGIN PUBLIC KEY" in shown.out
     assert owner.run("devices", "show", UUIDS[1]).code == 6
 
