@@ -31,7 +31,7 @@ def without_example() -> list[str]:
     return [
         words
         for name, program in PROGRAMS.items()
-        for words, command in _leaves(name, program)
+        for words, command in (*_leaves(name, program), *_first_pages(name, program))
         if "Example" not in command.get_help(click.Context(command, info_name=words))
     ]
 
@@ -45,6 +45,16 @@ def _leaves(words: str, command: click.Command) -> Iterator[tuple[str, click.Com
         found = command.get_command(context, name)
         if found is not None:
             yield from _leaves(f"{words} {name}", found)
+
+
+def _first_pages(name: str, program: click.Command) -> Iterator[tuple[str, click.Command]]:
+    """Yield the groups that somebody meets first, whose help is all they may read."""
+    context = click.Context(program, info_name=name)
+    assert isinstance(program, click.Group)
+    for word in {"config", "devices", "factory", "targets"} & set(program.list_commands(context)):
+        found = program.get_command(context, word)
+        if found is not None:
+            yield f"{name} {word}", found
 
 
 def fault_of(line: str) -> str | None:

@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from ownroot.client.config_places import ConfigPlace
 
 
-@click.group(cls=OrderedGroup)
+@click.group(
+    cls=OrderedGroup,
+    epilog="""\b
+Examples:
+  ownroot config set wifi.conf==./wifi.conf --reason 'new access points'
+  ownroot config updates -g beta --tag next
+  ownroot config log
+""",
+)
 def config() -> None:
     """Configure the whole factory, or a device group; one device: `ownroot devices config`."""
 

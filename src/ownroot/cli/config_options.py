@@ -11,7 +11,12 @@ Result = TypeVar("Result")
 
 group_option = click.option("-g", "--group", metavar="GROUP", help="Of this device group, not of the whole factory.")
 limit_option = click.option(
-    "-n", "--limit", type=click.IntRange(1, 100), default=10, show_default=True, help="How many changes."
+    "-n",
+    "--limit",
+    type=click.IntRange(1, 100),
+    default=10,
+    show_default=True,
+    help="How many changes, as far as the server keeps them; ours keeps 10.",
 )
 
 
@@ -44,8 +49,8 @@ def updates_options(function: Callable[..., Result]) -> Callable[..., Result]:
     """Give a command `--tag`, `--apps` and `--force`."""
     return _with(
         function,
-        click.option("--tag", metavar="TAG", help="Follow this tag."),
-        click.option("--apps", metavar="APPS", help="Run these apps: a comma list."),
+        click.option("--tag", metavar="TAG", help="Follow this tag; more with commas, `,` alone: any."),
+        click.option("--apps", metavar="APPS", help="Run these apps: a comma list; `,` alone: none."),
         click.option("--force", is_flag=True, help="Send it even if the server would advise against it."),
     )
 

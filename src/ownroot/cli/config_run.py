@@ -12,6 +12,7 @@ from ownroot.errors import InvalidInputError
 from ownroot.fleet.config_files import SECTIONED_FILE, parse_file_name
 from ownroot.fleet.toml_sections import merge_sections, parse_sections, print_sections
 from ownroot.pki.encoding import parse_ec_public_key
+from ownroot.pki.names import parse_resource_name
 from ownroot.wire.config import ConfigFileForm, ConfigForm, ConfigObject, config_files, file_forms
 from ownroot.wire.devices import DeviceForm
 
@@ -74,31 +75,28 @@ def set_updates(
 ) -> None:
     """Choose what devices follow; without anything to choose, show it.
 
+    Args:
+        tag, apps: comma lists; `,` alone is the field's word for none at all. None: as it is.
     Raises:
-        InvalidInputError: `updates-encrypted`: what is there can be read by the device alone.
+        InvalidInputError: `name-invalid`; `updates-encrypted`: what is there can be read by the device alone.
     """
+    chosen = {**_chosen("--tag", tag, "tags"), **_chosen("--apps", apps, "docker_apps", "compose_apps")}
     with Api(target.access()) as api:
         history = api.config_history(place, limit=1)
         files = history[0].files if history else ()
         known = next((file for file in files if file.name == SECTIONED_FILE), None)
         sections = _sections(known)
-        if tag is None and apps is None:
+        if not chosen:
             pacman = sections.get(("pacman",), {})
             _show_updates(pacman, place, as_json=as_json)
             return
-        chosen = {
-            name: value for name, value in (("tags", tag), ("docker_apps", apps), ("compose_apps", apps)) if value
-        }
         text = print_sections(merge_sections(sections, {("pacman",): chosen}))
         handler = (known.handler if known else ()) or _SECTIONED_HANDLER
         file = ConfigFileForm(name=SECTIONED_FILE, value=text, unencrypted=True, on_changed=handler)
         form = ConfigForm(files=(file,), reason="Override aktualizr-lite update configuration")
         stored = api.change_config(place, form, force=force)
-    _say(
-        stored,
-        f"Updates of {place}: {', '.join(f'{key} = {value}' for key, value in chosen.items())}.",
-        as_json=as_json,
-    )
+    said = ", ".join(f"{key} = {value or '(none)'}" for key, value in chosen.items())
+    _say(stored, f"Updates of {place}: {said}.", as_json=as_json)
 
 
 def move_to_group(target: Target, name: str, group: str, *, by_uuid: bool, as_json: bool) -> None:
@@ -109,6 +107,21 @@ def move_to_group(target: Target, name: str, group: str, *, by_uuid: bool, as_js
     output.line(f"{name} is in the group {group}." if group else f"{name} is in no group.")
     if as_json:
         output.document(device)
+
+
+def _chosen(option: str, text: str | None, *keys: str) -> dict[str, str]:
+    """Return what an option says of the update agent's settings; names are those that `targets add` takes."""
+    if text is None:
+        return {}
+    names = [] if text.strip() == "," else text.split(",")
+    for name in names:
+        try:
+            parse_resource_name(name)
+        except InvalidInputError as exc:
+            raise InvalidInputError(
+                exc.code, f"{option}: {name!r} is no name. {exc.detail} A comma between names; `,` alone means none."
+            ) from exc
+    return dict.fromkeys(keys, ",".join(names))
 
 
 def _form(order: SetOrder) -> ConfigForm:

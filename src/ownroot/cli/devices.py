@@ -12,6 +12,7 @@ from ownroot.cli.devices_reports import show_apps_states, show_updates, tests
 from ownroot.cli.devices_standing import chown, delete_denied, list_denied, rename, why
 from ownroot.cli.options import Target, json_option, target_options, yes_option
 from ownroot.console.lazy import OrderedGroup
+from ownroot.console.switches import at_most_one
 
 _PAGE_SIZES = ("10", "20", "30", "40", "50", "100", "200", "500", "1000")
 _SORT_KEYS = ("name", "-name", "last-seen", "-last-seen")
@@ -19,7 +20,9 @@ _SORT_KEYS = ("name", "-name", "last-seen", "-last-seen")
 by_uuid_option = click.option("-u", "--by-uuid", is_flag=True, help="NAME is the device's uuid.")
 
 
-@click.group(cls=OrderedGroup)
+@click.group(
+    cls=OrderedGroup, epilog="\b\nExamples:\n  ownroot devices list 'line-2-*'\n  ownroot devices why line-2-07\n"
+)
 def devices() -> None:
     """List, show, configure and delete devices; review those held after a restore."""
 
@@ -40,8 +43,8 @@ Examples:
 @click.option("--by-target", metavar="TARGET", help="Only devices that run this target.")
 @click.option("--uuid", metavar="UUID", help="Only the device with this uuid.")
 @click.option("--just-mine", is_flag=True, help="Only devices that you own.")
-@click.option("--only-prod", "production", flag_value="prod", help="Only production devices.")
-@click.option("--only-non-prod", "production", flag_value="test", help="Only test devices.")
+@click.option("--only-prod", is_flag=True, help="Only production devices.")
+@click.option("--only-non-prod", is_flag=True, help="Only test devices.")
 @click.option("--only-suspected", is_flag=True, help="Only devices whose key may be copied.")
 @click.option("--sort-by", type=click.Choice(_SORT_KEYS), help="Order. [default: the server's: owner and name]")
 @click.option(
@@ -71,7 +74,8 @@ def list_devices(
     by_target: str | None,
     uuid: str | None,
     just_mine: bool,
-    production: str | None,
+    only_prod: bool,
+    only_non_prod: bool,
     only_suspected: bool,
     sort_by: str | None,
     offline_threshold: int,
@@ -90,6 +94,7 @@ def list_devices(
     from ownroot.cli.devices_show import show_list
     from ownroot.client.device_query import DeviceQuery
 
+    production = at_most_one({"--only-prod": only_prod, "--only-non-prod": only_non_prod})
     query = DeviceQuery(
         name=pattern,
         group=by_group,
@@ -98,7 +103,7 @@ def list_devices(
         ca_serial=by_ca_serial,
         uuid=uuid,
         mine=just_mine,
-        prod=None if production is None else production == "prod",
+        prod=None if production is None else only_prod,
         suspected=only_suspected,
         sortby=sort_by.replace("last-seen", "last_seen") if sort_by else None,
         page=page,

@@ -3,6 +3,7 @@
 import click
 
 from ownroot.cli.options import Target, json_option, target_options, yes_option
+from ownroot.console.switches import at_most_one
 
 _reason_option = click.option("--reason", metavar="TEXT", default="", help="For the audit log; one line.")
 
@@ -60,11 +61,11 @@ Examples:
   ownroot devices clone-policy --tell
 """,
 )
-@click.option("--tell", "wanted", flag_value="tell", help="Mark the device and let it go on. How a factory begins.")
-@click.option("--quarantine", "wanted", flag_value="quarantine", help="Refuse it until you release it.")
+@click.option("--tell", is_flag=True, help="Mark the device and let it go on. How a factory begins.")
+@click.option("--quarantine", is_flag=True, help="Refuse it until you release it.")
 @target_options
 @json_option
-def clone_policy(target: Target, wanted: str | None, as_json: bool) -> None:
+def clone_policy(target: Target, tell: bool, quarantine: bool, as_json: bool) -> None:
     """Show what follows when a device's key seems to be used by two, or decide it.
 
     You are told in any case: `devices list`, `show` and `why`, `doctor` and the audit log say so. A quarantine keeps a
@@ -72,4 +73,5 @@ def clone_policy(target: Target, wanted: str | None, as_json: bool) -> None:
     """
     from ownroot.cli.devices_clones_run import show_or_set_policy
 
-    show_or_set_policy(target, wanted, as_json=as_json)
+    wanted = at_most_one({"--tell": tell, "--quarantine": quarantine})
+    show_or_set_policy(target, wanted and wanted.removeprefix("--"), as_json=as_json)

@@ -10,7 +10,7 @@ from ownroot.cli.progress import Progress, progress_bar
 from ownroot.client.api import Api
 from ownroot.console.exit_codes import ExitCode
 from ownroot.console.output import Output
-from ownroot.console.text import printable
+from ownroot.console.text import counted, printable
 from ownroot.errors import NotFoundError, OwnrootError
 from ownroot.wire.held_devices import (
     MOST_VERDICTS,
@@ -155,7 +155,7 @@ def _announce(output: Output, verdict: Verdict, chosen: Sequence[HeldDeviceObjec
 def _question(verdict: Verdict, chosen: Sequence[HeldDeviceObject], factory: str) -> str:
     replacing = sum(one.replaces_key for one in chosen)
     known = f" {replacing} of them are known with another key." if replacing else ""
-    return f"{verdict.capitalize()} {_count(len(chosen))} held in factory {factory}?{known}"
+    return f"{verdict.capitalize()} {counted(len(chosen), 'device')} held in factory {factory}?{known}"
 
 
 def _carry_out(api: Api, verdict: Verdict, chosen: Sequence[HeldDeviceObject], tally: _Tally, output: Output) -> None:
@@ -197,18 +197,14 @@ def _report(
         )
         return
     if planned is not None:
-        output.line(f"{verdict.capitalize()} would be on {_count(len(planned))}. Nothing was changed.")
+        output.line(f"{verdict.capitalize()} would be on {counted(len(planned), 'device')}. Nothing was changed.")
         return
     if not tally.done and not tally.left:
         output.line("Nothing of that is held, so nothing was changed.")
         return
     for outcome in tally.left:
         output.line(f"{outcome.uuid} (key {outcome.key_sha256}): {outcome.message} [{outcome.code}]")
-    output.line(f"{_PAST[verdict]} {_count(len(tally.done))}; {len(tally.left)} stay held.")
-
-
-def _count(number: int) -> str:
-    return "1 device" if number == 1 else f"{number} devices"
+    output.line(f"{_PAST[verdict]} {counted(len(tally.done), 'device')}; {len(tally.left)} stay held.")
 
 
 def _table(held: Sequence[HeldDeviceObject]) -> "Table":
@@ -225,6 +221,6 @@ def _table(held: Sequence[HeldDeviceObject]) -> "Table":
 
 def _summary(found: HeldDeviceList, page: int) -> str:
     if not found.held:
-        return "No devices are held." if page == 1 else f"None on page {page}; {_count(found.total)} held."
-    text = f"{len(found.held)} of {_count(found.total)} held."
+        return "No devices are held." if page == 1 else f"None on page {page}; {counted(found.total, 'device')} held."
+    text = f"{len(found.held)} of {counted(found.total, 'device')} held."
     return f"{text} Next page: add -p{page + 1}" if found.next else text

@@ -1,6 +1,7 @@
 """The terminal side of `devices list` and `devices show`."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -13,7 +14,7 @@ from ownroot.client.device_query import DeviceQuery
 from ownroot.clock import utc_now
 from ownroot.console.output import Output, console
 from ownroot.console.text import one_line
-from ownroot.errors import RefusedError
+from ownroot.errors import NotFoundError, RefusedError
 from ownroot.wire.devices import DeviceList, DeviceObject
 
 _NOTHING = "-"
@@ -28,10 +29,16 @@ class Presence(StrEnum):
 
 
 def show_list(target: Target, query: DeviceQuery, *, offline_after_hours: int, as_json: bool) -> None:
-    """Fetch and show one page."""
+    """Fetch and show one page.
+
+    Raises:
+        NotFoundError: `device-group-unknown`: nothing is found, and there is no such group.
+    """
     access, output = target.access(needs_factory=False), Output(as_json=as_json)
     with Api(access) as api:
         page = api.devices(query)
+        if query.group is not None and page.total == 0 and access.factory and not as_json:
+            _require_group(api, query.group)
         owners = _names_of_users(api) if page.devices and access.factory and not as_json else {}
     if as_json:
         output.document(page)
@@ -45,11 +52,12 @@ def show_one(target: Target, name: str, *, by_uuid: bool, as_json: bool) -> None
     """Fetch and show one device."""
     with Api(target.access()) as api:
         device = api.device(name, by_uuid=by_uuid)
+        owners = {} if as_json else _names_of_users(api)
     output = Output(as_json=as_json)
     if as_json:
         output.document(device)
         return
-    for label, value in _facts(device).items():
+    for label, value in _facts(device, owners).items():
         if value not in (None, "", ()):
             output.line(f"{label + ':':18}{one_line(str(value))}")
     if device.public_key:
@@ -100,6 +108,13 @@ def _names_of_users(api: Api) -> Mapping[str, str]:
         return {}
 
 
+def _require_group(api: Api, name: str) -> None:
+    """Tell a group that is empty from one that is misspelt; without leave to list groups nobody can."""
+    with suppress(RefusedError):
+        if all(group.name != name for group in api.device_groups().groups):
+            raise NotFoundError("device-group-unknown", f"The factory has no device group {name!r}.")
+
+
 def _parse_time(text: str | None) -> datetime | None:
     try:
         seen = datetime.fromisoformat(text or "")
@@ -120,19 +135,37 @@ def _ago(seen: datetime | None, now: datetime) -> str:
 
 
 def _summary(page: DeviceList, query: DeviceQuery) -> str:
+    if not page.total:
+        narrowed = _narrowed(query)
+        return f"No device matches: {', '.join(narrowed)}." if narrowed else "No devices."
     if not page.devices:
-        return "No devices." if query.page == 1 else f"No devices on page {query.page}; there are {page.total}."
+        return f"No devices on page {query.page}; there are {page.total}."
     text = f"{len(page.devices)} of {page.total} devices." if page.total != 1 else "1 device."
     return f"{text} Next page: add -p{query.page + 1}" if page.next else text
 
 
-def _facts(device: DeviceObject) -> dict[str, object]:
+def _narrowed(query: DeviceQuery) -> tuple[str, ...]:
+    """Say what a listing was narrowed to."""
+    texts = {
+        "name": query.name,
+        "group": query.group,
+        "tag": query.match_tag,
+        "target": query.target_name,
+        "CA serial": query.ca_serial,
+        "uuid": query.uuid,
+    }
+    switches = {"yours": query.mine, "production": query.prod, "test": query.prod is False, "copied?": query.suspected}
+    said = (f"{word} {text!r}" for word, text in texts.items() if text is not None)
+    return (*said, *(word for word, is_on in switches.items() if is_on))
+
+
+def _facts(device: DeviceObject, owners: Mapping[str, str]) -> dict[str, object]:
     group = device.group.name if device.group else device.device_group
     return {
         "Name": device.name,
         "UUID": device.uuid,
         "Factory": device.factory,
-        "Owner": device.owner,
+        "Owner": _named(device.owner, owners),
         "CA serial": device.ca_serial,
         "Certificate ends": device.certificate_ends,
         "Production": "yes" if device.is_prod else "no",
@@ -151,5 +184,11 @@ def _facts(device: DeviceObject) -> dict[str, object]:
         "Host name": device.network_info.hostname if device.network_info else None,
         "Local address": device.network_info.local_ipv4 if device.network_info else None,
         "Made at": device.change_meta.created_at if device.change_meta else None,
-        "Made by": device.change_meta.created_by if device.change_meta else None,
+        "Made by": _named(device.change_meta.created_by, owners) if device.change_meta else None,
     }
+
+
+def _named(polis_id: str | None, users: Mapping[str, str]) -> str | None:
+    """Return name and id: `devices chown` wants the id."""
+    name = users.get(polis_id or "")
+    return polis_id if name is None else f"{name} ({polis_id})"

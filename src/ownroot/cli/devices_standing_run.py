@@ -7,7 +7,7 @@ from ownroot.cli.options import Target
 from ownroot.client.api import Api
 from ownroot.console.output import Output
 from ownroot.console.refusal_advice import remedy_for
-from ownroot.console.text import one_line
+from ownroot.console.text import counted, one_line
 from ownroot.errors import NotFoundError
 from ownroot.wire.devices import DeviceForm, DeviceObject, SuspicionObject
 from ownroot.wire.refusals import RefusalObject
@@ -40,7 +40,7 @@ def show_denied(target: Target, *, page: int, limit: int, as_json: bool) -> None
     for device in denied.devices:
         output.line(one_line(f"{device.uuid}  {device.name or '-'}  owner {device.owner or '-'}"))
     more = f" Next: -p {page + 1}." if denied.next else ""
-    output.note(f"{len(denied.devices)} of {denied.total} denied devices.{more}")
+    output.note(f"{len(denied.devices)} of {counted(denied.total, 'denied device')}.{more}")
 
 
 def lift_denials(target: Target, uuids: tuple[str, ...], *, assume_yes: bool, as_json: bool) -> None:
@@ -63,7 +63,7 @@ def lift_denials(target: Target, uuids: tuple[str, ...], *, assume_yes: bool, as
 def explain(target: Target, name: str, *, limit: int, as_json: bool) -> None:
     """Show why a device was refused."""
     with Api(target.access()) as api:
-        device = _find(api, name)
+        device = find_device(api, name)
         uuid = name if device is None else device.uuid
         found = api.refusals(uuid, limit=limit)
         left = find_left_handshakes(api)
@@ -84,7 +84,9 @@ def explain(target: Target, name: str, *, limit: int, as_json: bool) -> None:
         output.line(one_line(f"{refusal.last_at}  {refusal.code}, {times}, last from {refusal.peer}"))
         output.line(one_line(f"  {refusal.detail}"))
         output.line(f"  What to do: {remedy_for(refusal.code)}")
-    if not found.refusals:
+    if device is None:
+        output.note(one_line(_unknown(name, is_refused=bool(found.refusals))))
+    elif not found.refusals:
         output.note(f"The gateway has no refusal of {uuid} on record. A device that never gets there leaves none.")
     if left is not None:
         times = "once" if left.count == 1 else f"{left.count} times since {left.first_at}"
@@ -93,16 +95,21 @@ def explain(target: Target, name: str, *, limit: int, as_json: bool) -> None:
         output.line(f"  What to do: {remedy_for(left.code)}")
 
 
+def _unknown(name: str, *, is_refused: bool) -> str:
+    """Say that nobody is known by this name: nothing on record is no all-clear then."""
+    if is_refused:
+        return f"No device of the factory has the uuid {name} now; whoever comes with it is refused as said above."
+    return (
+        f"No device of the factory has the name or uuid {name!r} now, and the gateway has no refusal of that uuid on "
+        "record. Devices that are not known are filed by uuid alone: find it in the device's sota.toml or, if it was "
+        "deleted, with `ownroot devices list-denied`; names that are known, with `ownroot devices list`."
+    )
+
+
 def find_left_handshakes(api: Api) -> RefusalObject | None:
     """Return the factory's one record of devices that did not trust the gateway; they leave no name behind."""
     of_nobody = api.refusals("", limit=1000).refusals
     return next((refusal for refusal in of_nobody if refusal.code == "device-trusts-another-root"), None)
-
-
-def uuid_of(api: Api, name: str) -> str:
-    """Return the uuid of the device with this name; else the name is taken for a uuid."""
-    device = _find(api, name)
-    return name if device is None else device.uuid
 
 
 def worded(suspicion: SuspicionObject) -> str:
@@ -113,7 +120,7 @@ def worded(suspicion: SuspicionObject) -> str:
     return f"{since} ({suspicion.sign}). {suspicion.detail}"
 
 
-def _find(api: Api, name: str) -> DeviceObject | None:
+def find_device(api: Api, name: str) -> DeviceObject | None:
     """Return a device by name or uuid; None: a uuid that is not known, or not any more."""
     for by_uuid in (False, True):
         with contextlib.suppress(NotFoundError):

@@ -17,7 +17,7 @@ _STYLES = {"online": "green", "offline": "red", "never seen": "dim", "quarantine
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A heading and what stands below it. `rank`: the column with the highest one is the first to give way."""
+    """A heading and what stands below it. `rank`: the lower, the sooner it gets room."""
 
     heading: str
     rank: int
@@ -54,12 +54,17 @@ def columns(
 
 
 def fitting(every: Sequence[Column], devices: Sequence[DeviceObject], width: int) -> tuple[Column, ...]:
-    """Return the columns that fit beside one another; the first one stays in any case."""
-    needed = {column: _width(column, devices) for column in every}
-    kept = list(every)
-    while len(kept) > 1 and sum(needed[column] + _GAP for column in kept) - _GAP > width:
-        kept.remove(max(kept, key=lambda column: column.rank))
-    return tuple(kept)
+    """Return the columns that fit beside one another, by rank; the first one stays in any case.
+
+    One that is too wide takes no room from narrow ones behind it: a uuid that does not fit leaves place for the tag.
+    """
+    kept, room = {every[0]}, width - _width(every[0], devices)
+    for column in sorted(every[1:], key=lambda column: column.rank):
+        needed = _GAP + _width(column, devices)
+        if needed <= room:
+            kept.add(column)
+            room -= needed
+    return tuple(column for column in every if column in kept)
 
 
 def table(kept: Sequence[Column], devices: Sequence[DeviceObject]) -> "Table":

@@ -15,6 +15,7 @@ from ownroot.cli.findings import Finding, Severity
 from ownroot.cli.forecast_findings import ending_soon
 from ownroot.cli.pki_view import TITLES, Entry, Kind, PkiView, Standing
 from ownroot.cli.server_health import findings_of
+from ownroot.console.text import counted
 from ownroot.errors import InvalidInputError
 from ownroot.pki.conformance import CLOCK_SKEW, check_device_ca, check_factory_root, check_tls
 from ownroot.pki.traits import Traits
@@ -148,7 +149,7 @@ def _suspected(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             Severity.WARNING,
             "devices-suspected",
-            f"The keys of {facts.suspected} devices may be copied, or are in quarantine.",
+            f"{counted(facts.suspected, 'device')} whose key may be copied, or in quarantine.",
             "See which with: ownroot devices list --only-suspected; and why with: ownroot devices why NAME",
         )
 
@@ -158,8 +159,8 @@ def _left(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             Severity.WARNING,
             "devices-trust-another-root",
-            f"Devices left {facts.left.count} handshakes since {facts.left.first_at}, last at {facts.left.last_at}, "
-            "because they do not trust this factory's root. Which devices they are they do not say.",
+            f"Devices left {counted(facts.left.count, 'handshake')} since {facts.left.first_at}, last at "
+            f"{facts.left.last_at}, because they do not trust this factory's root. Which they are they do not say.",
             "Look for devices that are not seen any more (`ownroot devices list --sort-by last-seen`); give them the "
             "root of `ownroot keys ca show --just-root`, or register them again.",
         )

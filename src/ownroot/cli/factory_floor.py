@@ -13,6 +13,7 @@ from ownroot.cli.options import json_option
 from ownroot.cli.progress import progress_bar
 from ownroot.console.exit_codes import EXIT_CODES_HELP, ExitCode
 from ownroot.console.output import Output
+from ownroot.console.text import counted
 
 if TYPE_CHECKING:
     from ownroot.sim.factory_floor import FateReport, FloorReport
@@ -99,11 +100,13 @@ def _print_report(output: Output, report: "FloorReport") -> None:
             output.line(_fate_line(fate))
     speed = report.registrations
     known = "" if report.issued is None else f", {report.issued} in the server's journal"
-    output.line(f"{report.devices} devices hold {report.certificates} certificates{known}")
-    output.line(f"{report.doubles} devices with two, {report.orphans} certificates that no device holds")
+    output.line(f"{counted(report.devices, 'device')}, {counted(report.certificates, 'certificate')}{known}")
+    output.line(
+        f"{counted(report.doubles, 'device')} with two, {counted(report.orphans, 'certificate')} without a device"
+    )
     output.line(
         f"{speed.per_second:.0f}/s, median {speed.median_ms:.0f} ms, p99 {speed.p99_ms:.0f} ms, "
-        f"{report.restarts} restarts of the server"
+        f"{counted(report.restarts, 'restart')} of the server"
     )
     output.line("Everything ended as it should." if report.is_clean else "Not everything ended as it should.")
 

@@ -5,6 +5,7 @@ from datetime import date, timedelta
 from typing import Final
 
 from ownroot.cli.findings import Finding, Severity
+from ownroot.console.text import counted
 from ownroot.wire.forecast import CaForecast, ForecastObject, TufForecast
 
 # A week in which so many renew at once is worth a look beforehand: a tenth of the devices, if that is anything at all.
@@ -41,22 +42,22 @@ def _devices(ca: CaForecast) -> Iterator[Finding]:
         yield Finding(
             Severity.WARNING,
             "devices-overdue",
-            f"{_devices_of(overdue, ca)} are past their last safe day: the first certificates end in the week of "
-            f"{first}, and these devices are away too long to count on another chance.",
+            f"Past their last safe day: {_devices_of(overdue, ca)}. The first certificates end in the week of {first}, "
+            "and who is away so long cannot count on another chance.",
             "See whom and when with: ownroot forecast; then why they do not renew: ownroot devices show NAME",
         )
     if ca.expired:
         yield Finding(
             Severity.WARNING,
             "devices-expired",
-            f"{_devices_of(ca.expired, ca)} hold a certificate that has ended, so they cannot connect.",
+            f"Cannot connect with a certificate that has ended: {_devices_of(ca.expired, ca)}.",
             "Let them renew for a while with: ownroot devices recovery --days N; or register them again.",
         )
     if ca.beyond_ca:
         yield Finding(
             Severity.WARNING,
             "device-ca-ends-first",
-            f"{_devices_of(ca.beyond_ca, ca)} hold certificates that outlast it: they end with it on "
+            f"Certificates that outlast their CA: {_devices_of(ca.beyond_ca, ca)}. They end with it on "
             f"{ca.not_after[:10]}, whatever they say, and a device goes by what its certificate says.",
             "Let them renew under another CA before that; `ownroot keys ca add-device-ca` makes one.",
         )
@@ -104,4 +105,4 @@ def _tuf_keys(document: TufForecast) -> Iterator[Finding]:
 
 
 def _devices_of(number: int, ca: CaForecast) -> str:
-    return f"{number} devices of the device CA with serial {ca.serial}"
+    return f"{counted(number, 'device')} of the device CA with serial {ca.serial}"

@@ -11,12 +11,13 @@ from ownroot.cli.options import Target
 from ownroot.cli.pki_view import PkiView, view_pki
 from ownroot.client.api import Api
 from ownroot.clock import utc_now
-from ownroot.console.output import Output
+from ownroot.console.output import Output, console
 from ownroot.console.text import printable
 from ownroot.errors import NotFoundError
 from ownroot.wire.forecast import ForecastObject
 
 _HEADINGS = ("ACT UNTIL", "LEFT", "ENDS", "WHAT", "")
+_NARROW = 3  # days and weeks: never broken over lines
 _NOTHING = "-"
 
 
@@ -59,14 +60,26 @@ def _draw(lines: Sequence[Line], found: ForecastObject, output: Output) -> None:
 
     today = date.fromisoformat(found.now[:10])
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in _HEADINGS:
-        table.add_column(heading, overflow="fold")
-    for line in lines:
-        day = line.last_safe_day
-        cells = (_NOTHING if day is None else day.isoformat(), line.left(today), line.ends or _NOTHING, line.what)
-        is_late = day is not None and day < today
-        table.add_row(*map(printable, (*cells, line.remark)), style="bold red" if is_late else None)
+    for number, heading in enumerate(_HEADINGS):
+        table.add_column(heading, no_wrap=number < _NARROW, overflow="fold")
+    rows = [_row(line, today) for line in lines]
+    if _width(rows) > console().width:
+        rows = [_row(line.shortened(), today) for line in lines]
+    for line, row in zip(lines, rows, strict=True):
+        is_late = line.last_safe_day is not None and line.last_safe_day < today
+        table.add_row(*row, style="bold red" if is_late else None)
     if table.row_count:
         output.draw(table)
     else:
         output.line(f"Factory {found.factory}: nothing ends.")
+
+
+def _row(line: Line, today: date) -> tuple[str, ...]:
+    day = line.last_safe_day
+    cells = (_NOTHING if day is None else day.isoformat(), line.left(today), line.ends or _NOTHING)
+    return tuple(map(printable, (*cells, line.what, line.remark)))
+
+
+def _width(rows: Sequence[tuple[str, ...]]) -> int:
+    """Return how wide the rows are beside one another."""
+    return sum(max(map(len, column)) + 1 for column in zip(*rows, _HEADINGS, strict=True))

@@ -17,6 +17,7 @@ from ownroot.client.api import Api
 from ownroot.clock import utc_now
 from ownroot.console.exit_codes import ExitCode
 from ownroot.console.output import Output
+from ownroot.console.text import counted
 from ownroot.errors import InvalidInputError
 from ownroot.pki.serials import serial_text
 from ownroot.wire.fleet_import import MAX_DEVICES, ImportForm, ImportResult
@@ -98,7 +99,7 @@ def _tell(plan: MovingPlan, devices: int, factory: str, output: Output) -> None:
     ):
         for ca in cas:
             output.note(f"Device CA {ca.subject.rfc4514_string()} (serial {serial_text(ca.serial_number)}) {words}.")
-    output.note(f"{devices} devices are in the list.")
+    output.note(f"The list has {counted(devices, 'device')}.")
 
 
 def _report(
@@ -128,7 +129,9 @@ def _report(
     if order.dry_run:
         output.line("Nothing was changed.")
         return
-    output.line(f"{counts['pinned']} devices pinned, {counts['known']} were known already, {len(refused)} refused.")
+    output.line(
+        f"{counted(counts['pinned'], 'device')} pinned, {counts['known']} known already, {len(refused)} refused."
+    )
     for result in refused[:_SHOWN]:
         output.line(f"  {result.uuid}: {result.detail} [{result.code}]")
     if len(refused) > _SHOWN:

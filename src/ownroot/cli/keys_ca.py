@@ -19,7 +19,7 @@ from ownroot.cli.keys_ca_request import request
 from ownroot.cli.keys_ca_verify_record import verify_record
 from ownroot.cli.options import Target, backdate_option, json_option, target_options, yes_option
 from ownroot.console.lazy import OrderedGroup
-from ownroot.console.switches import SwitchCommand
+from ownroot.console.switches import SwitchCommand, at_most_one
 
 _DIRECTORY = click.Path(path_type=Path, file_okay=False)
 
@@ -103,16 +103,26 @@ Examples:
     help="Your PKI directory, to say which keys are in it; none is opened.",
 )
 @click.option("--pretty", is_flag=True, help="A tree: standing, last safe day to act, key holders and devices.")
-@click.option("--just-root", "just", flag_value="root", help="Only the root certificate.")
-@click.option("--just-tls", "just", flag_value="tls", help="Only the gateway's certificate.")
-@click.option("--just-device-cas", "just", flag_value="device-cas", help="Only the device CAs, disabled ones included.")
+@click.option("--just-root", is_flag=True, help="Only the root certificate.")
+@click.option("--just-tls", is_flag=True, help="Only the gateway's certificate.")
+@click.option("--just-device-cas", is_flag=True, help="Only the device CAs, disabled ones included.")
 @target_options
 @json_option
-def show(target: Target, pki_dir: Path | None, pretty: bool, just: str | None, as_json: bool) -> None:
+def show(
+    target: Target,
+    pki_dir: Path | None,
+    pretty: bool,
+    just_root: bool,
+    just_tls: bool,
+    just_device_cas: bool,
+    as_json: bool,
+) -> None:
     """Show what the factory trusts, as PEM unless told otherwise."""
     from ownroot.cli.keys_ca_show import Part, show_pki
 
-    part = None if just is None else Part(just)
+    parts = {"--just-root": just_root, "--just-tls": just_tls, "--just-device-cas": just_device_cas}
+    just = at_most_one(parts)
+    part = None if just is None else Part(just.removeprefix("--just-"))
     show_pki(target, pki_dir=pki_dir, pretty=pretty, just=part, as_json=as_json)
 
 

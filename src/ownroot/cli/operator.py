@@ -14,6 +14,7 @@ from click.core import ParameterSource
 
 from ownroot.cli.operator_options import CONFIG_OPTION, DATA_OPTION, DATABASE_OPTION, JSON_OPTION
 from ownroot.console.lazy import LazyCommand, LazyGroup
+from ownroot.console.text import counted
 
 if TYPE_CHECKING:
     from ownroot.bootstrap import BackupManifest, ServeReport
@@ -125,7 +126,7 @@ def _given(context: click.Context) -> dict[str, Any]:
     }
 
 
-@click.group()
+@click.group(epilog="\b\nExample:\n  ownroot factory create acme --owner alice --data /var/lib/ownroot\n")
 def factory() -> None:
     """Factories on this server."""
 
@@ -187,7 +188,7 @@ def backup(file: Path, data: Path | None, config_file: Path | None, database: st
     if as_json:
         click.echo(_manifest_json(made))
         return
-    click.echo(f"Wrote {file}: {made.devices} devices, {made.audit_size} audit entries, as of {made.made_at:%FT%TZ}.")
+    click.echo(f"Wrote {file}: {_content(made)}, as of {made.made_at:%FT%TZ}.")
     click.echo(f"Audit log's root hash: {made.audit_root}")
     click.echo(f"It comes back only with the key-encryption key it belongs to (kek-check {made.kek_check}).")
     click.echo("Keep that one in another place: both together reveal all of the server's private keys.")
@@ -216,7 +217,7 @@ def restore(file: Path, data: Path | None, config_file: Path | None, database: s
         click.echo(_manifest_json(restored))
         return
     at = f"{restored.made_at:%FT%TZ}"
-    click.echo(f"Restored {restored.devices} devices and {restored.audit_size} audit entries, as of {at}.")
+    click.echo(f"Restored {_content(restored)}, as of {at}.")
     click.echo(_NOT_IN_IT.format(at=at))
 
 
@@ -239,6 +240,10 @@ def _manifest_json(manifest: "BackupManifest") -> str:
     import msgspec
 
     return msgspec.json.encode(manifest).decode()
+
+
+def _content(manifest: "BackupManifest") -> str:
+    return f"{counted(manifest.devices, 'device')} and {counted(manifest.audit_size, 'audit event')}"
 
 
 def _ready_lines(report: "ServeReport", *, as_json: bool) -> list[str]:

@@ -1,7 +1,7 @@
 """Options that many commands share, and what they amount to."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import wraps
@@ -35,7 +35,7 @@ class Target:
         Args:
             needs_factory: False = where none is known it is empty, which means all that the token is for.
         Raises:
-            UnauthenticatedError: `not-logged-in`, naming what is missing.
+            UnauthenticatedError: `not-logged-in`, naming what is missing and which logins there are.
             InvalidInputError: `config-unreadable`.
             OwnrootError: as `cli.oauth_login.renewed`; the login's token ends and the server gives no other.
         """
@@ -57,7 +57,8 @@ class Target:
         if not needs_factory:
             missing = [name for name in missing if name != "a factory"]
         if missing:
-            raise UnauthenticatedError("not-logged-in", f"Not known on this machine: {', '.join(missing)}.")
+            logins = {name: one.url for name, one in settings.logins.items()}
+            raise _not_logged_in(missing, factory, url, logins)
         cacert = self.cacert or (Path(login.cacert) if login.cacert else None)
         return ApiAccess(url=url, factory=factory or "", token=token, cacert=cacert, is_access_token=is_access_token)
 
@@ -66,6 +67,17 @@ class Target:
         from ownroot.client.api import Api
 
         return Api(self.access())
+
+
+def _not_logged_in(
+    missing: Sequence[str], factory: str | None, url: str, logins: Mapping[str, str]
+) -> UnauthenticatedError:
+    """Say what is missing for which factory and server, and what there is instead: a name may be misspelt."""
+    asked = f" (factory {factory or 'not said'}, server {url or 'not said'})" if factory or url else ""
+    known = ", ".join(f"{name} at {at}" for name, at in logins.items()) or "none"
+    return UnauthenticatedError(
+        "not-logged-in", f"Not known on this machine: {', '.join(missing)}{asked}. Its logins: {known}."
+    )
 
 
 def backdate_option(function: Callable[..., Result]) -> Callable[..., Result]:

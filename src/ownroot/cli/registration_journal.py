@@ -11,6 +11,7 @@ from ownroot.clock import utc_now
 from ownroot.console.exit_codes import EXIT_CODES_HELP
 from ownroot.console.lazy import OrderedGroup
 from ownroot.console.output import Output
+from ownroot.console.text import counted
 
 if TYPE_CHECKING:
     from ownroot.bootstrap.registration_front import Entry, TargetView
@@ -78,7 +79,7 @@ def retry(ids: tuple[int, ...], data: Path | None, as_json: bool) -> None:
     from ownroot.bootstrap.registration_front import retry_announcements
 
     number = retry_announcements(data, ids, now=utc_now())
-    _say(as_json, {"retried": number}, f"{number} announcement(s) will be sent now.")
+    _say(as_json, {"retried": number}, f"{counted(number, 'announcement')} will be sent now.")
 
 
 @journal.command()
@@ -95,7 +96,7 @@ def drop(ids: tuple[int, ...], data: Path | None, as_json: bool) -> None:
     from ownroot.bootstrap.registration_front import drop_announcements
 
     number = drop_announcements(data, ids, now=utc_now())
-    _say(as_json, {"dropped": number}, f"{number} announcement(s) will not be sent.")
+    _say(as_json, {"dropped": number}, f"{counted(number, 'announcement')} will not be sent.")
 
 
 @journal.command()
@@ -112,7 +113,7 @@ def replay(target: str, data: Path | None, as_json: bool) -> None:
     from ownroot.bootstrap.registration_front import replay_announcements
 
     number = replay_announcements(data, target, now=utc_now())
-    _say(as_json, {"queued": number}, f"{number} device(s) will be announced to {target}.")
+    _say(as_json, {"queued": number}, f"{counted(number, 'device')} will be announced to {target}.")
 
 
 @journal.command()

@@ -11,7 +11,7 @@ from ownroot.cli.progress import progress_bar
 from ownroot.client.api import Api
 from ownroot.client.device_query import DeviceQuery
 from ownroot.console.output import Output
-from ownroot.console.text import one_line
+from ownroot.console.text import counted, one_line
 from ownroot.errors import NotFoundError
 from ownroot.wire.device_reports import EventObject
 from ownroot.wire.devices import DeviceObject
@@ -46,7 +46,7 @@ def show_rotations(target: Target, *, as_json: bool) -> None:
         return
     for one in pending:
         output.line(f"{one_line(one.name)}: since {one.since}; {one_line(one.reason)}")
-    output.note(f"{len(pending)} rotation(s) under way.")
+    output.note(f"{counted(len(pending), 'rotation')} under way.")
 
 
 def _look(api: Api, device: DeviceObject) -> PendingRotation:

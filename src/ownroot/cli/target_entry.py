@@ -48,6 +48,16 @@ def make_entry(name: str, tag: str, options: EntryOptions) -> dict[str, Json]:
     return entry
 
 
+def why_never_offered(entry: dict[str, Json]) -> tuple[str, ...]:
+    """Say what a target lacks that every device asks for before it takes one as an update; empty: nothing."""
+    custom = entry.get("custom")
+    said = custom if isinstance(custom, dict) else {}
+    version = said.get("version")
+    is_numbered = isinstance(version, str) and version.isascii() and version.isdigit()
+    wanted = {"--hardware-id": bool(said.get("hardwareIds")), "--version (a number)": is_numbered}
+    return tuple(option for option, is_there in wanted.items() if not is_there)
+
+
 def _measure(file: Path) -> tuple[int, str]:
     digest, length = hashlib.sha256(), 0
     try:

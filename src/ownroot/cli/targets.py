@@ -20,7 +20,14 @@ _keys_option = click.option(
 _yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
-@click.group(cls=OrderedGroup)
+@click.group(
+    cls=OrderedGroup,
+    epilog="""\b
+Examples:
+  ownroot targets add lmp-7 --tag main --file image.bin --hardware-id raspberrypi4-64
+  ownroot targets list --tag main
+""",
+)
 def targets() -> None:
     """Publish what devices may install, look at it, take it back."""
 

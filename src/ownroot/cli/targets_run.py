@@ -6,12 +6,13 @@ from pathlib import Path
 from ownroot.cli.hsm import HsmKeys
 from ownroot.cli.options import Target
 from ownroot.cli.production_targets import ProductionRun, opened_production
-from ownroot.cli.target_entry import EntryOptions, make_entry
+from ownroot.cli.target_entry import EntryOptions, make_entry, why_never_offered
 from ownroot.cli.tuf_roots import verify_roots
 from ownroot.cli.tuf_tag import TagTargets, fetch_targets, require_targets, target_unknown
 from ownroot.client.repository import RepositoryApi
 from ownroot.clock import utc_now
 from ownroot.console.output import Output
+from ownroot.console.text import counted
 from ownroot.errors import ConflictError, RefusedError
 from ownroot.tuf.canonical import Json
 from ownroot.wire.tuf import TargetForm
@@ -43,6 +44,7 @@ def run_add(target: Target, name: str, tag: str, options: EntryOptions, *, as_js
         RefusedError: `tuf-published-differs`, and as `fetch_targets`.
     """
     output, entry = Output(as_json=as_json), make_entry(name, tag, options)
+    _warn_of_none(output, name, entry)
     with RepositoryApi(target.access()) as api:
         api.add_target(TargetForm(name=name, tag=tag, target=entry))
         published = fetch_targets(api, verify_roots(api), tag, production=False, now=utc_now())
@@ -108,6 +110,7 @@ def run_add_production(
         entry = make_entry(name, tag, options) if options.names_content else _tested(run, name, tag)
         if name in run.present.entries:
             raise ConflictError("tuf-target-exists", f"There is a target {name} for the tag {tag} already.")
+        _warn_of_none(output, name, entry)
         version = _publish(run, {**run.present.entries, name: entry}, output, assume_yes=assume_yes)
     if as_json:
         output.document({"name": name, "tag": tag, "version": version, "target": entry})
@@ -132,13 +135,23 @@ def _publish(run: ProductionRun, entries: dict[str, dict[str, Json]], output: Ou
         for name in sorted(names):
             output.note(f"  {sign} {_line(name, entries.get(name) or run.present.entries[name])}")
     for tag, other in run.others.items():
-        output.note(f"  = {tag}: {len(other.entries)} target(s), as they are (version {other.version})")
+        number = counted(len(other.entries), "target")
+        output.note(f"  = {tag}: {number}, as they are (version {other.version})")
     for tag, found in {run.tag: run.present, **run.others}.items():
         expired = found.expired(run.now)
         if expired is not None:
             output.note(f"  ! {tag}: expired on {expired:%Y-%m-%d}, devices refuse it; this signs it anew")
     output.confirm("Sign these targets for production devices now?", assume_yes=assume_yes)
     return run.publish(entries)
+
+
+def _warn_of_none(output: Output, name: str, entry: dict[str, Json]) -> None:
+    """Warn of a target that no device will ever be offered: it verifies, so nobody else would say so."""
+    if lacking := why_never_offered(entry):
+        output.warn(
+            f"No device is ever offered {name}: it is without {' and '.join(lacking)}. Publish it with that under "
+            "another name; what is published never changes."
+        )
 
 
 def _tested(run: ProductionRun, name: str, tag: str) -> dict[str, Json]:
@@ -157,7 +170,7 @@ def _fetch(target: Target, tag: str, *, production: bool) -> TagTargets:
 def _tell_pruned(output: Output, names: tuple[str, ...], tag: str) -> None:
     if output.as_json:
         output.document({"tag": tag, "pruned": names})
-    output.line(f"{len(names)} targets were taken back from the tag {tag}.")
+    output.line(f"{counted(len(names), 'target')} taken back from the tag {tag}.")
 
 
 def _line(name: str, entry: dict[str, Json]) -> str:

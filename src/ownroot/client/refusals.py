@@ -24,6 +24,8 @@ _FAMILIES: dict[int, type[OwnrootError]] = {
     412: ConflictError,
 }
 _REQUEST_TIMEOUT = 408
+# Ours, and another server's 404 without a code of ours: the address itself may be what is wrong.
+_WRONG_ADDRESS = frozenset({"no-such-path", "http-404"})
 _NEVER_SENT = frozenset({"bad-url", "no-connection", "server-not-trusted", "tls-failed"})
 _RETRY_SECONDS = 5
 _MAX_RETRY_SECONDS = 24 * 3600
@@ -48,6 +50,8 @@ def error_of(answer: Answer) -> OwnrootError:
         said.message if said else f"The server answered {where} with HTTP {answer.status} and no reason we can read."
     )
     code = said.code if said and _CODE.fullmatch(said.code) else f"http-{answer.status}"
+    if said and code in _WRONG_ADDRESS:
+        detail = f"{detail} It was asked for {where}."
     fields = _fields(said)
     if answer.status == 429 or answer.status >= 500:
         return UnavailableError(code, detail, retry_after=_retry_after(answer), fields=fields, context=context)

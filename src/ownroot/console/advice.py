@@ -42,6 +42,10 @@ _OTHER_IDENTITY = Advice(
     "files: pkey.next.pem and client.next.pem) and run `ownroot-device whoami`. If the gateway lets neither in, "
     "register the device again: `ownroot-device register --force`.",
 )
+_GROUP = Advice(
+    "A device group has to be made before anybody can be in it. " + _NOTHING_CHANGED,
+    "See which there are with `ownroot config device-group list`; make one: `ownroot config device-group create NAME`.",
+)
 _CEREMONY_FILE = Advice(
     "It was damaged on its way, opened in an editor that saved it, or altered. Nothing of it was used.",
     "Copy it again from where it was made. If that does not help, make a new request.",
@@ -69,7 +73,7 @@ _BY_FAMILY: Mapping[type[OwnrootError], Advice] = {
     ),
     ConflictError: Advice(
         "The state is no longer what this command assumed.",
-        "Look at the present state with the matching `show` command, then decide again.",
+        "Look at what is there now. If it is what you want, nothing is left to do; if not, decide again.",
     ),
     KeyStoreError: Advice(
         "A private key that is needed cannot be used.",
@@ -84,6 +88,11 @@ _BY_FAMILY: Mapping[type[OwnrootError], Advice] = {
 _LYING_SERVER = Advice(
     "The server tells what the signed roots do not bear out. Nothing was signed after that.",
     "Ask the operator, and compare roots with another admin: `ownroot keys tuf show-root -k KEYS.tgz`.",
+)
+
+_UNKNOWN_END = Advice(
+    "The request may or may not have been carried out.",
+    "Run the command again: repeating it is safe, and it says if there is nothing left to do.",
 )
 
 ADVICE_BY_CODE: Mapping[str, Advice] = {
@@ -106,6 +115,10 @@ ADVICE_BY_CODE: Mapping[str, Advice] = {
     "tuf-update-active": Advice(
         "One change of the roots is under way at a time.",
         "Look at it with `ownroot keys tuf updates review`; give it up with `ownroot keys tuf updates cancel`.",
+    ),
+    "tuf-update-none": Advice(
+        "Nobody began one, or it was applied or given up meanwhile.",
+        "Begin one with `ownroot keys tuf updates init`, or see what holds now: `ownroot keys tuf show-root`.",
     ),
     "tuf-root-invalid": Advice(
         "Devices would refuse this root, for the reasons above. Nothing was published.",
@@ -135,13 +148,13 @@ ADVICE_BY_CODE: Mapping[str, Advice] = {
         "Check the address (`--url`, OWNROOT_URL; of `ownroot-device register`: `--api`) and that `ownroot serve` is "
         "running there.",
     ),
-    "no-answer": Advice(
-        "The request may or may not have been carried out.",
-        "Look at the state with the matching `show` command, then run the command again; repeating it is safe.",
-    ),
-    "connection-lost": Advice(
-        "The request may or may not have been carried out.",
-        "Look at the state with the matching `show` command, then run the command again; repeating it is safe.",
+    "no-answer": _UNKNOWN_END,
+    "connection-lost": _UNKNOWN_END,
+    "no-such-path": Advice(
+        "The server is there, and what it was asked for is not: the path of the address is wrong, or the server is "
+        "older than this program.",
+        "Check the address above to the last slash: `ownroot-device register --api` wants the whole one, such as "
+        "https://api.example.com/ota/devices/; `--url` of `ownroot` what comes before /ota/.",
     ),
     "tls-failed": Advice(
         "The other side is not a TLS server, or it refuses what this one offers.",
@@ -166,7 +179,8 @@ ADVICE_BY_CODE: Mapping[str, Advice] = {
     "not-http": Advice("Something else listens at that address.", "Check host, port and http:// or https://."),
     "not-logged-in": Advice(
         "Commands that talk to a server need its address, a factory and a token.",
-        "Run `ownroot login --url URL -f FACTORY`, or set OWNROOT_URL, OWNROOT_FACTORY and OWNROOT_TOKEN.",
+        "Name a factory that has a login here (`-f`), run `ownroot login --url URL -f FACTORY`, or set OWNROOT_URL, "
+        "OWNROOT_FACTORY and OWNROOT_TOKEN.",
     ),
     "client-unknown": Advice(
         "The OAuth client was deleted, or its id or secret was mistyped.",
@@ -269,7 +283,31 @@ ADVICE_BY_CODE: Mapping[str, Advice] = {
     "role-missing": _ASK_THE_OPERATOR,
     "device-unknown": Advice(
         "There is no such device in this factory, or it has another name by now.",
-        "See all with `ownroot devices list`; by uuid: `-u`.",
+        "See all with `ownroot devices list`. Where what you have is a uuid, commands that take `-u` want it.",
+    ),
+    "device-not-registered": Advice(
+        "Everything a device does at its gateway needs the files that its registration writes.",
+        "Register it with `ownroot-device register`, or name the directory where that was done (`--dir`).",
+    ),
+    "device-group-unknown": _GROUP,
+    "group-unknown": _GROUP,
+    "owner-unknown": Advice(
+        "A device or a token belongs to a member of the factory. " + _NOTHING_CHANGED,
+        "The server's operator sees who they are, and their polis-ids: `ownroot member list --factory FACTORY`.",
+    ),
+    "suspicion-none": Advice(
+        "There is nothing to end: nobody suspects a copy of its key, or somebody released it before you.",
+        "See what is said of it with `ownroot devices show NAME`, and of whom it is: `ownroot devices list "
+        "--only-suspected`.",
+    ),
+    "rotation-none": Advice(
+        "Its configuration is not locked: the device has come with its new key, or never announced one.",
+        "See who is at it with `ownroot devices rotations`, and how it went with `ownroot devices updates NAME`.",
+    ),
+    "rotation-under-way": Advice(
+        "Its configuration is locked until it comes with its new key. " + _NOTHING_CHANGED,
+        "Mostly that takes seconds. If not, `ownroot devices rotations` says what keeps it; to give the new key up and "
+        "unlock it: `ownroot devices cancel-rotation NAME`.",
     ),
     "device-denied": Advice(
         "The device was deleted, and contact alone does not bring it back.",

@@ -1,4 +1,7 @@
-"""Switches with a value: `--online-ca=false` beside `--no-online-ca`, as other clients of this protocol spell it."""
+"""Switches with a value, `--online-ca=false` beside `--no-online-ca`, as other clients of this protocol spell it; and
+switches of which one rules the other out."""
+
+from collections.abc import Mapping
 
 import click
 
@@ -20,3 +23,15 @@ class SwitchCommand(click.Command):
                     raise click.BadOptionUsage(name, f"Option '{name}' takes true or false, not '{value}'.")
                 return (option.opts if _SPELLINGS[value.lower()] else option.secondary_opts)[0]
         return arg
+
+
+def at_most_one(switches: Mapping[str, bool]) -> str | None:
+    """Return the one switch that is on; None: none is.
+
+    Raises:
+        click.UsageError: more than one is. That the last one wins would be a guess at what was meant.
+    """
+    given = [name for name, is_on in switches.items() if is_on]
+    if len(given) > 1:
+        raise click.UsageError(f"Give {' or '.join(given)}, only one of them.")
+    return given[0] if given else None

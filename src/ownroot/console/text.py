@@ -15,3 +15,8 @@ def printable(text: str) -> str:
 def one_line(text: str) -> str:
     """Do the same with line breaks and tabs too, so that a text cannot pretend to be further lines of ours."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return the number and the noun, which takes an `s` for more than one and for none."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -72,8 +72,7 @@ def _member(uow: UnitOfWork, by: Principal, polis_id: str) -> str:
     if uow.accounts.find_member(by.factory.id, polis_id) is None:
         raise InvalidInputError(
             "owner-unknown",
-            f"Factory {by.factory.name} has no member {polis_id[:64]!r}; an owner is named by the polis-id that "
-            "`users` lists.",
+            f"Factory {by.factory.name} has no member {polis_id[:64]!r}; an owner is named by their polis-id.",
             fields={"owner": "no member"},
         )
     return polis_id

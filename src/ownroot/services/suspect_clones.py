@@ -71,7 +71,7 @@ def suspect(uow: UnitOfWork, device: Device, sign: CloneSign, detail: str, *, no
 def quarantine_device(uow: UnitOfWork, ref: DeviceRef, reason: str, *, by: Principal, now: datetime) -> Device:
     """Refuse a device until it is released; gateways cut its connections once this is committed.
 
-    One that is in quarantine already stays as it is. What it was suspected of is kept.
+    One that is in quarantine already stays as it is. What it was suspected of is kept, and the reason put behind it.
 
     Args:
         reason: unverified, may be empty.
@@ -83,12 +83,11 @@ def quarantine_device(uow: UnitOfWork, ref: DeviceRef, reason: str, *, by: Princ
     said = _read_reason(reason)
     if device.quarantined_at is not None:
         return device
-    suspicion = device.suspicion or Suspicion(CloneSign.OWNER, said or "Its owner said so.", now)
-    changed = replace(device, suspicion=replace(suspicion, quarantined_at=now))
-    uow.clones.suspect(device.factory_id, device.uuid, replace(suspicion, quarantined_at=now))
+    suspicion = replace(_suspicion_by_hand(device.suspicion, said, now=now), quarantined_at=now)
+    uow.clones.suspect(device.factory_id, device.uuid, suspicion)
     uow.audit.append(by.event(EventKind.DEVICE_QUARANTINED, device.uuid, {"reason": said}, at=now))
     uow.changes.announce(ChangeKind.DEVICE, device.factory_id, device.uuid)
-    return changed
+    return replace(device, suspicion=suspicion)
 
 
 def release_device(uow: UnitOfWork, ref: DeviceRef, reason: str, *, by: Principal, now: datetime) -> Device:
@@ -125,6 +124,12 @@ def set_clone_policy(uow: UnitOfWork, *, quarantines: bool, by: Principal, now: 
 def find_clone_policy(uow: UnitOfWork, by: Principal) -> ClonePolicy | None:
     """Return the policy of the caller's factory; None: nobody said anything, so its owner is told and that is all."""
     return uow.clones.find_policy(by.factory.id)
+
+
+def _suspicion_by_hand(known: Suspicion | None, said: str, *, now: datetime) -> Suspicion:
+    if known is None:
+        return Suspicion(CloneSign.OWNER, said or "Its owner said so.", now)
+    return replace(known, detail=f"{known.detail} Put in quarantine: {said}") if said else known
 
 
 def _read_reason(text: str) -> str:

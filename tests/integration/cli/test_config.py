@@ -98,6 +98,10 @@ def test_file_name_that_would_be_another_address_is_never_sent(
         ("config", "set", "a==/does/not/exist"),
         ("config", "set", "z-50-fioctl.toml=[pacman]\ntags = 5"),
         ("config", "set", "-g", "", "a=b"),
+        ("config", "updates", "--tag", "bad tag"),
+        ("config", "updates", "--tag", ""),
+        ("config", "updates", "--apps", "a,b;c"),
+        ("config", "updates", "--apps", "a,,b"),
         ("config", "rotate-certs", "-r", "why"),
         ("config", "device-group", "update", "beta"),
         ("devices", "config", "group", "dev-1"),
@@ -119,6 +123,17 @@ def test_updates_are_merged_key_by_key_and_shown(owner: Owner, relay: Relay) -> 
     assert (file["name"], file["unencrypted"]) == ("z-50-fioctl.toml", True)
     assert file["on-changed"] == ["/usr/share/fioconfig/handlers/aktualizr-toml-update"]
     assert owner.run("config", "updates", "--json").json["tags"] == "next"
+
+
+def test_comma_alone_means_none_and_what_is_no_name_says_which_option(owner: Owner, relay: Relay) -> None:
+    assert run(owner, "config", "updates", "--apps", ",") == (
+        "Updates of the factory: docker_apps = (none), compose_apps = (none).\n"
+    )
+    (file,) = sent(relay)["files"]
+    assert file["value"] == '[pacman]\ndocker_apps = ""\ncompose_apps = ""\n'
+    refused = owner.run("config", "updates", "--tag", "next,bad tag", "--json").error
+    assert refused["code"] == "name-invalid"
+    assert refused["message"].startswith("--tag: 'bad tag' is no name.")
 
 
 def test_rotation_file_is_sent_alone_and_a_dry_run_sends_nothing(owner: Owner, relay: Relay, device: Pair) -> None:

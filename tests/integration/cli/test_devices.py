@@ -37,10 +37,38 @@ def test_list_takes_a_pattern_and_a_page_size(owner: Owner, relay: Relay) -> Non
     found = owner.run("devices", "list", "*-2", "--json").json
     assert [device["name"] for device in found["devices"]] == ["line-2"]
     owner.run(
-        "devices", "list", "-n10", "--by-group", "b c", "--only-prod", "--sort-by", "-last-seen", "-p2", "--just-mine"
+        *(
+            "devices",
+            "list",
+            "-n10",
+            "--by-group",
+            "b c",
+            "--only-prod",
+            "--sort-by",
+            "-last-seen",
+            "-p2",
+            "--just-mine",
+        ),
+        "--json",
     )
     query = "group=b+c&limit=10&mine=1&page=2&prod=1&sortby=-last_seen"
     assert relay.lines[-1] == f"GET /ota/devices/?factory={owner.environment['OWNROOT_FACTORY']}&{query}"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("devices", "list", "--only-prod", "--only-non-prod"),
+        ("devices", "clone-policy", "--tell", "--quarantine"),
+        ("keys", "ca", "show", "--just-root", "--just-tls"),
+    ],
+)
+def test_switches_that_rule_each_other_out_are_refused_together(
+    owner: Owner, relay: Relay, words: tuple[str, ...]
+) -> None:
+    done = owner.run(*words)
+    assert (done.code, f"{words[-2]} or {words[-1]}" in done.err) == (2, True)
+    assert relay.requests == []
 
 
 def test_empty_list_says_so_and_is_no_error(owner: Owner) -> None:
@@ -50,10 +78,43 @@ def test_empty_list_says_so_and_is_no_error(owner: Owner) -> None:
 
 
 @pytest.mark.usefixtures("fleet")
-def test_show_finds_a_device_by_name_and_by_uuid(owner: Owner) -> None:
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("lime-*",), "name 'lime-*'"),
+        (("--by-tag", "nope", "--only-non-prod"), "tag 'nope', test"),
+        (("--only-prod", "-p2"), "production"),
+    ],
+)
+def test_list_of_nothing_says_what_it_was_narrowed_to(owner: Owner, words: tuple[str, ...], said: str) -> None:
+    done = owner.run("devices", "list", *words)
+    assert (done.code, done.out, done.err) == (0, "", f"No device matches: {said}.\n")
+
+
+@pytest.mark.usefixtures("fleet")
+def test_group_that_does_not_exist_is_told_from_one_that_is_empty(
+    owner: Owner, server: RunningServer, relay: Relay
+) -> None:
+    path = f"/ota/factories/{server.factory}/device-groups/"
+    assert server.call("POST", path, document={"name": "beta"}).status_code == 201
+    done = owner.run("devices", "list", "-g", "betta")
+    assert (done.code, "device-group-unknown" in done.err, "'betta'" in done.err) == (6, True, True)
+    assert owner.run("devices", "list", "-g", "beta").err == "No device matches: group 'beta'.\n"
+    assert owner.run("devices", "list", "-g", "betta", "--json").json["devices"] == []
+
+    assert owner.run("devices", "config", "group", "line-1", "beta").code == 0
+    relay.requests.clear()
+    assert owner.run("devices", "list", "-g", "beta").code == 0
+    assert not [line for line in relay.lines if "device-groups" in line]
+
+
+@pytest.mark.usefixtures("fleet")
+def test_show_finds_a_device_by_name_and_by_uuid(owner: Owner, server: RunningServer) -> None:
     assert owner.run("devices", "show", "line-1", "--json").json["uuid"] == UUIDS[0]
     shown = owner.run("devices", "show", "-u", UUIDS[1])
     assert "line-2" in shown.out
+    user = server.call("GET", f"/ota/factories/{server.factory}/users/self/").json()
+    assert f"{user['name']} ({user['polis-id']})" in shown.out
     assert "BEGIN PUBLIC KEY" in shown.out
     assert owner.run("devices", "show", UUIDS[1]).code == 6
 

@@ -55,9 +55,10 @@ def test_why_says_what_the_gateway_refused_from_where_and_what_to_do(owner: Owne
     (reason,) = document["refusals"]
     assert (reason["code"], reason["count"], reason["peer"]) == ("device-ca-unknown", 2, "127.0.0.1")
     assert "add-device-ca" in reason["remedy"]
-    shown = owner.run("devices", "why", uuid).out
-    assert "device-ca-unknown, 2 times since" in shown
-    assert "What to do: No device CA of this factory signed its certificate." in shown
+    shown = owner.run("devices", "why", uuid)
+    assert "device-ca-unknown, 2 times since" in shown.out
+    assert "What to do: No device CA of this factory signed its certificate." in shown.out
+    assert f"No device of the factory has the uuid {uuid} now" in shown.err
 
 
 def test_why_and_doctor_tell_of_devices_that_trust_another_root(owner: Owner, server: RunningServer) -> None:
@@ -97,3 +98,13 @@ def test_device_that_was_never_refused_has_no_reasons(owner: Owner) -> None:
         "left-handshakes": None,
         "suspicion": None,
     }
+
+
+@pytest.mark.usefixtures("fleet")
+def test_nothing_on_record_of_a_name_that_no_device_has_is_no_all_clear(owner: Owner) -> None:
+    owner.run("devices", "delete", "line-1", "--yes")
+    for name in ("lime-2", "line-1"):
+        done = owner.run("devices", "why", name)
+        assert f"No device of the factory has the name or uuid '{name}' now" in done.err
+        assert "list-denied" in done.err
+    assert "No device of" not in owner.run("devices", "why", "line-2").err

@@ -67,6 +67,15 @@ def test_the_table_has_everything_that_ends_and_how_long_there_is(
         assert part in shown
 
 
+@pytest.mark.usefixtures("fleet")
+def test_a_terminal_too_narrow_for_serials_shows_their_beginning_unbroken(owner: Owner) -> None:
+    """It has 100 columns; see `tests.support.owner`."""
+    (ca,) = owner.run("forecast", "--json").json["device-cas"]
+    lines = owner.run_on_terminal("forecast").out.splitlines()
+    assert any(f"2 devices of CA {ca['serial'][:8]}…" in line for line in lines)
+    assert ca["serial"] in owner.run("forecast").out
+
+
 def test_weeks_say_how_far_devices_are_listed_by_week(
     owner: Owner, server: RunningServer, fleet: tuple[str, ...]
 ) -> None:

@@ -75,9 +75,20 @@ def test_command_without_login_says_what_is_missing_and_what_to_do(stranger: Own
     done = stranger.run("devices", "list")
     assert done.code == 5
     assert done.out == ""
-    assert "Not known on this machine" in done.err
+    assert "a token. Its logins: none." in done.err
     assert "What it means: " in done.err
     assert "ownroot login" in done.err
+
+
+def test_misspelt_factory_is_named_beside_the_logins_there_are_and_no_token(
+    stranger: Owner, server: RunningServer
+) -> None:
+    stranger.run("login", "--url", server.api_url, "--token", server.owner_token)
+    done = stranger.run("devices", "list", "-f", "acme2")
+    assert (done.code, done.out) == (5, "")
+    assert "the server's address, a token (factory acme2, server not said)" in done.err
+    assert f"Its logins: {server.factory} at {server.api_url}." in done.err
+    assert server.owner_token not in done.err
 
 
 @pytest.mark.parametrize("content", ["not toml", "[factories.acme]\nurl = 3\n", 'factories = "x"\n', "\x00"])

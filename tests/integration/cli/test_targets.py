@@ -78,6 +78,13 @@ def test_target_measured_from_a_file_is_what_a_device_gets(owner: Owner, admin: 
     }
 
 
+def test_target_without_hardware_is_published_with_a_warning_beside_the_json(owner: Owner) -> None:
+    without, with_it = add(owner, "lmp-7"), add(owner, "lmp-8", "--hardware-id", "pi4")
+    assert (without.json["name"], with_it.json["name"]) == ("lmp-7", "lmp-8")
+    assert "Warning: No device is ever offered lmp-7: it is without --hardware-id." in without.err
+    assert with_it.err == ""
+
+
 def test_targets_are_listed_shown_and_taken_back(owner: Owner, admin: TufAdmin) -> None:
     for number in (1, 2, 10):
         assert add(owner, f"lmp-{number}").code == 0
@@ -158,7 +165,7 @@ def test_a_production_device_is_moved_between_tags_and_back_after_each_publicati
     assert sorted(production_device(admin, trust, "main")) == ["lmp-7"]
     assert sorted(production_device(admin, trust, "devel")) == ["lmp-8", "lmp-9"]
     pruned = root_taken.run("targets", "prune", "lmp-9", "--tag", "devel", *prod)
-    assert "  = main: 1 target(s), as they are" in pruned.err
+    assert "  = main: 1 target, as they are" in pruned.err
 
 
 def publish_what_soon_expires(server: RunningServer, release: Path, *tags: str) -> None:

@@ -2,6 +2,7 @@
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from ownroot.cli.devices_export import _row
 from ownroot.cli.devices_table import columns, fitting
@@ -17,7 +18,7 @@ EVERY = columns(standing=lambda _: "never seen", last_seen=lambda _: "-", owners
     ("width", "expected"),
     [
         (5, ["NAME"]),
-        (30, ["NAME", "STATUS"]),
+        (30, ["NAME", "STATUS", "GROUP"]),
         (80, ["NAME", "UUID", "STATUS", "LAST SEEN", "GROUP"]),
         (88, ["NAME", "UUID", "STATUS", "LAST SEEN", "GROUP", "OWNER"]),
         (1000, [column.heading for column in EVERY]),
@@ -25,6 +26,15 @@ EVERY = columns(standing=lambda _: "never seen", last_seen=lambda _: "-", owners
 )
 def test_columns_give_way_to_the_width(width: int, expected: list[str]) -> None:
     assert [column.heading for column in fitting(EVERY, [DEVICE], width)] == expected
+
+
+def test_uuid_that_does_not_fit_leaves_its_room_to_narrow_columns() -> None:
+    """Devices without a name of their own are called by their uuid."""
+    unnamed = replace(DEVICE, name=UUID)
+    assert [column.heading for column in fitting(EVERY, [unnamed], 80)] == [
+        *("NAME", "STATUS", "LAST SEEN", "GROUP", "OWNER", "PROD")
+    ]
+    assert [column.heading for column in fitting(EVERY, [unnamed], 97)] == ["NAME", "UUID", "STATUS", "LAST SEEN"]
 
 
 def test_owner_is_shown_by_name_and_a_stranger_by_id() -> None:

@@ -45,10 +45,18 @@ def test_devices_seldom_seen_are_called_out_beside_the_others() -> None:
 
 def test_devices_that_ended_and_those_no_ca_vouches_for_have_a_line_each() -> None:
     assert lines(forecast(ca(expired=4, later=week(6)), without_ca=2)) == [
-        ("6 devices of CA 7", f"from {day(210)} on", ""),
-        ("4 devices of CA 7", "have ended", "cannot connect"),
+        ("6 devices of CA 7", "in over 26 weeks", ""),
+        ("4 devices of CA 7", "ended already", "cannot connect"),
         ("2 devices whose last certificate no device CA of today signed", None, ""),
     ]
+
+
+def test_a_serial_is_shortened_and_what_has_none_or_a_short_one_stays() -> None:
+    long = ca(unknown=1, serial="503227" * 8)
+    (line,) = lines_of(NOTHING, forecast(long))
+    assert (line.what, line.shortened().what) == (f"1 device of CA {long.serial}", "1 device of CA 50322750…")
+    for short in lines_of(NOTHING, forecast(ca(unknown=1), tuf=(root(),))):
+        assert short.shortened() == short
 
 
 def test_a_tuf_document_says_who_renews_it_and_how_many_must_sign() -> None:

@@ -50,6 +50,19 @@ def test_server_has_the_word() -> None:
     assert (error.code, error.detail, error.fields) == ("taken", "It is taken.", {"name": "line-1"})
 
 
+@pytest.mark.parametrize(
+    ("said", "asked"),
+    [
+        ({"message": "Nothing here.", "code": "no-such-path"}, True),
+        ({"detail": "Nothing here."}, True),
+        ({"message": "No such device.", "code": "device-unknown"}, False),
+    ],
+)
+def test_address_that_may_be_wrong_is_shown(said: dict[str, str], asked: bool) -> None:
+    answer = _answer(404, said)
+    assert (f"It was asked for {answer.method} {answer.url}." in error_of(answer).detail) is asked
+
+
 def test_list_of_errors_is_numbered() -> None:
     assert error_of(_answer(400, {"msg": "No.", "errors": ["a", "b"]})).fields == {"1": "a", "2": "b"}
 

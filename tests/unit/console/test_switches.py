@@ -3,7 +3,7 @@
 import click
 import pytest
 
-from ownroot.console.switches import SwitchCommand
+from ownroot.console.switches import SwitchCommand, at_most_one
 
 
 def _parse(*arguments: str) -> object:
@@ -33,3 +33,10 @@ def test_value_that_is_neither_is_refused() -> None:
 
 def test_other_options_keep_their_values() -> None:
     assert _parse("--name=--online-ca=false", "a=b") == (True, "--online-ca=false", ("a=b",))
+
+
+def test_one_switch_of_several_is_named_and_two_are_refused() -> None:
+    assert at_most_one({"--red": False, "--blue": True}) == "--blue"
+    assert at_most_one({"--red": False, "--blue": False}) is None
+    with pytest.raises(click.UsageError, match="Give --red or --blue, only one of them"):
+        at_most_one({"--red": True, "--blue": True})

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ownroot.console.text import one_line, printable
+from ownroot.console.text import counted, one_line, printable
 
 
 @given(st.text())
@@ -27,3 +27,7 @@ def test_one_line_stays_one_line(text: str) -> None:
 
 def test_line_break_is_shown_by_its_escape_where_one_line_is_meant() -> None:
     assert one_line("a\nName: b\t") == "a\\nName: b\\t"
+
+
+def test_a_noun_is_in_the_singular_for_one_alone() -> None:
+    assert [counted(number, "device") for number in (0, 1, 2)] == ["0 devices", "1 device", "2 devices"]
