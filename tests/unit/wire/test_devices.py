@@ -36,7 +36,7 @@ MEMBERS = {
     "apps-state",
     "change-meta",
 }
-OURS = {"ca-serial", "next-key", "suspicion"}
+OURS = {"ca-serial", "certificate-ends", "next-key", "suspicion"}
 
 
 def test_every_member_of_the_protocol_is_sent_and_unknown_ones_are_null() -> None:
